@@ -1,0 +1,373 @@
+"""
+A secure channel after its handshake: an encryptor and a decryptor, two
+workers that meet everybody else in the router (spec identity, sections 6.1
+and 6.3 to 6.11).
+
+The plaintext of a record carries routes of its own; whatever is said of the
+outer ones by machines on the way has no say over these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ockam_twisted.channels.cipher import Decryptor, Encryptor, NoncesExhausted
+from ockam_twisted.channels.noise import Keys
+from ockam_twisted.errors import OckamError, RecordRefused
+from ockam_twisted.identity.identifiers import Identifier
+from ockam_twisted.interfaces import Buffer, IFlow, IFlowReceiver, IRouter, ISecureChannel, PayloadReceiver
+from ockam_twisted.routing.access import DenyAll
+from ockam_twisted.routing.addresses import EMPTY, Address, Route
+from ockam_twisted.routing.flow import newFlowId
+from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
+from ockam_twisted.wire.channel import (
+    CLOSE,
+    PLAINTEXT_HEAD,
+    PLAINTEXT_TAIL,
+    ChannelClose,
+    ChannelPayload,
+    ChannelRefresh,
+    decodeChannelMessage,
+    plaintextBounds,
+    plaintextPrefix,
+    readPlaintextRoutes,
+)
+from ockam_twisted.wire.messages import payloadHead
+
+#: From this size on a payload is passed on as a view of the plaintext.
+_VIEW = 4096
+_MAX_FLOWS = 4096
+_MAX_LENGTHS = 8
+
+
+def _nothing() -> None:
+    """
+    Unwatches what is not watched.
+    """
+
+
+class _Inbound(NamedTuple):
+    """
+    What is known about plaintexts that begin with the same bytes.
+    """
+
+    prefix: bytes
+    size: int
+    flow: IFlow
+
+
+@implementer(IFlowReceiver)
+class _EncryptorWorker:
+    """
+    Takes messages for the peer's node.
+    """
+
+    def __init__(self, channel: SecureChannel) -> None:
+        self._channel = channel
+
+    def flowOpened(self, message: LocalMessage) -> PayloadReceiver:
+        """
+        See L{IFlowReceiver.flowOpened}.
+        """
+        prefix = plaintextPrefix(message.onward_route[1:], message.return_route)
+        sealed = self._channel.sendPlaintext
+        join = b"".join
+
+        def send(pieces: Sequence[Buffer], size: int) -> None:
+            sealed(join((prefix, payloadHead(size), *pieces, PLAINTEXT_TAIL)))
+
+        return send
+
+    def messageReceived(self, message: LocalMessage) -> None:
+        """
+        See L{IWorker.messageReceived}.
+        """
+        self.flowOpened(message)((message.payload,), len(message.payload))
+
+
+@implementer(IFlowReceiver)
+class _DecryptorWorker:
+    """
+    Takes records from the peer.
+    """
+
+    def __init__(self, channel: SecureChannel) -> None:
+        self._channel = channel
+
+    def flowOpened(self, message: LocalMessage) -> PayloadReceiver:
+        """
+        See L{IFlowReceiver.flowOpened}.
+        """
+        channel = self._channel
+        receive = channel.receiveRecord
+        back = message.return_route
+
+        def recordReceived(pieces: Sequence[Buffer], size: int) -> None:
+            receive(pieces[0] if len(pieces) == 1 else b"".join(pieces), back)
+
+        return recordReceived
+
+    def messageReceived(self, message: LocalMessage) -> None:
+        """
+        See L{IWorker.messageReceived}.
+        """
+        self._channel.receiveRecord(message.payload, message.return_route)
+
+
+@implementer(ISecureChannel)
+class SecureChannel:
+    """
+    See L{ISecureChannel}.
+
+    @ivar remote: The address that the peer sends records to.
+    @ivar isInitiator: Did we begin the handshake?
+    @ivar heard: Records accepted; changes whenever the peer was heard.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        router: IRouter,
+        remote: Address,
+        route: Route,
+        peerIdentifier: Identifier,
+        keys: Keys,
+        isInitiator: bool,
+        spawnerId: str | None = None,
+        ordered: bool = True,
+        refreshed: Callable[[ChannelRefresh], object] | None = None,
+    ) -> None:
+        """
+        @param remote: Our address that the handshake used.
+        @param route: To the peer's such address.
+        @param spawnerId: The flow-control id of our listener.
+        @param ordered: Is the road below ordered?  If not, no portal may use
+            this channel, and a window of 32 records is accepted.
+        @param refreshed: Told of credentials that the peer presents anew; may
+            raise an L{ockam_twisted.errors.OckamError}.
+        """
+        self.encryptor = Address.random()
+        self.decryptor = Address.random()
+        self.flowId = newFlowId()
+        self.remote = remote
+        self.peerIdentifier = peerIdentifier
+        self.isInitiator = isInitiator
+        self.heard = 0
+        self._dropped = 0
+        self._router = router
+        self._route = route
+        self._encrypt = Encryptor(keys.send)
+        self._decrypt = Decryptor(keys.receive, ordered)
+        self._ordered = ordered
+        self._refreshed = refreshed
+        self._reason: str | None = None
+        self._lost: list[Deferred[str]] = []
+        self._flows: dict[bytes, _Inbound] = {}
+        self._lengths: list[int] = []
+        self._last: _Inbound | None = None
+        # The route that records come with; it changes seldom.
+        self._back: Route | None = None
+        self._info = (PeerIdentity(peerIdentifier, self.encryptor, route[0]),)
+        router.register(self.encryptor, _EncryptorWorker(self))
+        router.register(self.decryptor, _EncryptorWorker(self), DenyAll())
+        # The worker of the handshake makes room for the one of the records.
+        consumed = router.flowControls.consumed(remote)
+        router.unregister(remote)
+        router.register(remote, _DecryptorWorker(self))
+        for flowId in consumed:
+            router.flowControls.addConsumer(remote, flowId)
+        router.flowControls.addProducer(self.decryptor, self.flowId, spawnerId, (self.encryptor,))
+        self._lower = router.open(route, EMPTY, self.encryptor)
+        self._unwatch: Callable[[], None] = _nothing
+        self._watch()
+
+    def _watch(self) -> None:
+        """
+        The end of the road below is our end; it may have come already.
+        """
+        self._unwatch()
+        self._unwatch = self._router.watch(self._route[0], self._roadGone)
+
+    # ------------------------------------------------------------- sending
+
+    def sendPlaintext(self, plaintext: bytes) -> None:
+        """
+        Send one record.  For the encryptor.
+        """
+        try:
+            nonce, sealed = self._encrypt.encrypt(plaintext)
+        except NoncesExhausted as error:
+            self._end(str(error))
+            return
+        self._lower.send((nonce, sealed), len(sealed) + 8)
+
+    # ----------------------------------------------------------- receiving
+
+    def receiveRecord(self, record: Buffer, back: Route) -> None:
+        """
+        A record has arrived.  For the decryptor.
+
+        @param back: Its return route, which the record does not protect.
+        """
+        try:
+            plaintext = self._decrypt.decrypt(record)
+        except RecordRefused as error:
+            if self._ordered and self._reason is None:
+                # One missing record would be a hole in some stream.
+                self._log.error("Ending the channel with {peer}: {reason}", peer=self.peerIdentifier, reason=str(error))
+                self.fail(str(error))
+            return
+        self.heard += 1
+        try:
+            last = self._last
+            if last is None or not plaintext.startswith(last.prefix):
+                last = self._find(plaintext)
+                if last is None:
+                    return
+                self._last = last
+            if back is not self._back:
+                self._followRoute(back)
+            begin, stop = plaintextBounds(plaintext, last.size, len(plaintext))
+        except OckamError as error:
+            self._drop(error)
+            return
+        size = stop - begin
+        last.flow.send((memoryview(plaintext)[begin:stop] if size >= _VIEW else plaintext[begin:stop],), size)
+
+    def _drop(self, error: OckamError) -> None:
+        """
+        A record makes no sense.  One line for each channel is enough.
+        """
+        if not self._dropped:
+            self._log.warn("A record of {peer} was dropped: {reason}", peer=self.peerIdentifier, reason=str(error))
+        self._dropped += 1
+
+    def _find(self, plaintext: bytes) -> _Inbound | None:
+        """
+        Look up or open the flow of a plaintext.
+
+        @return: L{None} if it is dealt with.
+        """
+        flows = self._flows
+        for length in self._lengths:
+            found = flows.get(plaintext[:length])
+            if found is not None:
+                return found
+        if not plaintext.startswith(PLAINTEXT_HEAD):
+            self._control(plaintext)
+            return None
+        onward, back, position = readPlaintextRoutes(plaintext, 0, len(plaintext))
+        prefix = plaintext[:position]
+        flow = self._router.open(
+            Route.fromWire(onward), Route.fromWire((self.encryptor, *back)), self.decryptor, self._info
+        )
+        found = _Inbound(prefix, position, flow)
+        if len(flows) >= _MAX_FLOWS:
+            flows.clear()
+        if position not in self._lengths:
+            if len(self._lengths) >= _MAX_LENGTHS:
+                self._lengths.pop()
+            self._lengths.insert(0, position)
+        flows[prefix] = found
+        return found
+
+    def _control(self, plaintext: bytes) -> None:
+        """
+        Anything but the usual form of a payload.
+        """
+        message = decodeChannelMessage(plaintext)
+        if isinstance(message, ChannelPayload):
+            self._router.route(
+                LocalMessage(
+                    Route.fromWire(message.onward_route),
+                    Route.fromWire((self.encryptor, *message.return_route)),
+                    message.payload,
+                    self._info,
+                ),
+                self.decryptor,
+            )
+        elif isinstance(message, ChannelClose):
+            self._end("the peer has closed it")
+        elif self._refreshed is not None:
+            self._refreshed(message)
+
+    def _followRoute(self, back: Route) -> None:
+        """
+        The peer's records come another way: answer that way (spec identity,
+        section 6.9).  Only the responder does, and not for record 0.
+        """
+        if not self.isInitiator:
+            if not self._decrypt.lastNonce:
+                return
+            route = back.append(self._route[-1])
+            if route != self._route:
+                self._route = route
+                self._lower.close()
+                self._lower = self._router.open(route, EMPTY, self.encryptor)
+                self._watch()
+        self._back = back
+
+    # -------------------------------------------------------------- ending
+
+    def close(self) -> None:
+        """
+        See L{ISecureChannel.close}.
+        """
+        self.fail("we have closed it")
+
+    def fail(self, reason: str) -> None:
+        """
+        Send Close and end the channel, for a reason.
+        """
+        if self._reason is None:
+            with self._router.turn:
+                try:
+                    nonce, sealed = self._encrypt.encrypt(CLOSE)
+                except NoncesExhausted:
+                    pass
+                else:
+                    message = LocalMessage(self._route, Route((self.encryptor,)), nonce + sealed)
+                    self._router.route(message, self.encryptor)
+                self._end(reason)
+
+    def _roadGone(self) -> None:
+        self._end("the connection below it was lost")
+
+    def _end(self, reason: str) -> None:
+        if self._reason is not None:
+            return
+        self._reason = reason
+        with self._router.turn:
+            self._unwatch()
+            self._lower.close()
+            self._flows.clear()
+            self._last = None
+            for address in (self.remote, self.decryptor, self.encryptor):
+                self._router.unregister(address)
+            lost, self._lost = self._lost, []
+            for waiting in lost:
+                waiting.callback(reason)
+
+    @property
+    def hasEnded(self) -> bool:
+        """
+        Is it over?
+        """
+        return self._reason is not None
+
+    def whenLost(self) -> Deferred[str]:
+        """
+        See L{ISecureChannel.whenLost}.
+        """
+        waiting: Deferred[str] = Deferred()
+        if self._reason is not None:
+            waiting.callback(self._reason)
+        else:
+            self._lost.append(waiting)
+        return waiting

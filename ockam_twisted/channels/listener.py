@@ -1,0 +1,189 @@
+"""
+Who makes secure channels: the listener answers handshakes, the initiator
+begins them (spec identity, section 6.1).
+"""
+
+from __future__ import annotations
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ockam_twisted.channels.channel import SecureChannel
+from ockam_twisted.channels.handshake import Party, initiate, respond
+from ockam_twisted.channels.noise import Keys
+from ockam_twisted.errors import OckamError, TimedOut
+from ockam_twisted.identity.payload import VerifiedPeer
+from ockam_twisted.interfaces import IRouter, ITrustPolicy, IWorker
+from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.routing.flow import newFlowId
+from ockam_twisted.routing.local_message import LocalMessage
+
+#: Seconds a handshake may take.
+HANDSHAKE_TIMEOUT = 10.0
+
+
+def createSecureChannel(
+    router: IRouter,
+    clock: IReactorTime,
+    party: Party,
+    route: Route,
+    trust: ITrustPolicy,
+    timeout: float = HANDSHAKE_TIMEOUT,
+    ordered: bool = True,
+) -> Deferred[SecureChannel]:
+    """
+    Make a secure channel to the listener at the end of C{route}.
+
+    @param trust: Whom we accept there.
+    @param ordered: See L{SecureChannel}.
+    @return: Fires with the channel; fails with L{TimedOut},
+        L{ockam_twisted.errors.HandshakeFailed} or
+        L{ockam_twisted.errors.IdentityRefused}.
+    """
+
+    def make(remote: Address, road: Route, peer: VerifiedPeer, keys: Keys) -> SecureChannel:
+        return SecureChannel(router, remote, road, peer.identifier, keys, isInitiator=True, ordered=ordered)
+
+    result = Deferred.fromCoroutine(initiate(router, party, route, trust, make))
+    result.addTimeout(timeout, clock)
+
+    def explain(failure: Failure) -> Failure:
+        if failure.check(DeferredTimeout):
+            return Failure(TimedOut(f"no answer to a handshake within {timeout:.0f} s from {route[-1]}"))
+        return failure
+
+    return result.addErrback(explain)
+
+
+@implementer(IWorker)
+class SecureChannelListener(Service):
+    """
+    Answers handshakes at one or more addresses.
+
+    @ivar flowId: The flow-control id that its channels are spawned under.
+    @ivar channels: The channels there are, each with how many records had
+        been heard of it when it was last looked at.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        router: IRouter,
+        clock: IReactorTime,
+        party: Party,
+        trust: ITrustPolicy,
+        addresses: tuple[Address, ...],
+        ordered: bool = True,
+        timeout: float = HANDSHAKE_TIMEOUT,
+        maxUnfinished: int = 256,
+        maxUnfinishedPerSource: int = 32,
+        maxChannels: int = 4096,
+    ) -> None:
+        """
+        @param trust: Whom it accepts.
+        @param timeout: Seconds a handshake may take.
+        @param maxUnfinished: Handshakes in flight; over it, the oldest one is
+            given up.
+        @param maxUnfinishedPerSource: The same, for each connection and what
+            is behind it.
+        @param maxChannels: How many channels there may be; over it, one that
+            has been silent for long is closed.
+        """
+        self.flowId = newFlowId()
+        self.channels: dict[SecureChannel, int] = {}
+        self._router = router
+        self._clock = clock
+        self._party = party
+        self._trust = trust
+        self._addresses = addresses
+        self._ordered = ordered
+        self._timeout = timeout
+        self._maxUnfinished = maxUnfinished
+        self._maxUnfinishedPerSource = maxUnfinishedPerSource
+        self._maxChannels = maxChannels
+        # In the order they began.
+        self._unfinished: dict[Deferred[SecureChannel], Route] = {}
+
+    def startService(self) -> None:
+        """
+        Answer from now on.
+        """
+        super().startService()
+        for address in self._addresses:
+            self._router.register(address, self)
+            self._router.flowControls.addSpawner(address, self.flowId)
+
+    def stopService(self) -> None:
+        """
+        Close every channel.
+        """
+        super().stopService()
+        for address in self._addresses:
+            self._router.unregister(address)
+        for unfinished in list(self._unfinished):
+            unfinished.cancel()
+        with self._router.turn:
+            for channel in list(self.channels):
+                channel.close()
+
+    def messageReceived(self, message: LocalMessage) -> None:
+        """
+        Message 1 of a handshake.  See L{IWorker.messageReceived}.
+        """
+        # Behind a relay, the second address tells its clients apart.
+        source = Route(message.return_route[:2])
+        if not source:
+            return
+        ofSource = [each for each, its in self._unfinished.items() if its == source]
+        if len(ofSource) >= self._maxUnfinishedPerSource:
+            ofSource[0].cancel()
+        elif len(self._unfinished) >= self._maxUnfinished:
+            next(iter(self._unfinished)).cancel()
+        result = Deferred.fromCoroutine(respond(self._router, self._party, message, self._trust, self._make))
+        self._unfinished[result] = source
+        result.addTimeout(self._timeout, self._clock)
+        result.addBoth(self._finished, result)
+        result.addCallbacks(self._opened, self._failed)
+
+    def _make(self, remote: Address, road: Route, peer: VerifiedPeer, keys: Keys) -> SecureChannel:
+        return SecureChannel(
+            self._router, remote, road, peer.identifier, keys, False, self.flowId, ordered=self._ordered
+        )
+
+    def _finished(self, outcome: object, result: Deferred[SecureChannel]) -> object:
+        self._unfinished.pop(result, None)
+        return outcome
+
+    def _opened(self, channel: SecureChannel) -> None:
+        if channel.hasEnded:
+            return
+        if len(self.channels) >= self._maxChannels:
+            self._mostSilent().fail("there are too many channels")
+        self.channels[channel] = 0
+        channel.whenLost().addCallback(lambda reason: self.channels.pop(channel, None))
+
+    def _mostSilent(self) -> SecureChannel:
+        """
+        The first channel that was not heard since it was last looked at here;
+        those that were heard go to the end of the line.
+        """
+        for channel, heard in list(self.channels.items()):
+            if channel.heard == heard:
+                return channel
+            del self.channels[channel]
+            self.channels[channel] = channel.heard
+        return next(iter(self.channels))
+
+    def _failed(self, failure: Failure) -> None:
+        if failure.check(CancelledError, DeferredTimeout):
+            return
+        if failure.check(OckamError):
+            self._log.warn("A handshake failed: {reason}", reason=failure.getErrorMessage())
+        else:
+            self._log.failure("A handshake failed", failure)

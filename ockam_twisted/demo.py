@@ -1,0 +1,201 @@
+"""
+The tasks of the C{ockam-twisted} command: showing an identity, and the demo.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from ockam_twisted.errors import OckamError, StateUnusable, TimedOut
+
+#: Seconds each part of the demo has to come up.
+_PATIENCE = 30.0
+
+_PAGE = """<!doctype html><meta charset="utf-8"><title>ockam_twisted</title>
+<body style="font-family: sans-serif; max-width: 40em; margin: 4em auto">
+<h1>It works</h1>
+<p>This page is served by a private web server on 127.0.0.1:{web}. Your browser reached it at 127.0.0.1:{inlet}:
+from the inlet through the relay to the outlet, end-to-end encrypted, and the outlet has no open port.</p>
+"""
+
+
+def showIdentity(folder: str, command: str, instance: str) -> str:
+    """
+    The identifier in a state folder; made if there is none.
+
+    @raise OckamError: The folder cannot be used.
+    """
+    from ockam_twisted.identity.creation import IDENTITY, loadOrCreate, storedIdentifier
+    from ockam_twisted.node import now
+    from ockam_twisted.storage.folder import StateFolder, defaultStateFolder
+    from ockam_twisted.storage.sqlite import SQLiteStore, readSetting
+    from ockam_twisted.vault.software import SoftwareVault
+
+    place = StateFolder(folder or defaultStateFolder(command, instance, os.environ))
+    shown: list[str] = []
+    failures: list[BaseException] = []
+
+    if place.path.exists():
+        place.checkFolder()
+    stored = readSetting(place.database, IDENTITY)
+    if stored is not None:
+        # The node may be running: nothing is locked or written.
+        return str(storedIdentifier(stored))
+
+    from twisted.internet import reactor
+    from twisted.internet.defer import Deferred
+    from twisted.internet.interfaces import IReactorCore
+
+    core = IReactorCore(reactor)
+
+    async def make() -> None:
+        try:
+            place.open()
+            store = SQLiteStore(place.database, reactor)
+            store.open()
+            try:
+                identity, _ = await loadOrCreate(SoftwareVault(store), store, now())
+            finally:
+                await store.close()
+                place.close()
+            shown.append(str(identity.identifier))
+        except Exception as error:
+            failures.append(error)
+        core.callWhenRunning(core.stop)
+
+    core.callWhenRunning(lambda: Deferred.fromCoroutine(make()))
+    core.run()
+    if failures:
+        raise failures[0]
+    if not shown:
+        raise StateUnusable("interrupted")
+    return shown[0]
+
+
+def _freePort() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _running(command: list[str], show: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """
+    A process, and the end of it.
+    """
+    print(f"$ {show}", flush=True)
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def _waitFor(what: str, process: subprocess.Popen[bytes], log: Path, label: str) -> str:
+    """
+    Wait for a line C{label: value} of a process.
+
+    @return: The value.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline:
+        for line in log.read_text("utf-8", "replace").splitlines():
+            if line.startswith(f"{label}: "):
+                return line.partition(": ")[2]
+        if process.poll() is not None:
+            break
+        time.sleep(0.05)
+    raise TimedOut(f"{what} did not come up:\n{log.read_text('utf-8', 'replace')[-2000:]}")
+
+
+def _open(port: int) -> bytes:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=15) as answer:
+        return bytes(answer.read())
+
+
+def runDemo(check: bool) -> int:
+    """
+    Run everything on this machine until Ctrl-C.
+
+    @param check: Open the page once, then end.
+    @return: The exit status.
+    """
+
+    def interrupted(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupted)
+    twist = [sys.executable, "-m", "twisted"]
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ockam-twisted-demo-")))
+        web, relay, inlet = _freePort(), _freePort(), _freePort()
+        (folder / "page").mkdir()
+        (folder / "page" / "index.html").write_text(_PAGE.format(web=web, inlet=inlet))
+
+        def start(name: str, *arguments: str, plain: bool = False) -> tuple[subprocess.Popen[bytes], Path]:
+            log = folder / f"{name}.log"
+            real = [sys.executable, *arguments] if plain else [*twist, *arguments, "--state-dir", str(folder / name)]
+            show = shlex.join(["python", *arguments] if plain else ["twist", *arguments])
+            return stack.enter_context(_running(real, show, log)), log
+
+        def identifier(name: str) -> str:
+            command = [sys.executable, "-m", "ockam_twisted.command", "identity", "show", "--state-dir"]
+            shown = subprocess.run([*command, str(folder / name)], capture_output=True, text=True, timeout=_PATIENCE)
+            if shown.returncode:
+                raise OckamError(f"cannot make an identity: {shown.stderr.strip()}")
+            return shown.stdout.strip().partition(": ")[2]
+
+        inletIdentifier = identifier("inlet")
+        print("# a private web page", flush=True)
+        start("web", "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(folder / "page"), str(web), plain=True)
+        print("\n# a relay: it sees only ciphertext", flush=True)
+        relayProcess, relayLog = start("relay", "ockam-relay", "--listen", f"tcp:{relay}:interface=127.0.0.1")
+        _waitFor("the relay", relayProcess, relayLog, "Identifier")
+        print("\n# beside the private page: an outlet, without an open port", flush=True)
+        outletProcess, outletLog = start(
+            "outlet", "ockam-outlet", "--target", f"127.0.0.1:{web}", "--relay", f"127.0.0.1:{relay}",
+            "--authorized", inletIdentifier,
+        )  # fmt: skip
+        outletIdentifier = _waitFor("the outlet", outletProcess, outletLog, "Identifier")
+        address = _waitFor("the outlet", outletProcess, outletLog, "Forwarding address")
+        print(f"Identifier: {outletIdentifier}\nForwarding address: {address}", flush=True)
+        print("\n# beside you: an inlet", flush=True)
+        inletProcess, inletLog = start(
+            "inlet", "ockam-inlet", "--listen", f"tcp:{inlet}:interface=127.0.0.1",
+            "--to", f"/ip4/127.0.0.1/tcp/{relay}/service/{address}/secure/api/service/outlet",
+            "--authorized", outletIdentifier,
+        )  # fmt: skip
+        _waitFor("the inlet", inletProcess, inletLog, "Identifier")
+        if b"It works" not in _open(inlet):
+            raise OckamError("the page that came through the inlet is not the one of the demo")
+        print(f"\nThe page came through. Open http://127.0.0.1:{inlet}/ to see it.", flush=True)
+        if not check:
+            print("Press Ctrl-C to end the demo.", flush=True)
+            try:
+                while all(each.poll() is None for each in (relayProcess, outletProcess, inletProcess)):
+                    time.sleep(0.5)
+            except KeyboardInterrupt:
+                print("\nEnding.", flush=True)
+                return 0
+            raise OckamError("a part of the demo has ended by itself")
+    return 0

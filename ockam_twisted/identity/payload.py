@@ -1,0 +1,174 @@
+"""
+What both sides say of themselves inside a handshake: history, attestation,
+credential (spec identity, sections 1.2 and 6.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from ockam_twisted.errors import DecodeError, IdentityRefused, PeerNotTrusted
+from ockam_twisted.identity.credentials import CredentialAndPurposeKey, VerifiedCredential
+from ockam_twisted.identity.history import ChangeHistory, Comparison, ReceivedHistory
+from ockam_twisted.identity.identifiers import Identifier
+from ockam_twisted.identity.purpose_keys import Attestation
+from ockam_twisted.interfaces import ITrustPolicy
+from ockam_twisted.vault.primitives import expectArray
+from ockam_twisted.wire import cbor
+
+#: Bytes of a handshake message (spec identity, section 6.14).
+MAX_PAYLOAD = 65535
+
+#: How many credentials a peer may present (design, section 9), and how many
+#: the reader counts before it says so.
+MAX_CREDENTIALS = 1
+_COUNTED = 1000
+
+
+@frozen
+class IdentityPayload:
+    """
+    A payload that decodes; nothing of it has been verified.
+
+    @ivar history: Who the peer claims to be.
+    @ivar attestation: Of its key for secure channels.
+    @ivar credentials: None or one.
+    """
+
+    history: ReceivedHistory
+    attestation: Attestation
+    credentials: tuple[CredentialAndPurposeKey, ...] = ()
+
+    @classmethod
+    def decode(cls, data: bytes) -> IdentityPayload:
+        """
+        Decode one.
+
+        @raise DecodeError: It does not decode.
+        @raise IdentityRefused: There are several credentials, or something is
+            of another version.
+        """
+        if len(data) > MAX_PAYLOAD:
+            raise DecodeError("a handshake payload is too long")
+        reader = cbor.Reader(data)
+        expectArray(reader, 3)
+        history = ReceivedHistory.read(reader)
+        attestation = Attestation.read(reader)
+        count = reader.readArrayHead(_COUNTED)
+        if count > MAX_CREDENTIALS:
+            raise IdentityRefused(f"a peer presents {count} credentials, more than {MAX_CREDENTIALS}")
+        payload = cls(history, attestation, tuple(CredentialAndPurposeKey.read(reader) for _ in range(count)))
+        reader.expectEnd()
+        return payload
+
+    def encode(self) -> bytes:
+        """
+        Its CBOR.
+        """
+        credentials = b"".join(credential.encode() for credential in self.credentials)
+        return (
+            cbor.arrayHead(3)
+            + self.history.encode()
+            + self.attestation.encode()
+            + cbor.arrayHead(len(self.credentials))
+            + credentials
+        )
+
+
+@frozen
+class VerifiedPeer:
+    """
+    Who is at the other end, proven.
+
+    @ivar identifier: Who.
+    @ivar history: The change history, as received.
+    @ivar historyIsNewer: It is not the one known so far, if any was, and has
+        to be stored.
+    @ivar latestChangeHash: Of the history; what a credential issued to this
+        peer names.
+    @ivar expiresAt: When the attestation of its channel key ends, epoch
+        seconds.
+    @ivar credential: What an authority says of it.
+    @ivar credentialRefused: Why a credential it presented does not count;
+        L{None} if it presented none, one that does, or no authority was
+        given.
+    """
+
+    identifier: Identifier
+    history: bytes
+    historyIsNewer: bool
+    latestChangeHash: bytes
+    expiresAt: int
+    credential: VerifiedCredential | None = None
+    credentialRefused: str | None = None
+
+
+def verifyPayload(
+    payload: bytes,
+    now: int,
+    known: Callable[[Identifier], bytes | None],
+    trust: ITrustPolicy,
+    noiseStatic: bytes,
+    authorities: Mapping[Identifier, ChangeHistory] | None = None,
+) -> VerifiedPeer:
+    """
+    Carry out what the receiver of a payload has to check (spec identity,
+    section 6.4).  Trust is looked up before any signature is verified, so
+    that a stranger costs one hash (design, section 9).
+
+    @param now: Epoch seconds.
+    @param known: What is stored of somebody: L{IIdentityStore.changeHistory}.
+    @param noiseStatic: The static key that the handshake proved, 32 bytes.
+    @param authorities: The histories of whom we accept credentials from; if
+        there are none, credentials are ignored.
+    @raise DecodeError: It does not decode.
+    @raise PeerNotTrusted: C{trust} does not accept the identifier.
+    @raise IdentityRefused: It does not verify, or it is older than, or in
+        conflict with, the known history.
+    """
+    received = IdentityPayload.decode(payload)
+    identifier = received.history.identifier
+    if not trust.accepts(identifier):
+        raise PeerNotTrusted(f"the peer {identifier} is not trusted here")
+    history = received.history.verify()
+    newer = _isNewer(history, known(identifier))
+    received.attestation.verify(history, now)
+    if received.attestation.publicKey != noiseStatic:
+        raise IdentityRefused(f"{identifier} attests another key than the one of its handshake")
+    credential: VerifiedCredential | None = None
+    refused: str | None = None
+    if authorities:
+        for presented in received.credentials:
+            try:
+                credential = presented.verify(authorities, now, identifier)
+            except IdentityRefused as error:
+                # The channel is established without it (spec, point 6).
+                refused = str(error)
+    return VerifiedPeer(
+        identifier=identifier,
+        history=history.encode(),
+        historyIsNewer=newer,
+        latestChangeHash=history.latest.hash,
+        expiresAt=received.attestation.expiresAt,
+        credential=credential,
+        credentialRefused=refused,
+    )
+
+
+def _isNewer(history: ChangeHistory, stored: bytes | None) -> bool:
+    """
+    Does C{history} have to be stored?
+
+    @param stored: The one that is known; it was verified when it was stored.
+    @raise IdentityRefused: It may not replace the one that is known.
+    """
+    if stored is None:
+        return True
+    comparison = history.compare(ReceivedHistory.decode(stored))
+    if comparison is Comparison.OLDER:
+        raise IdentityRefused(f"{history.identifier} presents an older change history than before")
+    if comparison is Comparison.CONFLICT:
+        raise IdentityRefused(f"{history.identifier} presents a change history in conflict with the one known")
+    return comparison is Comparison.NEWER

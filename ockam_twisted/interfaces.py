@@ -1,0 +1,602 @@
+"""
+Every seam of the package, innermost layer first: reading this file from top
+to bottom is reading the architecture.
+
+L1  routing      L{IFlow}, L{IWorker}, L{IFlowReceiver}, L{IAccessControl},
+                 L{ISource}, L{IOutput}, L{IRouter}
+L2  transports   L{IHop}, L{ITransport}
+    trust        L{IVault}, L{ITrustPolicy}, L{IIdentityStore},
+                 L{IMemberStore}, L{INameStore}
+L3  channels     L{ISecureChannel}
+L4  portals      L{ISockets}, L{ILocalSide}, L{ITarget},
+                 L{IWay}
+L6  sessions     L{IAttempt}
+    node         L{INodeStatus}
+
+Interfaces are checked when parts are wired together, never per message.
+
+Times are seconds as C{float} on the clock that was passed in; calendar times
+on the wire are whole seconds since the Unix epoch.  Sizes are bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from ockam_twisted.identity.identifiers import Identifier
+    from ockam_twisted.routing.addresses import Address, Route
+    from ockam_twisted.routing.local_message import LocalInfo, LocalMessage
+
+#: Bytes that can be joined, sliced and sent, without a copy where possible.
+Buffer = bytes | memoryview
+
+#: How a payload travels inside a node: its pieces in order, and their total
+#: size.  The receiver joins them only if it has to.
+PayloadReceiver = Callable[[Sequence[Buffer], int], None]
+
+
+# --------------------------------------------------------------------- L1 --
+
+
+class IFlow(Interface):
+    """
+    A way for many messages with the same routes: resolved, checked against
+    access control and encoded once (C{docs/architecture.rst}, "flows").
+    """
+
+    onward_route: Route = Attribute("Where its messages go; the first address is a worker of this node.")
+    return_route: Route = Attribute("What the receiver of its messages replies to.")
+
+    send: PayloadReceiver = Attribute(
+        """
+        Send one message: C{send(pieces, size)}.  A direct call of the
+        receiver while the flow is open.  Once it is stale (the receiver was
+        unregistered, a decision changed) the next call resolves it again;
+        while that fails, messages are dropped and counted.  Never raises for
+        what the peer did.
+        """
+    )
+
+    def close() -> None:
+        """
+        Forget the flow.  Messages sent after that are dropped.
+        """
+
+
+class IWorker(Interface):
+    """
+    Something with an address that messages can be routed to.
+    """
+
+    def messageReceived(message: LocalMessage) -> None:
+        """
+        A message has arrived.  The first address of its onward route is the
+        one this worker is registered at.
+
+        What this raises is logged and drops the message; it never disturbs
+        the connection it came over.
+        """
+
+
+class IFlowReceiver(IWorker):
+    """
+    A worker that takes many messages with the same routes without looking at
+    the routes each time.
+    """
+
+    def flowOpened(message: LocalMessage) -> PayloadReceiver | None:
+        """
+        A flow to this worker is being opened.
+
+        @param message: What each message of the flow looks like, but for the
+            payload, which is empty here.
+        @return: What the flow calls for each payload from now on, or L{None}
+            to get each as a message.
+        """
+
+
+class IAccessControl(Interface):
+    """
+    A decision about messages with given routes and origin.  Deterministic for
+    as long as nobody calls L{IRouter.invalidate}.
+    """
+
+    def permits(message: LocalMessage) -> bool:
+        """
+        @param message: The message; its payload is not looked at.
+        """
+
+
+class ISource(Interface):
+    """
+    Something that reads from outside this node and so fills outputs: a hop
+    connection, the local socket of a portal.
+    """
+
+    def pauseFor(output: IOutput) -> None:
+        """
+        Stop reading until C{output} (and every other one that asked) says
+        L{resumeFor}.
+        """
+
+    def resumeFor(output: IOutput) -> None:
+        """
+        C{output} no longer minds.
+        """
+
+    def fed(output: IOutput) -> None:
+        """
+        Called by the turn, at its end: what was read went to C{output}.
+        """
+
+    def servesOthers(output: IOutput) -> bool:
+        """
+        Is there anybody, besides who sends to C{output}, who suffers while
+        this source is paused?
+        """
+
+    def checkLiveness() -> None:
+        """
+        Paused, this source does not hear that its connection was reset: look,
+        and lose it if so.
+        """
+
+
+class IOutput(Interface):
+    """
+    Something that bytes leave this node through, collected during a turn and
+    sent when it ends.
+    """
+
+    full: bool = Attribute("More is queued than it should hold: sources that feed it must pause.")
+    queued: int = Attribute("Bytes that neither the kernel nor the peer has yet.")
+    lost: bool = Attribute("The connection below is gone.")
+    label: str = Attribute("Whom it leads to, for people.")
+
+    write: PayloadReceiver = Attribute("Add pieces to what leaves at the end of this turn: C{write(pieces, size)}.")
+
+    def flush() -> None:
+        """
+        Called by the turn, at its end: send what was collected.
+        """
+
+    def holdBack(source: ISource) -> None:
+        """
+        Pause C{source} until this output has drained.
+        """
+
+    def loseConnection() -> None:
+        """
+        Send what is queued, then end the connection below.
+        """
+
+    def abortConnection() -> None:
+        """
+        Drop what is queued and end the connection below with a reset.
+        """
+
+    def connectionLost() -> None:
+        """
+        Called by the protocol that owns it: the connection below is gone.
+        Sources are let go.
+        """
+
+
+class IRouter(Interface):
+    """
+    Messages find workers.
+    """
+
+    turn = Attribute("The L{ockam_twisted.routing.turn.Turn} that every entry from the reactor enters and leaves.")
+    flowControls = Attribute("The L{ockam_twisted.routing.flow.FlowControls} of this node.")
+
+    def register(
+        address: Address,
+        worker: IWorker,
+        incoming: IAccessControl | None = None,
+        outgoing: IAccessControl | None = None,
+    ) -> None:
+        """
+        Deliver messages for C{address} to C{worker}.
+
+        @param incoming: Which messages may reach it; L{None}: all.
+        @param outgoing: Which messages may be sent from it; L{None}: all.
+        @raise AddressTaken: There is a worker at that address.
+        """
+
+    def unregister(address: Address) -> None:
+        """
+        Nothing is at C{address} any more; flows to it become stale.  Unknown
+        addresses are ignored.
+        """
+
+    def route(message: LocalMessage, source: Address) -> bool:
+        """
+        Deliver one message to the first address of its onward route.
+
+        @return: Whether it was delivered.  Undeliverable and forbidden
+            messages are dropped and counted, as the protocol wants (spec
+            messaging, section 13).
+        """
+
+    def open(
+        onward_route: Route,
+        return_route: Route,
+        source: Address,
+        local_info: tuple[LocalInfo, ...] = (),
+    ) -> IFlow:
+        """
+        Open a flow.  Whether its messages can be delivered is found out with
+        the first one; see L{IFlow.send}.
+        """
+
+    def worker(address: Address) -> IWorker | None:
+        """
+        @return: What is registered at C{address}.
+        """
+
+    def watch(address: Address, gone: Callable[[], object]) -> Callable[[], None]:
+        """
+        Call C{gone} once when C{address} is unregistered; at once if nothing
+        is there now.
+
+        @return: Call it to watch no more.
+        """
+
+    def invalidate(address: Address) -> None:
+        """
+        A decision about messages to or from C{address} may have changed:
+        flows that touch it are resolved again.
+        """
+
+
+# --------------------------------------------------------------------- L2 --
+
+
+class IHop(IFlowReceiver):
+    """
+    One live connection to another node.
+    """
+
+    address: Address = Attribute("The sender worker: what a route names to send through this connection.")
+    receiver: Address = Attribute("The source of what arrives over it; a flow-control producer.")
+    flowId: str = Attribute("The flow-control id of what arrives over it.")
+    peer: str = Attribute("Who is at the other end, for people: host and port.")
+
+    def whenLost() -> Deferred[str]:
+        """
+        @return: Fires with the reason when the connection has ended.
+        """
+
+    def loseConnection() -> None:
+        """
+        Send what is queued, then end the connection.
+        """
+
+    def abortConnection(reason: str) -> None:
+        """
+        End the connection at once.
+        """
+
+
+class ITransport(Interface):
+    """
+    A way to make hops.
+    """
+
+    def connect(endpoint: Any) -> Deferred[IHop]:
+        """
+        Make one attempt to connect over a client endpoint.  Retrying is the
+        business of C{sessions}.
+        """
+
+    def listen(endpoint: Any) -> Deferred[Any]:
+        """
+        Accept connections on a server endpoint.
+
+        @return: Fires with the listening port (C{IListeningPort}).
+        """
+
+
+# ------------------------------------------------------------------ trust --
+
+
+class IVault(Interface):
+    """
+    Secret keys and what is done with them.  Secrets are named by handles
+    (opaque C{bytes}) and do not leave the vault.
+
+    Everything that needs a secret returns a Deferred, since a token or a
+    cloud signer cannot answer at once; in software it has already fired.
+    """
+
+    def generateSigningKey(kind: int = 0) -> Deferred[bytes]:
+        """
+        Make a signing key.
+
+        @param kind: 0 Ed25519, 1 P-256 (the tags of spec identity 1.2).
+        @return: Fires with its handle, once it is stored.
+        """
+
+    def verifyingKey(handle: bytes) -> Deferred[Any]:
+        """
+        @return: Fires with the L{ockam_twisted.vault.primitives.VerifyingKey}.
+        """
+
+    def sign(handle: bytes, data: bytes) -> Deferred[Any]:
+        """
+        @return: Fires with the L{ockam_twisted.vault.primitives.Signature}
+            of C{data} (spec identity 2.3).
+        """
+
+    def generateAgreementKey(persistent: bool = False) -> Deferred[bytes]:
+        """
+        Make an X25519 key.
+
+        @return: Fires with its handle.
+        """
+
+    def agreementPublicKey(handle: bytes) -> Deferred[bytes]:
+        """
+        @return: Fires with the 32 bytes of the public key.
+        """
+
+    def agree(handle: bytes, publicKey: bytes) -> Deferred[bytes]:
+        """
+        X25519 with a peer's public key.
+
+        @return: Fires with 32 bytes, or fails with L{HandshakeFailed} for a
+            key that contributes nothing.
+        """
+
+    def deleteKey(handle: bytes) -> Deferred[None]:
+        """
+        Forget a secret.  Unknown handles are ignored.
+        """
+
+
+class ITrustPolicy(Interface):
+    """
+    Who may complete a handshake with us.
+    """
+
+    def accepts(identifier: Identifier) -> bool:
+        """
+        @param identifier: The peer's, proven.
+        """
+
+
+class IIdentityStore(Interface):
+    """
+    What a node remembers of itself and of its peers.  Reads answer at once
+    from memory; writes return a Deferred that fires after the commit.
+    """
+
+    def secret(handle: bytes) -> tuple[str, bytes] | None:
+        """
+        @return: Kind and secret bytes of a key of the software vault.
+        """
+
+    def storeSecret(handle: bytes, kind: str, secret: bytes) -> Deferred[None]:
+        """
+        Keep a secret.
+        """
+
+    def deleteSecret(handle: bytes) -> Deferred[None]:
+        """
+        Forget a secret.
+        """
+
+    def changeHistory(identifier: Identifier) -> bytes | None:
+        """
+        @return: The latest change history accepted from this identity.
+        """
+
+    def storeChangeHistory(identifier: Identifier, history: bytes) -> Deferred[None]:
+        """
+        Keep the change history of a trusted peer, or our own.
+        """
+
+    def setting(name: str) -> bytes | None:
+        """
+        @return: A named value of this node (its own identifier, key handles,
+            attestations).
+        """
+
+    def storeSetting(name: str, value: bytes) -> Deferred[None]:
+        """
+        Keep a named value.
+        """
+
+
+class IMemberStore(Interface):
+    """
+    Who is a member, with which attributes, and which tickets are open.
+    """
+
+    def members() -> Any:
+        """
+        @return: Identifiers and attributes of all members.
+        """
+
+
+class INameStore(Interface):
+    """
+    Which relay name belongs to which identity.
+    """
+
+    def owner(name: str) -> Identifier | None:
+        """
+        @return: The identity a name belongs to.
+        """
+
+    def storeOwner(name: str, identifier: Identifier, now: int) -> Deferred[None]:
+        """
+        Give a name to an identity, or note that it was used again.
+        """
+
+    def owned(identifier: Identifier) -> int:
+        """
+        @return: How many names belong to an identity.
+        """
+
+    def count() -> int:
+        """
+        @return: How many names belong to anybody.
+        """
+
+    def forgetUnused(before: int) -> Deferred[int]:
+        """
+        Free the names not used since C{before}.
+
+        @return: Fires with how many there were.
+        """
+
+
+# --------------------------------------------------------------------- L3 --
+
+
+class ISecureChannel(Interface):
+    """
+    An end-to-end encrypted, mutually authenticated way to one peer.
+    """
+
+    encryptor: Address = Attribute("What a route names to send through this channel.")
+    decryptor: Address = Attribute("The source of what arrives through it; a flow-control producer.")
+    flowId: str = Attribute("The flow-control id of what arrives through it.")
+    peerIdentifier: Identifier = Attribute("Who is at the other end, proven.")
+
+    def whenLost() -> Deferred[str]:
+        """
+        @return: Fires with the reason when the channel has ended.
+        """
+
+    def close() -> None:
+        """
+        Send Close and end the channel.
+        """
+
+
+# --------------------------------------------------------------------- L4 --
+
+
+class ISockets(Interface):
+    """
+    What the portals need of local sockets, without knowing about transports.
+    """
+
+    def attach(transport: Any, lose: Callable[[], object], label: str) -> tuple[IOutput, ISource]:
+        """
+        Prepare a connected socket.
+
+        @param transport: Of the Protocol that reads from it.
+        @param lose: Ends the stream when the socket turns out to be dead.
+        @param label: Whom the socket leads to, for people.
+        """
+
+
+class ILocalSide(Interface):
+    """
+    The near end of a portal stream: a local socket, or a Twisted protocol in
+    this process.
+    """
+
+    output: IOutput = Attribute("Takes the bytes that come out of the stream.")
+
+    def streamOpened() -> None:
+        """
+        The far end is connected: bytes may be sent from now on.
+        """
+
+    def streamEnded(reason: str, clean: bool) -> None:
+        """
+        Nothing more comes out of the stream, and nothing more goes in.
+
+        @param clean: The far end ended it: what came out is all there is.
+            Otherwise something may be missing, and the near end must not look
+            as if it were complete.
+        """
+
+
+class ITarget(Interface):
+    """
+    What an outlet connects its streams to.
+    """
+
+    label: str = Attribute("What it is, for people.")
+
+    def local() -> ILocalSide:
+        """
+        @return: A near end, with an attribute C{stream} to be set before
+            L{connect}.
+        """
+
+    def connect(local: ILocalSide) -> Deferred[object]:
+        """
+        Connect it.  Cancel the Deferred to give up.
+        """
+
+
+class IWay(Interface):
+    """
+    A route that comes and goes: what portals and relays send over.
+    """
+
+    route: Route | None = Attribute("The route while it is up, else L{None}.")
+    why: str = Attribute("Why it is not up, in words; empty while it is.")
+
+    def whenUp() -> Deferred[Route]:
+        """
+        @return: Fires with the route, at once if it is up.  Cancel it to
+            stop waiting.
+        """
+
+    def suspect(reason: str) -> None:
+        """
+        Somebody got no answer over this way: ping now rather than later.
+        """
+
+    def changed(listener: Callable[[Route | None], None]) -> Callable[[], None]:
+        """
+        Tell C{listener} about each change of the route.
+
+        @return: Call it to be told no more.
+        """
+
+
+# --------------------------------------------------------------------- L6 --
+
+
+class IAttempt(Interface):
+    """
+    One try at making a way; C{sessions} repeats it.
+    """
+
+    def start() -> Deferred[Any]:
+        """
+        Dial, authenticate, register.
+
+        @return: Fires with an L{ockam_twisted.sessions.session.Established};
+            fails with the reason.  Cancelling it undoes what was done.
+        """
+
+
+# ------------------------------------------------------------------- node --
+
+
+class INodeStatus(Interface):
+    """
+    An immutable picture of a node, for logs, metrics and people.
+    """
+
+    name: str = Attribute("What the node calls itself.")
+    identifier: str = Attribute("Its identifier, in text.")
+    listeners: tuple[str, ...] = Attribute("Where it listens.")
+    sessions: tuple[Any, ...] = Attribute("Its ways, each with state, since when, and why.")
+    streams: int = Attribute("How many portal streams are open.")

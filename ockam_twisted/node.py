@@ -1,0 +1,454 @@
+"""
+A node: the rooms of this package, assembled.
+
+This is the Python API.  C{examples/} shows it in use::
+
+    node = await Node.create(reactor)
+    node.createOutlet("outlet", "127.0.0.1:5000")
+    await node.createInlet("4001", "outlet")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from attrs import frozen
+from twisted.application.service import MultiService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, clientFromString, serverFromString
+from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
+from twisted.python.runtime import seconds
+from zope.interface import implementer
+
+from ockam_twisted.channels.channel import SecureChannel
+from ockam_twisted.channels.handshake import Party
+from ockam_twisted.channels.listener import SecureChannelListener, createSecureChannel
+from ockam_twisted.config import dialEndpoint, listenEndpoint
+from ockam_twisted.errors import LocalProtocolError
+from ockam_twisted.identity.creation import loadOrCreate
+from ockam_twisted.identity.identifiers import Identifier
+from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifiers
+from ockam_twisted.interfaces import IAccessControl, INodeStatus, ITarget, ITrustPolicy, IWay, IWorker
+from ockam_twisted.portals.inlet import CONNECT_TIMEOUT, Inlet
+from ockam_twisted.portals.outlet import Outlet, SocketTarget
+from ockam_twisted.relays.client import Registration, RelayClient
+from ockam_twisted.relays.service import RelayService
+from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.routing.multiaddr import MultiAddr
+from ockam_twisted.routing.router import Router
+from ockam_twisted.services.echo import EchoService
+from ockam_twisted.services.hop import HopService
+from ockam_twisted.services.uppercase import UppercaseService
+from ockam_twisted.sessions.attempt import WayAttempt, Walk
+from ockam_twisted.sessions.session import Session, StaticWay
+from ockam_twisted.storage.memory import MemoryStore
+from ockam_twisted.transports.local import LocalSockets
+from ockam_twisted.transports.stalls import StallWatch
+from ockam_twisted.transports.stream import HopSettings
+from ockam_twisted.transports.tcp import TCPTransport
+from ockam_twisted.vault.software import SoftwareVault
+
+#: The addresses that peers look for a secure-channel listener at.
+LISTENER_ADDRESSES = ("api", "secure_channel_listener")
+
+#: A place to send to, in whatever form is at hand.
+Place = Route | Address | str | Iterable[Address | str]
+
+
+def asRoute(place: Place) -> Route:
+    """
+    Make a route of an address, its text, or several of these.
+    """
+    if isinstance(place, Route):
+        return place
+    if isinstance(place, Address):
+        return Route((place,))
+    return Route.of(*([place] if isinstance(place, str) else place))
+
+
+def now() -> int:
+    """
+    Whole seconds since the Unix epoch.
+    """
+    return int(seconds())
+
+
+@implementer(INodeStatus)
+@frozen
+class NodeStatus:
+    """
+    See L{INodeStatus}.
+    """
+
+    name: str
+    identifier: str
+    listeners: tuple[str, ...]
+    sessions: tuple[tuple[str, str, str], ...]
+    streams: int
+
+
+class _Started(Service):
+    """
+    Registers a worker while it runs.
+    """
+
+    def __init__(self, router: Router, address: Address, worker: IWorker) -> None:
+        self._router, self._address, self._worker = router, address, worker
+
+    def startService(self) -> None:
+        super().startService()
+        self._router.register(self._address, self._worker)
+
+    def stopService(self) -> None:
+        super().stopService()
+        self._router.unregister(self._address)
+
+
+class Node(MultiService):
+    """
+    One node.
+
+    @ivar router: Where its workers live.
+    @ivar transport: Its TCP transport.
+    @ivar party: Its identity, once L{loadIdentity} is done.
+    """
+
+    party: Party | None = None
+
+    def __init__(self, reactor: Any, store: Any = None, name: str = "node", maxFrame: int = 1024 * 1024) -> None:
+        """
+        @param reactor: Time, sockets and threads.
+        @param store: An L{ockam_twisted.interfaces.IIdentityStore} that is
+            also an L{ockam_twisted.interfaces.INameStore}; by default one
+            that keeps nothing.
+        """
+        super().__init__()
+        self.name = name
+        self.reactor = reactor
+        self.store = MemoryStore() if store is None else store
+        self.vault = SoftwareVault(self.store)
+        self.router = Router()
+        self.router.setServiceParent(self)
+        self._stalls = StallWatch(reactor)
+        self._stalls.setServiceParent(self)
+        settings = HopSettings(self.router, reactor, self._stalls, maxFrame)
+        self.transport = TCPTransport(settings)
+        self.transport.setServiceParent(self)
+        self.sockets = LocalSockets(self.router.turn, self._stalls)
+        self.walk = Walk(self.router, reactor, self.transport, self.requireParty, self._dial)
+        self._sessions: list[Session] = []
+        self._portals: list[Inlet | Outlet] = []
+        self._listening: list[str] = []
+        self.addWorker("echo", EchoService(self.router, reactor))
+
+    @classmethod
+    async def create(cls, reactor: Any, store: Any = None, name: str = "node") -> Node:
+        """
+        Make a node with an identity, and start it.
+        """
+        node = cls(reactor, store, name)
+        await node.loadIdentity()
+        node.privilegedStartService()
+        node.startService()
+        return node
+
+    async def loadIdentity(self) -> Identifier:
+        """
+        Take the identity from the store, or make one.
+        """
+        identity, purposeKey = await loadOrCreate(self.vault, self.store, now())
+        self.party = Party(self.vault, self.store, identity, purposeKey, now)
+        return identity.identifier
+
+    def requireParty(self) -> Party:
+        """
+        @raise LocalProtocolError: There is no identity yet.
+        """
+        if self.party is None:
+            raise LocalProtocolError("the node has no identity yet")
+        return self.party
+
+    @property
+    def identifier(self) -> Identifier:
+        """
+        Who this node is.
+        """
+        return self.requireParty().identity.identifier
+
+    # ----------------------------------------------------------- transport
+
+    def _dial(self, host: str, port: int) -> IStreamClientEndpoint:
+        if host.replace(".", "").isdigit():
+            # Nothing to look up, and no connection attempts side by side.
+            return TCP4ClientEndpoint(self.reactor, host, port, timeout=10)
+        return clientFromString(self.reactor, dialEndpoint(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "to"))
+
+    def clientEndpoint(self, text: str) -> IStreamClientEndpoint:
+        """
+        An endpoint to dial, from a shorthand or an endpoint string.
+
+        @raise ConfigurationError: It is neither.
+        """
+        parts = dialEndpoint(text, "an address to dial").split(":")
+        if parts[0] == "tcp" and len(parts) == 3 and parts[1].startswith("host=") and parts[2].startswith("port="):
+            return self._dial(parts[1][5:], int(parts[2][5:]))
+        return clientFromString(self.reactor, ":".join(parts))
+
+    def serverEndpoint(self, text: str) -> IStreamServerEndpoint:
+        """
+        An endpoint to listen on, from a shorthand or an endpoint string.
+
+        @raise ConfigurationError: It is neither.
+        """
+        return serverFromString(self.reactor, listenEndpoint(text, "a place to listen"))
+
+    def listen(self, endpoint: str | IStreamServerEndpoint) -> Deferred[IListeningPort]:
+        """
+        Accept connections of other nodes.
+        """
+        if isinstance(endpoint, str):
+            self._listening.append(endpoint)
+            endpoint = self.serverEndpoint(endpoint)
+        return self.transport.listen(endpoint)
+
+    async def connect(self, endpoint: str | IStreamClientEndpoint) -> Route:
+        """
+        Connect to another node, once.
+
+        @return: The route to it.
+        """
+        if isinstance(endpoint, str):
+            endpoint = self.clientEndpoint(endpoint)
+        hop = await self.transport.connect(endpoint)
+        return Route((hop.address,))
+
+    # ------------------------------------------------------------- workers
+
+    def _add(self, service: Service) -> None:
+        service.setServiceParent(self)
+
+    def addWorker(self, name: str, worker: IWorker, consumerOf: Iterable[str] = ()) -> None:
+        """
+        Register a worker.
+
+        @param consumerOf: Flow-control ids of the listeners and connections
+            that it may be reached from: L{TCPTransport.listenerId},
+            L{SecureChannelListener.flowId}.  Others cannot reach it.
+        """
+        self._add(worker if isinstance(worker, Service) else _Started(self.router, Address.local(name), worker))
+        self.makeReachable(name, consumerOf)
+
+    def makeReachable(self, name: str, consumerOf: Iterable[str]) -> None:
+        """
+        Let messages from more listeners and connections reach a worker.
+        """
+        for flowId in consumerOf:
+            self.router.flowControls.addConsumer(Address.local(name), flowId)
+
+    def startHop(self, consumerOf: Iterable[str] = ()) -> None:
+        """
+        Offer the C{hop} worker.
+        """
+        self.addWorker("hop", HopService(self.router), consumerOf)
+
+    def startUppercase(self, consumerOf: Iterable[str] = ()) -> None:
+        """
+        Offer the C{uppercase} worker.
+        """
+        self.addWorker("uppercase", UppercaseService(self.router), consumerOf)
+
+    # ------------------------------------------------------------ channels
+
+    def createSecureChannelListener(
+        self, trust: ITrustPolicy, addresses: Iterable[str] = LISTENER_ADDRESSES, consumerOf: Iterable[str] | None = None
+    ) -> SecureChannelListener:
+        """
+        Answer handshakes.
+
+        @param trust: Whom to accept.
+        @param consumerOf: See L{addWorker}; by default, who connects to us
+            over TCP.
+        """
+        reachable = (self.transport.listenerId,) if consumerOf is None else tuple(consumerOf)
+        listener = SecureChannelListener(
+            self.router, self.reactor, self.requireParty(), trust, tuple(map(Address.local, addresses))
+        )
+        self._add(listener)
+        for address in addresses:
+            self.makeReachable(address, reachable)
+        self.makeReachable("echo", (*reachable, listener.flowId))
+        return listener
+
+    def createSecureChannel(
+        self, route: Place, authorized: Iterable[str] = (), trust: ITrustPolicy | None = None
+    ) -> Deferred[SecureChannel]:
+        """
+        Make a secure channel to the listener at the end of a route.
+
+        @param authorized: Whom we accept there, identifiers.
+        @param trust: The same, as a policy.
+        """
+        return createSecureChannel(
+            self.router, self.reactor, self.requireParty(), asRoute(route), _policy(authorized, trust)
+        )
+
+    # ------------------------------------------------------------- portals
+
+    def createOutlet(
+        self,
+        name: str,
+        target: str | IStreamClientEndpoint | ITarget,
+        consumerOf: Iterable[str] = (),
+        incoming: IAccessControl | None = None,
+    ) -> Outlet:
+        """
+        Connect streams to a target.
+
+        @param target: C{HOST:PORT}, an endpoint string, an endpoint or an
+            L{ITarget}.
+        @param consumerOf: See L{addWorker}; inlets of this node always reach
+            it.
+        """
+        if isinstance(target, str):
+            target = SocketTarget(self.router, self.sockets, self.clientEndpoint(target), target)
+        elif not ITarget.providedBy(target):
+            target = SocketTarget(self.router, self.sockets, target, "of the outlet")
+        outlet = Outlet(self.router, self.reactor, target, Address.local(name), incoming)
+        self._portals.append(outlet)
+        self._add(outlet)
+        self.makeReachable(name, consumerOf)
+        return outlet
+
+    async def createInlet(
+        self,
+        endpoint: str | IStreamServerEndpoint,
+        to: Place | IWay,
+        connectTimeout: float = CONNECT_TIMEOUT,
+    ) -> Inlet:
+        """
+        Accept clients, each a stream to an outlet.
+
+        @param to: The route to the outlet, or a way that comes and goes.
+        """
+        way: IWay = to if IWay.providedBy(to) else StaticWay(asRoute(to))
+        inlet = self.addInlet(way, connectTimeout)
+        await inlet.listen(self.serverEndpoint(endpoint) if isinstance(endpoint, str) else endpoint)
+        return inlet
+
+    def addInlet(self, way: IWay, connectTimeout: float = CONNECT_TIMEOUT) -> Inlet:
+        """
+        An inlet that does not listen yet.
+        """
+        inlet = Inlet(self.router, self.reactor, self.sockets, way, connectTimeout)
+        self._portals.append(inlet)
+        self._add(inlet)
+        return inlet
+
+    def createWay(
+        self, to: MultiAddr | str, authorized: Iterable[str] = (), trust: ITrustPolicy | None = None
+    ) -> Session:
+        """
+        Keep a way alive: connections and channels as a MultiAddr names them.
+
+        @param authorized: Who must be at the end of its last channel.
+        """
+        address = MultiAddr.fromText(to) if isinstance(to, str) else to
+        attempt = WayAttempt(self.walk, address, _policy(authorized, trust))
+        return self.addSession(Session(self.reactor, attempt, "way to the outlet"))
+
+    def addSession(self, session: Session) -> Session:
+        """
+        Keep something alive for as long as the node runs.
+        """
+        self._sessions.append(session)
+        self._add(session)
+        return session
+
+    # -------------------------------------------------------------- relays
+
+    def createRelayService(
+        self,
+        authorized: Iterable[str] | None = None,
+        consumerOf: Iterable[str] | None = None,
+        listener: SecureChannelListener | None = None,
+    ) -> RelayService:
+        """
+        Relay for others.
+
+        @param authorized: Who may register; L{None}: anybody.
+        @param consumerOf: See L{addWorker}; by default, who connects to us
+            over TCP.
+        @param listener: Registrants may prove who they are through it.
+        """
+        ids = (self.transport.listenerId,) if consumerOf is None else tuple(consumerOf)
+        if listener is not None:
+            ids += (listener.flowId,)
+        service = RelayService(
+            router=self.router,
+            clock=self.reactor,
+            names=self.store,
+            now=now,
+            consumerIds=ids,
+            authorized=None if authorized is None else frozenset(authorized),
+        )
+        self._add(service)
+        return service
+
+    async def createRelay(self, route: Place, name: str | None = None, reachable: Iterable[str] = ()) -> Registration:
+        """
+        Register at the relay at the end of a route, once, without proof of
+        who we are.
+
+        @param route: To the relay's node.
+        @param name: A name; by default the relay picks one.
+        @param reachable: Names of our workers that may be reached through
+            it.
+        @return: Its C{address} is what others route to, at the relay.
+        """
+        road = asRoute(route)
+        client = RelayClient(self.router, self.reactor, road, name, False)
+        registration = await client.register()
+        flowId = self.router.flowControls.producerId(road[0])
+        if flowId is not None:
+            for worker in reachable:
+                self.makeReachable(worker, (flowId,))
+        return registration
+
+    # ---------------------------------------------------------------- rest
+
+    def status(self) -> NodeStatus:
+        """
+        A picture of this node as it is now.
+        """
+        return NodeStatus(
+            self.name,
+            str(self.identifier) if self.party is not None else "",
+            tuple(self._listening),
+            tuple((session.label, session.state.value, session.why) for session in self._sessions),
+            sum(len(portal.streams) for portal in self._portals),
+        )
+
+    def stopService(self) -> Deferred[Any]:
+        """
+        Stop in the reverse order of starting: portals first.
+        """
+        Service.stopService(self)
+
+        async def stop() -> None:
+            for service in reversed(list(self)):
+                await maybeDeferred(service.stopService)
+
+        return Deferred.fromCoroutine(stop())
+
+
+def _policy(authorized: Iterable[str], trust: ITrustPolicy | None) -> ITrustPolicy:
+    if trust is not None:
+        return trust
+    identifiers = [Identifier.parse(each) for each in authorized]
+    if not identifiers:
+        raise LocalProtocolError("nobody is trusted by default: say who is authorized, or trust=TrustEveryone()")
+    return TrustIdentifiers(identifiers)
+
+
+__all__ = ["Node", "NodeStatus", "TrustEveryone", "asRoute"]

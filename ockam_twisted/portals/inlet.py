@@ -1,0 +1,234 @@
+"""
+The inlet: accepts clients and opens a stream to the outlet for each (spec
+portals, sections 2 and 5.1).
+"""
+
+from __future__ import annotations
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IListeningPort,
+    IReactorTime,
+    IStreamServerEndpoint,
+)
+from twisted.internet.protocol import Factory
+from zope.interface import implementer
+
+from ockam_twisted.interfaces import ILocalSide, IRouter, ISockets, IWay, IWorker
+from ockam_twisted.portals.refusals import Refusals
+from ockam_twisted.portals.socket import PortalSocket
+from ockam_twisted.portals.stream import PortalStream, State
+from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.routing.local_message import LocalMessage
+from ockam_twisted.wire.portal import DISCONNECT, PONG
+
+#: Seconds a client is held until its stream is open.
+CONNECT_TIMEOUT = 10.0
+
+#: Seconds in which a Pong for a client that has gone is still answered.
+LATE = 30.0
+
+
+@implementer(IWorker)
+class _LatePong:
+    """
+    Stands in for a stream that was given up before its Pong: answers that
+    with Disconnect, or the outlet would hold a connection that nobody uses.
+    """
+
+    def __init__(self, inlet: Inlet, address: Address, flowId: str | None) -> None:
+        self._router = inlet.router
+        self._address = address
+        self._inlet = inlet
+        self._router.register(address, self)
+        if flowId is not None:
+            self._router.flowControls.addConsumer(address, flowId)
+        self._deadline = inlet.clock.callLater(LATE, self.stop)
+        inlet.late.add(self)
+
+    def messageReceived(self, message: LocalMessage) -> None:
+        """
+        See L{IWorker.messageReceived}.
+        """
+        back = message.return_route
+        if message.payload[:1] == PONG and back:
+            self._router.route(LocalMessage(back, Route((self._address,)), DISCONNECT), self._address)
+            self.stop()
+
+    def stop(self) -> None:
+        """
+        Wait no more.
+        """
+        self._inlet.late.discard(self)
+        self._router.unregister(self._address)
+        if self._deadline.active():
+            self._deadline.cancel()
+
+
+class Opening:
+    """
+    A stream on its way to being open: waits for the way, then for Pong.
+    """
+
+    def __init__(self, inlet: Inlet, local: ILocalSide) -> None:
+        self.stream = PortalStream(inlet.router, local, self._ended)
+        self._inlet = inlet
+        self._waiting: Deferred[Route] | None = None
+        self._deadline: IDelayedCall | None = None
+        self._flowId: str | None = None
+        inlet.streams.add(self.stream)
+
+    def start(self) -> None:
+        """
+        Begin.  The near end must be able to be reset by now.
+        """
+        inlet = self._inlet
+        self._deadline = inlet.clock.callLater(inlet.connectTimeout, self._timedOut)
+        route = inlet.way.route
+        if route is not None:
+            self._up(route)
+        else:
+            # It may fire at once.
+            self._waiting = waiting = inlet.way.whenUp()
+            waiting.addCallback(self._up)
+            waiting.addErrback(lambda failure: failure.trap(CancelledError) and None)
+
+    def opened(self) -> None:
+        """
+        Pong has arrived.
+        """
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+
+    def _up(self, route: Route) -> None:
+        self._waiting = None
+        if self.stream.state is State.NEW:
+            router = self._inlet.router
+            self._flowId = router.flowControls.producerId(route[0])
+            with router.turn:
+                self.stream.ping(route)
+
+    def _timedOut(self) -> None:
+        if self.stream.state is State.PINGED:
+            reason = f"the outlet did not answer within {self._inlet.connectTimeout:.0f} s"
+            self._inlet.way.suspect(reason)
+        else:
+            reason = self._inlet.way.why or "there is no way to the outlet"
+        with self._inlet.router.turn:
+            self.stream.abandon(reason)
+        self._inlet.refused(reason)
+
+    def _ended(self, stream: PortalStream) -> None:
+        self._inlet.streams.discard(stream)
+        self.opened()
+        if self._waiting is not None:
+            self._waiting.cancel()
+        if stream.isPongDue and len(self._inlet.late) < self._inlet.maxStreams:
+            _LatePong(self._inlet, stream.address, self._flowId)
+
+
+class InletSocket(PortalSocket):
+    """
+    A client of an inlet.
+    """
+
+    opening: Opening
+
+    def connectionMade(self) -> None:
+        """
+        A client has connected.
+        """
+        super().connectionMade()
+        self.opening.start()
+
+    def streamOpened(self) -> None:
+        """
+        See L{ILocalSide.streamOpened}.
+        """
+        self.opening.opened()
+        super().streamOpened()
+
+
+class _InletFactory(Factory):
+    noisy = False
+
+    def __init__(self, inlet: Inlet) -> None:
+        self._inlet = inlet
+
+    def buildProtocol(self, addr: IAddress | None) -> InletSocket | None:
+        inlet = self._inlet
+        if len(inlet.streams) >= inlet.maxStreams:
+            inlet.refused(f"there are {len(inlet.streams)} clients already")
+            return None
+        client = InletSocket(inlet.router, inlet.sockets, "a client of the inlet")
+        client.opening = Opening(inlet, client)
+        client.stream = client.opening.stream
+        return client
+
+
+class Inlet(Service):
+    """
+    See the module.
+
+    @ivar router: Where the streams live.
+    @ivar way: Leads to the outlet's worker.
+    @ivar streams: The streams there are.
+    @ivar late: Stand-ins of streams that were given up too early.
+    @ivar port: Where it listens, once it does.
+    """
+
+    port: IListeningPort | None = None
+
+    def __init__(
+        self,
+        router: IRouter,
+        clock: IReactorTime,
+        sockets: ISockets,
+        way: IWay,
+        connectTimeout: float = CONNECT_TIMEOUT,
+        maxStreams: int = 4096,
+    ) -> None:
+        self.router = router
+        self.clock = clock
+        self.sockets = sockets
+        self.way = way
+        self.connectTimeout = connectTimeout
+        self.maxStreams = maxStreams
+        self.streams: set[PortalStream] = set()
+        self.late: set[_LatePong] = set()
+        self._refusals = Refusals(clock, "A client was refused: {reason}")
+
+    def listen(self, endpoint: IStreamServerEndpoint) -> Deferred[IListeningPort]:
+        """
+        Accept clients.
+
+        @return: Fires with the port; it is also closed by L{stopService}.
+        """
+
+        def listening(port: IListeningPort) -> IListeningPort:
+            self.port = port
+            return port
+
+        return endpoint.listen(_InletFactory(self)).addCallback(listening)
+
+    def refused(self, reason: str) -> None:
+        """
+        Log that a client was refused, one line for each reason in a while.
+        """
+        self._refusals.log(reason)
+
+    def stopService(self) -> Deferred[None] | None:
+        """
+        Accept no more clients, and end the streams.
+        """
+        super().stopService()
+        with self.router.turn:
+            for stream in list(self.streams):
+                stream.abandon("the inlet is shutting down")
+        for late in list(self.late):
+            late.stop()
+        port, self.port = self.port, None
+        return port.stopListening() if port is not None else None

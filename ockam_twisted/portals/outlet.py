@@ -1,0 +1,180 @@
+"""
+The outlet: a worker that connects streams to a target (spec portals,
+sections 2 and 5.2).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ockam_twisted.errors import DecodeError
+from ockam_twisted.interfaces import IAccessControl, ILocalSide, IRouter, ISockets, ITarget, IWorker
+from ockam_twisted.portals.refusals import Refusals
+from ockam_twisted.portals.socket import PortalSocket
+from ockam_twisted.portals.stream import PortalStream, State
+from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.routing.local_message import LocalMessage
+from ockam_twisted.wire.portal import DISCONNECT, readPortal
+
+_PING, _PAYLOAD = 0, 3
+
+#: Seconds the target has to accept a connection.
+DIAL_TIMEOUT = 8.0
+
+
+@implementer(ITarget)
+class SocketTarget:
+    """
+    A target reached over a client endpoint.
+    """
+
+    def __init__(self, router: IRouter, sockets: ISockets, endpoint: IStreamClientEndpoint, label: str) -> None:
+        self.label = label
+        self._router = router
+        self._sockets = sockets
+        self._endpoint = endpoint
+
+    def local(self) -> PortalSocket:
+        """
+        See L{ITarget.local}.
+        """
+        return PortalSocket(self._router, self._sockets, f"the target {self.label}")
+
+    def connect(self, local: ILocalSide) -> Deferred[Any]:
+        """
+        See L{ITarget.connect}.
+        """
+        assert isinstance(local, PortalSocket)
+        return self._endpoint.connect(Factory.forProtocol(lambda: local))
+
+
+@implementer(IWorker)
+class Outlet(Service):
+    """
+    See the module.
+
+    @ivar address: Where inlets send their Ping.
+    @ivar streams: The streams there are.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        router: IRouter,
+        clock: IReactorTime,
+        target: ITarget,
+        address: Address,
+        incoming: IAccessControl | None = None,
+        maxStreams: int = 4096,
+        maxDialing: int = 512,
+    ) -> None:
+        """
+        @param incoming: Who may reach this outlet and its streams.
+        @param maxStreams: How many streams may be open at once.
+        @param maxDialing: How many may wait for the target at once.
+        """
+        self.address = address
+        self.streams: set[PortalStream] = set()
+        self._router = router
+        self._clock = clock
+        self._target = target
+        self._incoming = incoming
+        self._maxStreams = maxStreams
+        self._maxDialing = maxDialing
+        self._dialing: dict[PortalStream, Deferred[Any]] = {}
+        self._failing = False
+        self._refusals = Refusals(clock, "A stream was refused: {reason}")
+
+    def startService(self) -> None:
+        """
+        Answer Pings from now on.
+        """
+        super().startService()
+        self._router.register(self.address, self, self._incoming)
+
+    def stopService(self) -> None:
+        """
+        End every stream.
+        """
+        super().stopService()
+        self._router.unregister(self.address)
+        with self._router.turn:
+            for stream in list(self.streams):
+                stream.abandon("the outlet is shutting down")
+
+    def messageReceived(self, message: LocalMessage) -> None:
+        """
+        A Ping opens a stream.  See L{IWorker.messageReceived}.
+        """
+        try:
+            kind, _, _, _ = readPortal(message.payload)
+        except DecodeError:
+            return
+        back = message.return_route
+        if not back or message.source is None:
+            return
+        if kind == _PAYLOAD:
+            self._refusals.log("its inlet does not wait for Pong (it uses skip_handshake)")
+            self._answer(back)
+        elif kind == _PING:
+            if len(self.streams) >= self._maxStreams or len(self._dialing) >= self._maxDialing:
+                self._refusals.log(f"there are {len(self.streams)} already")
+                self._answer(back)
+            else:
+                self._dial(message)
+
+    def _answer(self, back: Route) -> None:
+        self._router.route(LocalMessage(back, Route((self.address,)), DISCONNECT), self.address)
+
+    def _dial(self, ping: LocalMessage) -> None:
+        local: Any = self._target.local()
+        stream = local.stream = PortalStream(self._router, local, self._streamEnded, self._incoming)
+        self.streams.add(stream)
+        stream.pinged(ping)
+        if stream.state is not State.DIALING:
+            return
+        connecting = self._target.connect(local)
+        self._dialing[stream] = connecting
+        connecting.addTimeout(DIAL_TIMEOUT, self._clock)
+        connecting.addCallbacks(self._connected, self._failed, callbackArgs=(stream,), errbackArgs=(stream,))
+
+    def _connected(self, _: object, stream: PortalStream) -> None:
+        self._dialing.pop(stream, None)
+        if self._failing:
+            self._failing = False
+            self._log.info("The target {target} answers again", target=self._target.label)
+        with self._router.turn:
+            stream.pong()
+
+    def _failed(self, failure: Failure, stream: PortalStream) -> None:
+        self._dialing.pop(stream, None)
+        if stream.state is State.ENDED:
+            return
+        # One line for each time it stops answering, not for each client.
+        if not self._failing:
+            self._failing = True
+            self._log.warn(
+                "The target {target} does not answer: {reason}; clients are refused, and the next one tries again",
+                target=self._target.label,
+                reason=f"no answer within {DIAL_TIMEOUT:.0f} s"
+                if failure.check(DeferredTimeout)
+                else failure.getErrorMessage(),
+            )
+        with self._router.turn:
+            stream.abandon("the target does not answer")
+
+    def _streamEnded(self, stream: PortalStream) -> None:
+        self.streams.discard(stream)
+        connecting = self._dialing.pop(stream, None)
+        if connecting is not None:
+            connecting.cancel()

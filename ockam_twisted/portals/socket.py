@@ -1,0 +1,90 @@
+"""
+The near end of a stream as a local socket: a client of an inlet, or the
+target of an outlet.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ockam_twisted.interfaces import ILocalSide, IOutput, IRouter, ISockets, ISource
+from ockam_twisted.portals.stream import PortalStream
+
+
+@implementer(ILocalSide)
+class PortalSocket(Protocol):
+    """
+    Moves bytes between a socket and a L{PortalStream}.
+
+    Nothing is read before the stream is open.
+
+    @ivar stream: Set by who makes this protocol, before it is connected.
+    """
+
+    stream: PortalStream
+    output: IOutput
+    source: ISource
+
+    def __init__(self, router: IRouter, sockets: ISockets, label: str) -> None:
+        self._turn = router.turn
+        self._sockets = sockets
+        self._label = label
+        self._ended: tuple[str, bool] | None = None
+
+    def connectionMade(self) -> None:
+        """
+        The socket is there.
+        """
+        transport: Any = self.transport
+        self.output, self.source = self._sockets.attach(transport, transport.abortConnection, self._label)
+        self.source.pauseFor(self)  # type: ignore[arg-type]
+        if self._ended is not None:
+            self.streamEnded(*self._ended)
+
+    def streamOpened(self) -> None:
+        """
+        See L{ILocalSide.streamOpened}.
+        """
+        self.source.resumeFor(self)  # type: ignore[arg-type]
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Bytes from the local program: one Payload.
+        """
+        turn = self._turn
+        turn.enter(self.source)
+        try:
+            self.stream.send(data)
+        finally:
+            turn.leave()
+
+    def streamEnded(self, reason: str, clean: bool) -> None:
+        """
+        See L{ILocalSide.streamEnded}.
+        """
+        self._ended = (reason, clean)
+        if not hasattr(self, "output"):
+            return
+        if clean:
+            # What it still sends is of no use to anybody, but unread it
+            # would turn our FIN into a reset.
+            self.source.resumeFor(self)  # type: ignore[arg-type]
+            self.output.loseConnection()
+        else:
+            self.output.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The local program has gone.
+        """
+        with self._turn:
+            if reason.check(ConnectionDone):
+                self.stream.disconnect("the local end has closed it")
+            else:
+                self.stream.disconnect("the local end was lost")
+            self.output.connectionLost()

@@ -1,0 +1,395 @@
+"""
+The relay: gives names to nodes that cannot be reached, and sends on what
+comes to these names (spec portals, section 8; design, section 5).
+
+Nobody who asks for a name is trusted.  A refused registration gets no reply,
+as everywhere in this protocol; the log says why.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter
+from collections.abc import Callable, Container
+from typing import TYPE_CHECKING, cast
+
+from attrs import evolve, frozen
+from twisted.application.service import Service
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ockam_twisted.errors import AddressTaken, DecodeError, InvalidRelayName, RegistrationRefused
+from ockam_twisted.interfaces import IHop, INameStore, IRouter, IWorker
+from ockam_twisted.relays.names import (
+    FORWARDING_SERVICE,
+    REGISTER,
+    RELAY_PREFIX,
+    STATIC_FORWARDING_SERVICE,
+    checkRelayName,
+    identifierShaped,
+    relayAddress,
+)
+from ockam_twisted.relays.relay import Claim, Probe, Relay
+from ockam_twisted.routing.addresses import MAX_ADDRESS, MAX_HOPS, Address, Route, printable
+from ockam_twisted.routing.local_message import LocalMessage
+from ockam_twisted.wire.relay import decodeRegistration, encodeRegistration
+
+if TYPE_CHECKING:
+    from ockam_twisted.identity.identifiers import Identifier
+
+#: What follows the name when both sides are ours: this, and a byte of flags.
+EXTENSION = b"otw1"
+
+#: Forward over the connection that my channel's handshake came over.
+DIRECT = 1
+
+#: Seconds a registrant has to show that it lives.
+PROBE_TIMEOUT = 3.0
+
+#: A name that changed hands so often within so many seconds is fought over:
+#: the next one waits, at most so long that its registration still succeeds.
+_FOUGHT, _FOUGHT_WITHIN, _FOUGHT_WAIT = 3, 60.0, 8.0
+
+#: Seconds between two log lines about the same kind of refusal.
+_QUIET = 10.0
+
+#: Seconds after which the use of a name is noted again.
+_NOTED = 3600
+_SWEEP = 24 * 3600.0
+
+
+@frozen
+class RelayQuotas:
+    """
+    How many names there may be.
+
+    @ivar perIdentity: That belong to one identity.
+    @ivar perHost: That one source address (for IPv6: a /64) has taken, other
+        than names that are identifiers.
+    @ivar perConnection: That lead to one connection.
+    @ivar total: In all, other than names that are identifiers.
+    @ivar forgotten: Seconds after which a name not used is free again.
+    """
+
+    perIdentity: int = 4
+    perHost: int = 16
+    perConnection: int = 16
+    total: int = 10_000
+    forgotten: int = 30 * 24 * 3600
+
+
+def extensionFlags(extension: bytes) -> int:
+    """
+    @return: The flags in what follows the name; 0 if the other side is none
+        of ours.
+    """
+    return extension[len(EXTENSION)] if extension.startswith(EXTENSION) and len(extension) > len(EXTENSION) else 0
+
+
+def _network(host: str) -> str:
+    """
+    @return: What counts as one source: an IPv6 host has its whole /64.
+    """
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    return host if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
+
+
+@implementer(IWorker)
+class RelayService(Service):
+    """
+    See the module.
+
+    @ivar relays: The names in use, by address.
+    """
+
+    _log = Logger()
+    _addresses = (FORWARDING_SERVICE, STATIC_FORWARDING_SERVICE)
+
+    def __init__(
+        self,
+        *,
+        router: IRouter,
+        clock: IReactorTime,
+        names: INameStore,
+        now: Callable[[], int],
+        consumerIds: tuple[str, ...],
+        authorized: Container[str] | None = None,
+        allowAnonymous: bool = True,
+        quotas: RelayQuotas | None = None,
+    ) -> None:
+        """
+        @param names: Which name belongs to whom.
+        @param now: Tells the calendar time, seconds since the Unix epoch.
+        @param consumerIds: The flow-control ids of the listeners from which
+            registrations, and messages to relay names, may arrive.
+        @param authorized: The identities that may register; L{None}: all.
+        @param allowAnonymous: May somebody register without an identity?
+            Never if there is C{authorized}.
+        """
+        self.relays: dict[Address, Relay] = {}
+        self._router = router
+        self._clock = clock
+        self._names = names
+        self._now = now
+        self._consumerIds = consumerIds
+        self._authorized = authorized
+        self._allowAnonymous = allowAnonymous and authorized is None
+        self._quotas = quotas or RelayQuotas()
+        # Claims whose ownership is being stored; the latest for each name.
+        self._storing: dict[str, Claim] = {}
+        self._noted: dict[str, int] = {}
+        # Names that wait because they are fought over; probes by relay.
+        self._waiting: dict[Address, IDelayedCall] = {}
+        self._probes: dict[Address, Probe] = {}
+        self._perConnection: Counter[Address] = Counter()
+        self._byHost: dict[str, set[str]] = {}
+        # Names in use that are not in the store, other than identifiers.
+        self._unstored: set[str] = set()
+        self._refused: dict[str, tuple[float, int]] = {}
+        self._sweeping = LoopingCall(self._sweep)
+        self._sweeping.clock = clock
+
+    # ---------------------------------------------------------------- life
+
+    def startService(self) -> None:
+        """
+        Take registrations from now on.
+        """
+        super().startService()
+        for address in self._addresses:
+            self._router.register(address, self)
+            for flowId in self._consumerIds:
+                self._router.flowControls.addConsumer(address, flowId)
+        self._sweeping.start(_SWEEP)
+
+    def stopService(self) -> None:
+        """
+        Take back every name that is in use; what belongs to an identity goes
+        on belonging to it.
+        """
+        super().stopService()
+        if self._sweeping.running:
+            self._sweeping.stop()
+        for address in self._addresses:
+            self._router.unregister(address)
+        for call in self._waiting.values():
+            call.cancel()
+        self._waiting.clear()
+        for probe in self._probes.values():
+            probe.stop()
+        self._probes.clear()
+        with self._router.turn:
+            for relay in list(self.relays.values()):
+                self._drop(relay)
+
+    def _sweep(self) -> None:
+        now = self._now()
+        for relay in self.relays.values():
+            claim = relay.claim
+            if claim.identifier is not None and identifierShaped(claim.name) is None:
+                self._store(claim, now).addErrback(self._storeFailed, claim)
+        self._names.forgetUnused(now - self._quotas.forgotten).addCallbacks(self._forgotten, self._sweepFailed)
+
+    def _forgotten(self, count: int) -> None:
+        if count:
+            self._log.info("{count} relay names were not used for long and are free again", count=count)
+        for name in [name for name in self._noted if self._ownerOf(name) is None]:
+            del self._noted[name]
+        for host, names in list(self._byHost.items()):
+            names.intersection_update({name for name in names if self._isUsed(name)})
+            if not names:
+                del self._byHost[host]
+
+    def _sweepFailed(self, failure: Failure) -> None:
+        self._log.failure("Relay names that are not used could not be freed", failure)
+
+    # ------------------------------------------------------------- reading
+
+    def messageReceived(self, message: LocalMessage) -> None:
+        """
+        A registration.  See L{IWorker.messageReceived}.
+        """
+        name = ""
+        try:
+            name, extension = decodeRegistration(message.payload)
+            self._consider(self._read(message, name, extension))
+        except (DecodeError, InvalidRelayName, RegistrationRefused) as error:
+            peer = getattr(self._router.worker(message.return_route[0]), "peer", "") if message.return_route else ""
+            who = message.peerIdentity.identifier if message.peerIdentity is not None else "somebody"
+            self._refuse(str(error), name, f"{who} at {printable(str(peer))}")
+
+    def _read(self, message: LocalMessage, name: str, extension: bytes) -> Claim:
+        """
+        What does a registration ask for, and who asks?
+
+        @raise InvalidRelayName: Not for a name that there may be.
+        @raise RegistrationRefused: Who asks may not, or the route is not
+            theirs.
+        """
+        peer = message.peerIdentity
+        back = message.return_route
+        if peer is None and not self._allowAnonymous:
+            raise RegistrationRefused("registrations need an identity here")
+        if peer is not None and self._authorized is not None and peer.identifier not in self._authorized:
+            raise RegistrationRefused("this identity is not authorized")
+        if len(message.onward_route) != 1 or not 2 <= len(back) <= MAX_HOPS:
+            raise RegistrationRefused("its routes are too short or too long")
+        controls = self._router.flowControls
+        came = None if message.source is None else controls.producerId(message.source)
+        if came is None or controls.producerId(back[0]) != came or (peer is not None and peer.encryptor != back[0]):
+            raise RegistrationRefused("its return route does not begin with the connection it came over")
+        if name == REGISTER:
+            name, owner = Address.random().value.decode("ascii"), None
+        else:
+            checkRelayName(name)
+            name = identifierShaped(name) or name
+            owner = None if peer is None else peer.identifier
+            if self._router.worker(Address.local(name)) is not None:
+                raise InvalidRelayName("this is the name of a worker of this node")
+        address = relayAddress(name)
+        if any(
+            len(each.value) > MAX_ADDRESS or each == address or each in self.relays or each in self._addresses
+            for each in back
+        ):
+            raise RegistrationRefused("its return route leads through a name of this relay")
+        hop = back[0] if peer is None else peer.hop
+        connection = self._router.worker(hop)
+        isHop = IHop.providedBy(connection)
+        label = str(getattr(connection, "peer", "")) if isHop else str(hop)
+        direct = peer is not None and isHop and bool(extensionFlags(extension) & DIRECT)
+        # What a registrant's own worker would do is done without it (spec
+        # portals, section 8.2).
+        forward = Route((hop,)) if direct else Route(back[:-1])
+        host = (label.rpartition(":")[0].strip("[]") or label) if isHop else label
+        near = isHop and len(back) == 2
+        who = printable(label if peer is None else f"{peer.identifier} at {label}")
+        return Claim(address, name, back, forward, owner, hop, host, near, who, direct)
+
+    # ------------------------------------------------------------ deciding
+
+    def _consider(self, claim: Claim, waited: bool = False, dead: Relay | None = None) -> None:
+        """
+        Give the name, refuse it, or find out first.
+
+        @param waited: It was fought over, and this one has waited.
+        @param dead: Whose registrant was found not to answer.
+        @raise RegistrationRefused: It is not given.
+        """
+        old = self.relays.get(claim.address)
+        owner = self._ownerOf(claim.name)
+        if owner is not None:
+            if owner != claim.identifier:
+                raise RegistrationRefused("the name belongs to another identity")
+            if old is not None and not waited and self._fight(claim, old):
+                return
+        elif old is not None and old is not dead and not self._maySucceed(claim, old):
+            if not old.answers or claim.address in self._probes:
+                raise RegistrationRefused("the name is in use")
+            self._challenge(claim, old)
+            return
+        self._checkQuotas(claim, old, owner)
+        if claim.identifier is None or identifierShaped(claim.name) is not None:
+            self._install(claim)
+        elif claim.name in self._storing:
+            self._storing[claim.name] = claim
+        elif owner is not None and self._now() - self._noted.get(claim.name, 0) < _NOTED:
+            self._install(claim)
+        else:
+            self._storing[claim.name] = claim
+            self._store(claim, self._now()).addCallbacks(
+                lambda _: self._stored(claim.name), self._storeFailed, errbackArgs=(claim,)
+            )
+
+    def _ownerOf(self, name: str) -> str | None:
+        storing = self._storing.get(name)
+        return identifierShaped(name) or self._names.owner(name) or (storing.identifier if storing else None)
+
+    def _isUsed(self, name: str) -> bool:
+        return relayAddress(name) in self.relays or self._ownerOf(name) is not None
+
+    def _maySucceed(self, claim: Claim, old: Relay) -> bool:
+        """
+        Is this the registrant of a name that is nobody's, come back?
+        """
+        its = old.claim
+        if self._router.worker(its.forward_route[0]) is None or its.forward_route == claim.forward_route:
+            return True
+        # Behind another node everybody has the same source address.
+        return its.near and claim.near and its.host == claim.host
+
+    def _fight(self, claim: Claim, old: Relay) -> bool:
+        """
+        Slow down two processes that take one name from each other.
+
+        @return: Whether C{claim} has to wait.
+        """
+        if old.claim.forward_route == claim.forward_route:
+            return False
+        now = self._clock.seconds()
+        recent = sum(now - each < _FOUGHT_WITHIN for each in old.takeovers)
+        if recent < _FOUGHT:
+            return False
+        wait = min(_FOUGHT_WAIT, 2.0 ** (recent - _FOUGHT))
+        self._log.warn(
+            "Two processes take the relay name {name} from each other: {one}, and {other}, which waits {wait:.0f} s",
+            name=claim.name,
+            one=old.claim.peer,
+            other=claim.peer,
+            wait=wait,
+        )
+        # The latest registration is the one that waits.
+        earlier = self._waiting.pop(claim.address, None)
+        if earlier is not None:
+            earlier.cancel()
+        self._waiting[claim.address] = self._clock.callLater(wait, self._waited, claim)
+        return True
+
+    def _waited(self, claim: Claim) -> None:
+        del self._waiting[claim.address]
+        self._again(claim, waited=True)
+
+    def _challenge(self, claim: Claim, old: Relay) -> None:
+        def answered(lives: bool) -> None:
+            self._probes.pop(claim.address, None)
+            if lives:
+                self._refuse("the name is in use", claim.name, claim.peer)
+            else:
+                self._again(claim, dead=old)
+
+        route = old.claim.forward_route
+        self._probes[claim.address] = Probe(self._router, self._clock, route, PROBE_TIMEOUT, answered)
+
+    def _again(self, claim: Claim, waited: bool = False, dead: Relay | None = None) -> None:
+        with self._router.turn:
+            try:
+                self._consider(claim, waited, dead)
+            except RegistrationRefused as error:
+                self._refuse(str(error), claim.name, claim.peer)
+
+    def _checkQuotas(self, claim: Claim, old: Relay | None, owner: str | None) -> None:
+        """
+        @raise RegistrationRefused: There are too many names already.
+        """
+        quotas = self._quotas
+        there = self._perConnection[claim.hop] - (old is not None and old.claim.hop == claim.hop)
+        if there >= quotas.perConnection:
+            raise RegistrationRefused("too many names lead to one connection")
+        if identifierShaped(claim.name) is not None or owner is not None:
+            return
+        storing = [each for each in self._storing.values() if self._names.owner(each.name) is None]
+        if claim.name not in self._unstored:
+            if self._names.count() + len(storing) + len(self._unstored) >= quotas.total:
+                raise RegistrationRefused("there are too many names")
+        if len(self._byHost.get(_network(claim.host), set()) - {claim.name}) >= quotas.perHost:
+            raise RegistrationRefused("too many names come from one source address")
+        if claim.identifier is not None:
+            identifier = cast("Identifier", claim.identifier)
+            mine = self._names.owned(identifier) + sum(each.identifier == identifier for each in storing)
+            if mine >= quotas.perIdentity:
+                raise RegistrationRefused("too many names belong to one identity")

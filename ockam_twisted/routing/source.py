@@ -1,0 +1,93 @@
+"""
+What every source has in common: pauses are a set of who asked, and it is
+remembered whom it feeds (design, section 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from zope.interface import implementer
+
+from ockam_twisted.interfaces import IOutput, ISource
+from ockam_twisted.routing.flow import PauseSet
+
+#: How many outputs are remembered, at least, before those that ended are
+#: forgotten.
+_REMEMBERED = 256
+
+
+@implementer(ISource)
+class Source:
+    """
+    One socket that is read from.
+
+    @ivar pauses: Who asked for a pause.
+    """
+
+    __slots__ = ("_fed", "_isDead", "_last", "_lose", "_own", "_remembered", "pauses")
+
+    def __init__(
+        self,
+        pause: Callable[[], object],
+        resume: Callable[[], object],
+        own: IOutput | None,
+        isDead: Callable[[], bool],
+        lose: Callable[[], object],
+    ) -> None:
+        """
+        @param own: The output of the same socket; feeding it serves nobody
+            else.
+        @param isDead: Whether the peer has reset the connection.
+        @param lose: Ends the connection.
+        """
+        self.pauses = PauseSet(pause, resume)
+        self._own = own
+        self._isDead = isDead
+        self._lose = lose
+        self._last: IOutput | None = None
+        self._fed: set[IOutput] = set()
+        self._remembered = _REMEMBERED
+
+    def pauseFor(self, output: IOutput) -> None:
+        """
+        See L{ISource.pauseFor}.
+        """
+        self.pauses.add(output)
+
+    def resumeFor(self, output: IOutput) -> None:
+        """
+        See L{ISource.resumeFor}.
+        """
+        self.pauses.discard(output)
+
+    def fed(self, output: IOutput) -> None:
+        """
+        See L{ISource.fed}.
+        """
+        if output is self._last:
+            return
+        self._last = output
+        fed = self._fed
+        fed.add(output)
+        if len(fed) > self._remembered:
+            self._fed = {each for each in fed if not each.lost}
+            # Twice as many as live, so that looking stays rare.
+            self._remembered = max(_REMEMBERED, 2 * len(self._fed))
+
+    def servesOthers(self, output: IOutput) -> bool:
+        """
+        See L{ISource.servesOthers}.
+        """
+        own = self._own
+        if own is not None and own.lost:
+            # Nothing comes from here any more.
+            return False
+        return any(each is not output and each is not own and not each.lost for each in self._fed)
+
+    def checkLiveness(self) -> None:
+        """
+        See L{ISource.checkLiveness}.
+        """
+        if self._isDead():
+            self._lose()

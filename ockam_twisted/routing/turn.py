@@ -1,0 +1,86 @@
+"""
+One pass of the node over what the reactor has just given it.
+
+Every entry from the reactor (data, a timer, a connection made or lost) enters
+the turn with its source and leaves it.  Whatever the layers in between send
+is collected by the outputs and leaves, in one piece for each, when the
+outermost entry ends.  An output that is still full then pauses the source
+that fed it.  So the layers in between need no back-pressure code at all.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from twisted.logger import Logger
+
+from ockam_twisted.interfaces import IOutput, ISource
+
+
+class Turn:
+    """
+    The turn of one router.
+
+    @ivar depth: How many entries are open.
+    """
+
+    __slots__ = ("_source", "_touched", "depth")
+    _log = Logger()
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self._source: ISource | None = None
+        self._touched: list[IOutput] = []
+
+    def enter(self, source: ISource | None) -> None:
+        """
+        Something happened.
+
+        @param source: What is being read from, to be paused if an output it
+            feeds is full; L{None} for what cannot be paused.
+        """
+        if not self.depth:
+            self._source = source
+        self.depth += 1
+
+    def leave(self) -> None:
+        """
+        End what L{enter} began; the outermost one flushes.
+        """
+        if self.depth == 1:
+            # Flushing counts as part of the turn: what it sets off is
+            # flushed by the same loop.
+            touched = self._touched
+            source = self._source
+            while touched:
+                output = touched.pop()
+                try:
+                    output.flush()
+                    if source is not None:
+                        source.fed(output)
+                        if output.full:
+                            output.holdBack(source)
+                except Exception:
+                    # One broken output must not keep the others from leaving.
+                    self._log.failure("Could not send to {whom}", whom=output.label)
+            self._source = None
+            self.depth = 0
+        else:
+            self.depth -= 1
+
+    def touch(self, output: IOutput) -> None:
+        """
+        C{output} has something to send.  Called once per turn and output;
+        outside of a turn it is flushed at once.
+        """
+        self._touched.append(output)
+        if not self.depth:
+            self.depth = 1
+            self.leave()
+
+    def __enter__(self) -> Turn:
+        self.enter(None)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        self.leave()

@@ -1,0 +1,323 @@
+"""
+What a session tries: the way an inlet's bytes go, and the registration of an
+outlet at a relay (spec messaging, section 14.4; spec portals, section 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ockam_twisted.channels.channel import SecureChannel
+from ockam_twisted.channels.handshake import Party
+from ockam_twisted.channels.listener import createSecureChannel
+from ockam_twisted.errors import ConnectionClosed, InvalidMultiAddr, OckamError, TimedOut
+from ockam_twisted.identity.trust import TrustEveryone
+from ockam_twisted.interfaces import IAttempt, IHop, IRouter, ITransport, ITrustPolicy
+from ockam_twisted.relays.client import Registration, RelayClient
+from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.routing.multiaddr import MultiAddr
+from ockam_twisted.services.requests import requestRaw
+from ockam_twisted.sessions.session import Established
+
+#: Seconds until a relay without an C{api} listener is taken for one.
+API_TIMEOUT = 3.0
+
+#: Seconds one dial may take.
+DIAL_TIMEOUT = 10.0
+
+ECHO = Address.local("echo")
+
+#: Makes the client endpoint for a host and a port.
+Dial = Callable[[str, int], IStreamClientEndpoint]
+
+
+class _Parts:
+    """
+    What an attempt has made so far; the last made is the first to end.
+    """
+
+    def __init__(self) -> None:
+        self.hops: list[IHop] = []
+        self.channels: list[SecureChannel] = []
+        self._others: list[Callable[[], object]] = []
+        self.lost: Deferred[str] = Deferred()
+
+    def also(self, close: Callable[[], object]) -> None:
+        """
+        Call C{close} too.
+        """
+        self._others.append(close)
+
+    def watch(self, lost: Deferred[str]) -> None:
+        """
+        The end of this is the end of all.
+        """
+
+        def ended(reason: str) -> None:
+            if not self.lost.called:
+                self.lost.callback(reason)
+
+        lost.addCallback(ended)
+
+    def close(self) -> None:
+        """
+        End everything.
+        """
+        for close in reversed(self._others):
+            close()
+        for channel in reversed(self.channels):
+            channel.close()
+        for hop in reversed(self.hops):
+            hop.loseConnection()
+
+    def heard(self) -> int:
+        """
+        Changes whenever the innermost part hears its far end.
+        """
+        part: Any = self.channels[-1] if self.channels else self.hops[-1] if self.hops else None
+        return 0 if part is None else part.heard if self.channels else part.received
+
+
+class Walk:
+    """
+    Makes hops and channels along a MultiAddr.
+    """
+
+    def __init__(
+        self, router: IRouter, clock: IReactorTime, transport: ITransport, party: Callable[[], Party], dial: Dial
+    ) -> None:
+        self.router = router
+        self.clock = clock
+        self.transport = transport
+        self.party = party
+        self._dial = dial
+
+    async def connect(self, host: str, port: int, parts: _Parts) -> IHop:
+        """
+        Make a hop.
+        """
+        return await self.connectOver(self._dial(host, port), parts)
+
+    async def connectOver(self, endpoint: IStreamClientEndpoint, parts: _Parts) -> IHop:
+        """
+        Make a hop over an endpoint.
+        """
+        hop = await self.transport.connect(endpoint)
+        parts.hops.append(hop)
+        parts.watch(hop.whenLost())
+        return hop
+
+    async def secure(
+        self, route: Route, trust: ITrustPolicy, parts: _Parts, timeout: float = DIAL_TIMEOUT
+    ) -> SecureChannel:
+        """
+        Make a channel.
+        """
+        channel = await createSecureChannel(self.router, self.clock, self.party(), route, trust, timeout)
+        parts.channels.append(channel)
+        parts.watch(channel.whenLost())
+        return channel
+
+    async def along(self, address: MultiAddr, trust: ITrustPolicy, parts: _Parts) -> Route:
+        """
+        Make what C{address} names.
+
+        @param trust: Whom the last C{/secure} must lead to.  Those before it
+            are only a part of the road, and nothing depends on who they are.
+        """
+        route = Route()
+        components = list(address.components)
+        last = max((i for i, (protocol, _) in enumerate(components) if protocol == "secure"), default=-1)
+        host = ""
+        for index, (protocol, value) in enumerate(components):
+            if protocol in ("dnsaddr", "ip4", "ip6"):
+                host = str(value)
+            elif protocol == "tcp":
+                if route:
+                    raise InvalidMultiAddr(f"only the first part of {address} can be a connection")
+                hop = await self.connect(host, int(value), parts)
+                route = route.append(hop.address)
+            elif protocol in ("service", "worker"):
+                route = route.append(Address.local(str(value)))
+            elif protocol == "secure":
+                policy = trust if index == last else TrustEveryone()
+                channel = await self.secure(route.append(Address.local(str(value))), policy, parts)
+                route = Route((channel.encryptor,))
+            else:
+                raise InvalidMultiAddr(f"/{protocol} in {address} cannot be routed to from here")
+        return route
+
+
+def _begin(make: Callable[[_Parts], Any]) -> Deferred[Established]:
+    """
+    Run a coroutine that fills parts; whatever keeps it from ending well ends
+    what it has made.
+    """
+    parts = _Parts()
+    result: Deferred[Established] = Deferred.fromCoroutine(make(parts))
+
+    def failed(failure: Any) -> Any:
+        parts.close()
+        return failure
+
+    def made(established: Established) -> Any:
+        if parts.lost.called:
+            parts.close()
+            return fail(ConnectionClosed("the connection was lost at once"))
+        return established
+
+    return result.addCallbacks(made, failed)
+
+
+@implementer(IAttempt)
+class WayAttempt:
+    """
+    A way to a worker on another node, as a MultiAddr names it.
+    """
+
+    def __init__(self, walk: Walk, address: MultiAddr, trust: ITrustPolicy) -> None:
+        self._walk = walk
+        self._address = address
+        self._trust = trust
+
+    def start(self) -> Deferred[Established]:
+        """
+        See L{IAttempt.start}.
+        """
+        return _begin(self._make)
+
+    async def _make(self, parts: _Parts) -> Established:
+        walk = self._walk
+        route = await walk.along(self._address, self._trust, parts)
+        # Inside the innermost channel: a relay cannot answer for the outlet.
+        echo = route[:-1] if len(route) > 1 else route
+
+        def ping(timeout: float) -> Deferred[object]:
+            return _ping(walk, Route(echo).append(ECHO), timeout)
+
+        whom = str(parts.channels[-1].peerIdentifier) if parts.channels else "without a secure channel"
+        return Established(route, parts.lost, parts.heard, ping, parts.close, f"{self._address} ({whom})")
+
+
+def _ping(walk: Walk, route: Route, timeout: float) -> Deferred[object]:
+    from os import urandom
+
+    payload = b"\x1b" + urandom(8)
+    with walk.router.turn:
+        return requestRaw(walk.router, walk.clock, route, payload, timeout)
+
+
+@implementer(IAttempt)
+class RegistrationAttempt:
+    """
+    A registration at a relay: a connection, a channel that proves who we
+    are, and a name (design, section 5).
+
+    @ivar registration: What the last successful attempt got.
+    """
+
+    _log = Logger()
+    registration: Registration | None = None
+
+    def __init__(
+        self,
+        walk: Walk,
+        relay: MultiAddr | IStreamClientEndpoint,
+        label: str,
+        name: str | None,
+        reachable: Callable[[str], object],
+        registered: Callable[[Registration], object],
+        proven: Callable[[str], object] = lambda identifier: None,
+        secure: bool = True,
+    ) -> None:
+        """
+        @param relay: The way to the relay's node.
+        @param label: The same, for people.
+        @param name: The name to register; L{None} for one of the relay's
+            choice.
+        @param reachable: Told the flow-control id of what arrives from the
+            relay; makes the workers that may be reached from there its
+            consumers.
+        @param registered: Told of each success.
+        @param proven: Told the identifier that the relay has proven.
+        @param secure: Try to prove our identity to the relay?
+        """
+        self._walk = walk
+        self._relay = relay
+        self._label = label
+        self._name = name
+        self._reachable = reachable
+        self._registered = registered
+        self._proven = proven
+        self._secure = secure
+        self._plain = False
+
+    def start(self) -> Deferred[Established]:
+        """
+        See L{IAttempt.start}.
+        """
+        return _begin(self._make)
+
+    async def _make(self, parts: _Parts) -> Established:
+        walk = self._walk
+        if isinstance(self._relay, MultiAddr):
+            road = await walk.along(self._relay, TrustEveryone(), parts)
+        else:
+            road = Route(((await walk.connectOver(self._relay, parts)).address,))
+        channel = await self._prove(road, parts) if self._secure and not parts.channels else None
+        at = road if channel is None else Route((channel.encryptor,))
+        client = RelayClient(walk.router, walk.clock, at, self._name, channel is not None)
+        parts.also(client.stop)
+        try:
+            registration = await client.register()
+        except TimedOut:
+            whose = "it may belong to somebody else, or registrations may need permission"
+            raise TimedOut(f"the relay did not register {self._name or 'a name'}: {whose}") from None
+        for first in {road[0], at[0]}:
+            flowId = walk.router.flowControls.producerId(first)
+            if flowId is not None:
+                self._reachable(flowId)
+        self.registration = registration
+        self._registered(registration)
+
+        def ping(timeout: float) -> Deferred[object]:
+            return _ping(walk, road.append(ECHO), timeout)
+
+        hop: Any = parts.hops[-1] if parts.hops else None
+
+        def heard() -> int:
+            return parts.heard() if hop is None else int(hop.received)
+
+        what = f"registered as {registration.address.value.decode('ascii')}"
+        return Established(road, parts.lost, heard, ping, parts.close, what)
+
+    async def _prove(self, road: Route, parts: _Parts) -> SecureChannel | None:
+        """
+        Make a channel to the relay itself.
+
+        @return: L{None} if it has no listener.
+        """
+        try:
+            channel = await self._walk.secure(
+                road.append(Address.local("api")), TrustEveryone(), parts, API_TIMEOUT
+            )
+        except TimedOut:
+            if not self._plain:
+                self._plain = True
+                self._log.info(
+                    "{label}: the relay has no secure-channel listener, so the name is registered without proof of "
+                    "who we are",
+                    label=self._label,
+                )
+            return None
+        except OckamError as error:
+            self._log.warn("{label}: no channel to the relay itself: {reason}", label=self._label, reason=str(error))
+            return None
+        self._proven(str(channel.peerIdentifier))
+        return channel

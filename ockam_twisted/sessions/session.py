@@ -1,0 +1,339 @@
+"""
+A session keeps one way alive: it makes an attempt, watches what came of it,
+and begins again, for ever (design, section 8).
+
+    idle --start--> trying --established--> up
+                      ^  |                   |
+                      |  +--failed--+        +--lost, silent--+
+                      |             v                         |
+                      +---delay-- waiting <-------------------+
+
+Nothing else in this package retries.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from enum import Enum
+
+from attrs import frozen
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ockam_twisted.errors import OckamError
+from ockam_twisted.interfaces import IAttempt, IWay
+from ockam_twisted.routing.addresses import Route, printable
+
+#: Seconds between attempts: the first, and the most.
+FIRST_DELAY = 0.1
+LONGEST_DELAY = 30.0
+#: Seconds one attempt may take.
+ATTEMPT_TIMEOUT = 30.0
+#: Seconds of silence before a ping, and before the way is down.
+PING_AFTER = 8.0
+DOWN_AFTER = 25.0
+#: Seconds a ping may take when somebody has already waited in vain.
+SUSPECT_TIMEOUT = 5.0
+#: A way that was up for so many seconds begins again without delay.
+STABLE = 10.0
+#: The same failure is logged again after so many seconds.
+REPEAT = 300.0
+
+
+@frozen
+class Established:
+    """
+    What a successful attempt has made.
+
+    @ivar route: The way.
+    @ivar lost: Fires with the reason when a part of it has ended.
+    @ivar heard: A number that changes whenever the far end is heard.
+    @ivar ping: Asks the far end for an answer; whether it failed does not
+        matter, what is heard does.
+    @ivar close: Ends all parts, politely.
+    @ivar description: What was reached, for people.
+    """
+
+    route: Route
+    lost: Deferred[str]
+    heard: Callable[[], int]
+    ping: Callable[[float], Deferred[object]]
+    close: Callable[[], object]
+    description: str
+
+
+class State(Enum):
+    """
+    Where a session is in its life.
+    """
+
+    IDLE = "idle"
+    TRYING = "trying"
+    WAITING = "waiting"
+    UP = "up"
+
+
+@implementer(IWay)
+class Session(Service):
+    """
+    See L{IWay} and the module.
+
+    @ivar label: What it keeps alive, for people; begins its log lines.
+    @ivar state: Where it is.
+    @ivar since: When it came there, on its clock.
+    @ivar established: What the last successful attempt made, while it is up.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        attempt: IAttempt,
+        label: str,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        """
+        @param uniform: Picks a number between two others, for jitter.
+        """
+        self.label = label
+        self.state = State.IDLE
+        self.since = clock.seconds()
+        self.why = "it has not been started"
+        self.established: Established | None = None
+        self._clock = clock
+        self._attempt = attempt
+        self._uniform = uniform
+        self._failures = 0
+        self._trying: Deferred[Established] | None = None
+        self._retry: IDelayedCall | None = None
+        self._waiting: list[Deferred[Route]] = []
+        self._listeners: dict[object, Callable[[Route | None], None]] = {}
+        self._logged = ("", float("-inf"))
+        self._tick = LoopingCall(self._look)
+        self._tick.clock = clock
+        self._heard = 0
+        self._lastHeard = 0.0
+        self._pingAt = 0.0
+        self._answers = False
+        self._downAt: float | None = None
+
+    # ----------------------------------------------------------------- way
+
+    @property
+    def route(self) -> Route | None:
+        """
+        See L{IWay.route}.
+        """
+        return None if self.established is None else self.established.route
+
+    def whenUp(self) -> Deferred[Route]:
+        """
+        See L{IWay.whenUp}.
+        """
+        waiting: Deferred[Route] = Deferred(lambda d: self._waiting.remove(d) if d in self._waiting else None)
+        if self.established is not None:
+            waiting.callback(self.established.route)
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
+    def changed(self, listener: Callable[[Route | None], None]) -> Callable[[], None]:
+        """
+        See L{IWay.changed}.
+        """
+        key = object()
+        self._listeners[key] = listener
+        return lambda: self._listeners.pop(key, None) and None
+
+    def suspect(self, reason: str) -> None:
+        """
+        See L{IWay.suspect}.
+        """
+        established = self.established
+        if established is not None and self._downAt is None:
+            self._downAt = self._clock.seconds() + SUSPECT_TIMEOUT
+            established.ping(SUSPECT_TIMEOUT).addBoth(lambda _: None)
+
+    # ------------------------------------------------------------ attempts
+
+    def startService(self) -> None:
+        """
+        Begin.
+        """
+        super().startService()
+        self._try()
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self.since = self._clock.seconds()
+
+    def _try(self) -> None:
+        self._retry = None
+        self._enter(State.TRYING)
+        attempt = self._trying = self._attempt.start()
+        attempt.addTimeout(ATTEMPT_TIMEOUT, self._clock)
+        attempt.addCallbacks(self._up, self._failed)
+
+    def _failed(self, failure: Failure) -> None:
+        self._trying = None
+        if not self.running and failure.check(CancelledError):
+            return
+        if failure.check(DeferredTimeout):
+            reason = f"no success within {ATTEMPT_TIMEOUT:.0f} s"
+        else:
+            # Names of hosts and what peers say end up in here.
+            reason = printable(failure.getErrorMessage() or failure.type.__name__)
+            if not failure.check(OckamError, OSError) and not _isNetworkFailure(failure):
+                self._log.failure("{label}: an attempt failed", failure, label=self.label)
+        self._wait(reason)
+
+    def _wait(self, reason: str) -> None:
+        """
+        Begin again after a while.
+        """
+        self._enter(State.WAITING)
+        self.why = reason
+        longest = min(FIRST_DELAY * 2**self._failures, LONGEST_DELAY)
+        self._failures += 1
+        delay = self._uniform(longest / 2, longest)
+        now = self._clock.seconds()
+        if self._logged[0] != reason or now - self._logged[1] >= REPEAT:
+            self._logged = (reason, now)
+            self._log.warn(
+                "{label}: {reason}; next try in {delay:.1f} s", label=self.label, reason=reason, delay=delay
+            )
+        self._retry = self._clock.callLater(delay, self._try)
+
+    # ------------------------------------------------------------------ up
+
+    def _up(self, established: Established) -> None:
+        self._trying = None
+        self._enter(State.UP)
+        self.established = established
+        self.why = ""
+        self._logged = ("", float("-inf"))
+        self._log.info("{label}: up, {description}", label=self.label, description=established.description)
+        self._heard = established.heard()
+        self._lastHeard = self._clock.seconds()
+        self._pingAt = self._uniform(0.75, 1.0) * PING_AFTER
+        self._answers = False
+        self._downAt = None
+        self._tick.start(1.0, now=False)
+        established.ping(DOWN_AFTER).addCallbacks(self._answered, lambda failure: None, callbackArgs=(established,))
+        for listener in list(self._listeners.values()):
+            listener(established.route)
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(established.route)
+        established.lost.addCallback(self._down, established)
+
+    def _answered(self, answer: object, established: Established) -> None:
+        if established is self.established:
+            self._answers = True
+
+    def _look(self) -> None:
+        """
+        Once a second: was the far end heard?
+        """
+        established = self.established
+        if established is None:
+            return
+        now = self._clock.seconds()
+        heard = established.heard()
+        if heard != self._heard:
+            self._heard = heard
+            self._lastHeard = now
+            self._pingAt = self._uniform(0.75, 1.0) * PING_AFTER
+            self._downAt = None
+            return
+        silent = now - self._lastHeard
+        if self._answers and (silent >= DOWN_AFTER or (self._downAt is not None and now >= self._downAt)):
+            self._down(f"nothing heard for {silent:.0f} s", established)
+        elif silent >= self._pingAt:
+            self._pingAt = silent + self._uniform(0.75, 1.0) * PING_AFTER
+            established.ping(DOWN_AFTER).addCallbacks(self._answered, lambda failure: None, callbackArgs=(established,))
+
+    def _down(self, reason: str, established: Established) -> None:
+        if self.established is not established:
+            return
+        lasted = self._clock.seconds() - self.since
+        self._clear()
+        established.close()
+        if not self.running:
+            return
+        if lasted >= STABLE:
+            self._failures = 0
+        self._wait(f"down after {lasted:.0f} s: {printable(reason)}")
+
+    def _clear(self) -> None:
+        self.established = None
+        if self._tick.running:
+            self._tick.stop()
+        for listener in list(self._listeners.values()):
+            listener(None)
+
+    def stopService(self) -> None:
+        """
+        End the way and try no more.
+        """
+        super().stopService()
+        self.why = "it is shutting down"
+        if self._trying is not None:
+            self._trying.cancel()
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        established = self.established
+        if established is not None:
+            self._clear()
+            established.close()
+        self._enter(State.IDLE)
+
+
+def _isNetworkFailure(failure: Failure) -> bool:
+    """
+    Is this one of the failures a dial may end with?
+    """
+    from twisted.internet.error import ConnectError, ConnectionLost, DNSLookupError
+
+    return failure.check(ConnectError, ConnectionLost, DNSLookupError, CancelledError) is not None
+
+
+@implementer(IWay)
+class StaticWay:
+    """
+    A way that somebody else has made and keeps: always up.
+    """
+
+    why = ""
+
+    def __init__(self, route: Route) -> None:
+        self.route: Route | None = route
+        self._route = route
+
+    def whenUp(self) -> Deferred[Route]:
+        """
+        See L{IWay.whenUp}.
+        """
+        up: Deferred[Route] = Deferred()
+        up.callback(self._route)
+        return up
+
+    def suspect(self, reason: str) -> None:
+        """
+        See L{IWay.suspect}.
+        """
+
+    def changed(self, listener: Callable[[Route | None], None]) -> Callable[[], None]:
+        """
+        See L{IWay.changed}.
+        """
+        return lambda: None

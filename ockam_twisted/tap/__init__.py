@@ -1,0 +1,3 @@
+"""
+The plugins: options in, a configuration out, nothing more.
+"""

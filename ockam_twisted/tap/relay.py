@@ -1,0 +1,59 @@
+"""
+C{twist ockam-relay}: a node that others are reached through.
+"""
+
+from __future__ import annotations
+
+from ockam_twisted.config import NodeConfig, RelayServiceConfig, TrustConfig, listenEndpoint
+from ockam_twisted.tap.options import NodeOptions, makeNodeService
+
+
+class Options(NodeOptions):
+    """
+    See the module.
+    """
+
+    command = "ockam-relay"
+    synopsis = "[options]"
+    longdesc = (
+        "Runs a relay: outlets without a reachable address connect to it and register a name; inlets reach them "
+        "by that name. What passes through is encrypted between inlet and outlet: the relay cannot read or change "
+        "it. Example: twist ockam-relay --listen tcp:4000"
+    )
+    optFlags = [
+        ["uppercase", None, "Offer the `uppercase` worker, for trying out"],
+        ["hop", None, "Offer the `hop` worker: anybody may route through this node"],
+    ]
+
+    def opt_listen(self, endpoint: str) -> None:
+        """
+        Where to listen: PORT (all interfaces), HOST:PORT or an endpoint string; repeatable [default: tcp:4000]
+        """
+        self._add("listen", endpoint)
+
+    def opt_authorized(self, identifier: str) -> None:
+        """
+        Identifier of an outlet that may register; repeatable [default: anybody may]
+        """
+        self._add("authorized", identifier)
+
+    def config(self) -> NodeConfig:
+        """
+        See L{NodeOptions.config}.
+        """
+        listeners = self["listen"] or ("tcp:4000",)
+        return NodeConfig(
+            self.command,
+            self.state(),
+            listeners=tuple(listenEndpoint(text, "--listen", everywhere=True) for text in listeners),
+            # Anybody may prove who they are; what they may do then is
+            # decided by the relay service.
+            trust=TrustConfig(everyone=True),
+            relayService=RelayServiceConfig(self["authorized"]),
+            maxFrame=self.maxFrame(),
+            uppercase=bool(self["uppercase"]),
+            hop=bool(self["hop"]),
+        )
+
+
+makeService = makeNodeService

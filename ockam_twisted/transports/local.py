@@ -1,0 +1,45 @@
+"""
+Local sockets for portals: the same output queue and options as the hops have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define
+from zope.interface import implementer
+
+from ockam_twisted.interfaces import IOutput, ISockets, ISource
+from ockam_twisted.routing.source import Source
+from ockam_twisted.routing.turn import Turn
+from ockam_twisted.transports.queue import outputFor
+from ockam_twisted.transports.sockets import isDead, prepareSocket
+from ockam_twisted.transports.stalls import StallWatch
+
+
+@implementer(ISockets)
+@define
+class LocalSockets:
+    """
+    See L{ISockets}.
+
+    @ivar read: What is read at once; each read becomes one Payload.
+    @ivar highWater: What may wait for a local program that does not read
+        before the hop that feeds it is paused.
+    """
+
+    turn: Turn
+    stalls: StallWatch
+    read: int = 48 * 1024
+    highWater: int = 1024 * 1024
+
+    def attach(self, transport: Any, lose: Callable[[], object], label: str) -> tuple[IOutput, ISource]:
+        """
+        See L{ISockets.attach}.
+        """
+        prepareSocket(transport, self.read)
+        output = outputFor(transport, self.turn, self.highWater, self.stalls.heldBack)
+        output.label = label
+        source = Source(transport.pauseProducing, transport.resumeProducing, output, lambda: isDead(transport), lose)
+        return output, source

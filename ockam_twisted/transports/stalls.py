@@ -1,0 +1,130 @@
+"""
+Who stopped reading, and for whose pain.
+
+An output that is full holds back the sources that feed it.  That is right
+for as long as only its own senders suffer, or it makes progress.  One that
+makes none, while a source it holds back serves others too, is closed.  And a
+paused socket hears neither FIN nor RST: while one is paused, somebody has to
+look.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+
+#: An output that held back others for so many seconds ...
+STALL_SECONDS = 9.0
+#: ... while it took less than so many bytes a second, is closed.
+STALL_RATE = 16 * 1024
+#: An output that only drains, and takes nothing for so long, is dropped.
+DRAIN_SECONDS = 60.0
+TICK = 1.0
+
+
+class _Watched:
+    """
+    How fast an output has been lately.
+
+    @ivar idleSince: When it was last seen to have made progress.
+    """
+
+    __slots__ = ("_samples", "idleSince")
+
+    def __init__(self, now: float, sent: int) -> None:
+        self._samples = deque([(now, sent)])
+        self.idleSince = now
+
+    def progress(self, now: float, sent: int) -> tuple[float, int]:
+        """
+        @return: Over how many seconds there was how much progress: the last
+            L{STALL_SECONDS}, or what there is of them.
+        """
+        samples = self._samples
+        if sent != samples[-1][1]:
+            self.idleSince = now
+        samples.append((now, sent))
+        while samples[1][0] <= now - STALL_SECONDS:
+            samples.popleft()
+        since, then = samples[0]
+        return now - since, sent - then
+
+
+class StallWatch(Service):
+    """
+    Looks once a second at the outputs that hold sources back; costs nothing
+    while there are none.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._watched: dict[Any, _Watched] = {}
+        self._loop = LoopingCall(self._look)
+        self._loop.clock = clock
+
+    def heldBack(self, output: Any) -> None:
+        """
+        C{output} (a queue of L{ockam_twisted.transports.queue}) holds a
+        source back from now on.
+        """
+        if output not in self._watched:
+            self._watched[output] = _Watched(self._clock.seconds(), output.sent)
+            if not self._loop.running:
+                self._loop.start(TICK, now=False)
+
+    def stopService(self) -> None:
+        """
+        Look no more.
+        """
+        super().stopService()
+        self._watched.clear()
+        if self._loop.running:
+            self._loop.stop()
+
+    def _look(self) -> None:
+        now = self._clock.seconds()
+        for output, watched in list(self._watched.items()):
+            if output.lost or not (output.held or output.losing):
+                del self._watched[output]
+                continue
+            try:
+                self._judge(output, watched, now)
+            except Exception:
+                self._log.failure("Could not look at {whom}", whom=output.label)
+        if not self._watched and self._loop.running:
+            self._loop.stop()
+
+    def _judge(self, output: Any, watched: _Watched, now: float) -> None:
+        for source in list(output.held):
+            source.checkLiveness()
+        seconds, read = watched.progress(now, output.sent)
+        idle = now - watched.idleSince
+        if output.lost:
+            return
+        if output.losing and idle >= DRAIN_SECONDS:
+            self._log.warn(
+                "Closing {whom}: it has not read the last {queued} bytes for {seconds:.0f} s",
+                whom=output.label,
+                queued=output.queued,
+                seconds=idle,
+            )
+            output.abortConnection()
+        elif (
+            seconds >= STALL_SECONDS
+            and read < STALL_RATE * seconds
+            and any(source.servesOthers(output) for source in output.held)
+        ):
+            self._log.warn(
+                "Closing {whom}: it has read {read} bytes in {seconds:.0f} s and holds others back",
+                whom=output.label,
+                read=read,
+                seconds=seconds,
+            )
+            output.abortConnection()

@@ -1,0 +1,115 @@
+"""
+The TCP transport: hops over Twisted endpoints (spec messaging, section 6).
+
+Any stream endpoint will do; TCP and Unix sockets get the fast path.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
+from zope.interface import implementer
+
+from ockam_twisted.interfaces import IHop, ITransport
+from ockam_twisted.routing.addresses import Address
+from ockam_twisted.routing.flow import newFlowId
+from ockam_twisted.transports.sockets import keepFreedMemory
+from ockam_twisted.transports.stream import HopSettings, MessageStreamFactory, MessageStreamProtocol
+
+#: Seconds that open connections have to drain when the service stops.
+DRAIN = 2.0
+
+
+@implementer(ITransport)
+class TCPTransport(Service):
+    """
+    See L{ITransport}.
+
+    @ivar listenerId: The flow-control id that accepted connections are
+        spawned under: make a worker its consumer, and peers can reach it
+        without a secure channel.
+    """
+
+    def __init__(self, settings: HopSettings) -> None:
+        self._settings = settings
+        self.listenerId = newFlowId()
+        settings.router.flowControls.addSpawner(Address.random(), self.listenerId)
+        self._clients = MessageStreamFactory(settings)
+        self._servers = MessageStreamFactory(settings, self.listenerId)
+        self._ports: list[IListeningPort] = []
+
+    @property
+    def hops(self) -> set[MessageStreamProtocol]:
+        """
+        All connections there are.
+        """
+        return self._clients.hops | self._servers.hops
+
+    def connect(self, endpoint: IStreamClientEndpoint) -> Deferred[IHop]:
+        """
+        Make one attempt: connect and exchange the version byte.
+
+        @return: Fires with the hop.  Cancel it to give up.
+        """
+        made: list[MessageStreamProtocol] = []
+
+        def canceled(_: Deferred[IHop]) -> None:
+            connecting.cancel()
+            for hop in made:
+                hop.abortConnection("the attempt was given up")
+
+        result: Deferred[IHop] = Deferred(canceled)
+
+        def connected(protocol: object) -> Deferred[MessageStreamProtocol]:
+            hop = cast(MessageStreamProtocol, protocol)
+            made.append(hop)
+            return hop.ready
+
+        connecting = endpoint.connect(self._clients)
+        connecting.addCallback(connected)
+        connecting.addCallbacks(result.callback, result.errback)
+        return result
+
+    def listen(self, endpoint: IStreamServerEndpoint) -> Deferred[IListeningPort]:
+        """
+        See L{ITransport.listen}.
+        """
+
+        def listening(port: IListeningPort) -> IListeningPort:
+            self._ports.append(port)
+            return port
+
+        return endpoint.listen(self._servers).addCallback(listening)
+
+    def startService(self) -> None:
+        """
+        Tune the process for hops.
+        """
+        super().startService()
+        keepFreedMemory()
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop listening; connections drain, and are aborted if they do not.
+        """
+        super().stopService()
+        waiting: list[Deferred[Any]] = [d for d in (port.stopListening() for port in self._ports) if d is not None]
+        self._ports = []
+        for hop in self.hops:
+            waiting.append(hop.whenLost())
+            hop.loseConnection()
+
+        def abort() -> None:
+            for hop in self.hops:
+                hop.abortConnection("it did not drain in time")
+
+        deadline = self._settings.clock.callLater(DRAIN, abort)
+
+        def stopped(_: object) -> None:
+            if deadline.active():
+                deadline.cancel()
+
+        return gatherResults(waiting).addBoth(stopped)
