@@ -159,6 +159,7 @@ class NodeService(MultiService):
 
     _log = Logger()
     _folder: StateFolder | None = None
+    _bound = False
 
     def __init__(self, config: NodeConfig, reactor: Any = None) -> None:
         super().__init__()
@@ -190,6 +191,12 @@ class NodeService(MultiService):
         Bind every listener, while this process may.
         """
         super().privilegedStartService()
+        self._bindAll()
+
+    def _bindAll(self) -> None:
+        if self._bound:
+            return
+        self._bound = True
         for text in self._config.listeners:
             self._bind(self.node.listen(serverFromString(self._reactor, text)), text)
         for inlet, text in self._inlets:
@@ -208,6 +215,8 @@ class NodeService(MultiService):
         Open the state and begin.
         """
         Service.startService(self)
+        # C{twist} has no privileged step.
+        self._bindAll()
         if self._folder is not None:
             self._folder.open()
             self._store.open()

@@ -31,6 +31,20 @@ _PING, _PAYLOAD = 0, 3
 DIAL_TIMEOUT = 8.0
 
 
+class _Dialed(Factory):
+    """
+    Hands out the near end that waits for its connection.
+    """
+
+    noisy = False
+
+    def __init__(self, local: PortalSocket) -> None:
+        self._local = local
+
+    def buildProtocol(self, addr: object) -> PortalSocket:
+        return self._local
+
+
 @implementer(ITarget)
 class SocketTarget:
     """
@@ -54,7 +68,7 @@ class SocketTarget:
         See L{ITarget.connect}.
         """
         assert isinstance(local, PortalSocket)
-        return self._endpoint.connect(Factory.forProtocol(lambda: local))
+        return self._endpoint.connect(_Dialed(local))
 
 
 @implementer(IWorker)

@@ -1,437 +1,26 @@
 """
-The near end of a stream as a Twisted transport: any protocol runs over a
-portal in this process, without a socket.
-
-A protocol is called from the reactor alone, never from within a call of its
-own, and sends with a turn of its own: what it wrote since it was last called
-leaves in one piece.
+Portals without sockets: an outlet whose target is a factory, and streams that
+a protocol in this process opens.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
-from attrs import frozen
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost, ConnectionRefusedError
-from twisted.internet.interfaces import (
-    IAddress,
-    IConsumer,
-    IProtocol,
-    IProtocolFactory,
-    IPushProducer,
-    IReactorTime,
-    ITransport,
-)
-from twisted.logger import Logger
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ockam_twisted.errors import ConnectionClosed, LimitReached
-from ockam_twisted.interfaces import Buffer, ILocalSide, IOutput, IRouter, ISource, ITarget
+from ockam_twisted.interfaces import ILocalSide, IRouter, ITarget
 from ockam_twisted.portals.inlet import Inlet, Opening
-from ockam_twisted.portals.stream import PortalStream
-from ockam_twisted.routing.source import Source
-from ockam_twisted.routing.turn import Turn
+from ockam_twisted.portals.output import ignored
+from ockam_twisted.portals.protocol import PortalAddress, PortalTransport
 
-#: What one Payload carries, bytes.
-MAX_PAYLOAD = 48 * 1024
-
-#: What leaves in one turn, before back-pressure is looked at.
-_BATCH = 1024 * 1024
-
-#: What a protocol may write before its producer is paused, and what may wait
-#: for one that has paused before the hop that feeds it is.
-BUFFER = 64 * 1024
-HIGH_WATER = 1024 * 1024
-
-
-@implementer(IAddress)
-@frozen
-class PortalAddress:
-    """
-    One end of a portal stream.
-
-    @ivar label: What is there, for people.
-    @ivar identifier: Who is there, proven by a secure channel, in text;
-        L{None} if nobody has.
-    """
-
-    label: str
-    identifier: str | None = None
-
-
-def _ignored(output: object) -> None:
-    """
-    Nobody watches for stalls.
-    """
-
-
-@implementer(IOutput)
-class _ProtocolOutput:
-    """
-    What waits to be received by a protocol.
-
-    @ivar sent: Bytes that were received, in all.
-    @ivar held: Sources that wait for this output.
-    @ivar losing: Never: nothing is left to be drained after the end.
-    """
-
-    def __init__(self, transport: PortalTransport, turn: Turn, label: str, heldBack: Callable[[Any], object]) -> None:
-        self._transport = transport
-        self._turn = turn
-        self._heldBack = heldBack
-        self._pieces: list[Buffer] = []
-        self._touched = False
-        self._waiting: list[bytes] = []
-        self.label = label
-        self.queued = 0
-        self.sent = 0
-        self.full = False
-        self.lost = False
-        self.losing = False
-        self.held: set[ISource] = set()
-
-    def write(self, pieces: Sequence[Buffer], size: int) -> None:
-        """
-        See L{IOutput}.
-        """
-        if not self.lost:
-            self._pieces += pieces
-            self.queued += size
-            if not self._touched:
-                self._touched = True
-                self._turn.touch(self)  # type: ignore[arg-type]
-
-    def flush(self) -> None:
-        """
-        See L{IOutput}.
-        """
-        self._touched = False
-        if self._pieces:
-            self._waiting.append(b"".join(self._pieces))
-            self._pieces = []
-            self.full = self.queued > HIGH_WATER
-            self._transport.wake()
-
-    def take(self) -> bytes:
-        """
-        @return: All that waits, which then waits no more.
-        """
-        data = b"".join(self._waiting)
-        self._waiting = []
-        self.queued -= len(data)
-        self.sent += len(data)
-        self.full = False
-        self._letGo()
-        return data
-
-    def holdBack(self, source: ISource) -> None:
-        """
-        See L{IOutput}.
-        """
-        if source not in self.held:
-            self.held.add(source)
-            source.pauseFor(self)  # type: ignore[arg-type]
-            self._heldBack(self)
-
-    def _letGo(self) -> None:
-        held, self.held = self.held, set()
-        for source in held:
-            source.resumeFor(self)  # type: ignore[arg-type]
-
-    def loseConnection(self) -> None:
-        """
-        See L{IOutput}.
-        """
-        self._transport.loseConnection()
-
-    def abortConnection(self) -> None:
-        """
-        See L{IOutput}.
-        """
-        self._transport.abortConnection()
-
-    def connectionLost(self) -> None:
-        """
-        See L{IOutput}.
-        """
-        self.lost = True
-        self._pieces = []
-        self._waiting = []
-        self.queued = 0
-        self.full = False
-        self._letGo()
-
-
-@implementer(ILocalSide, ITransport, IConsumer, IPushProducer)
-class PortalTransport:
-    """
-    See the module.
-
-    @ivar stream: Set by who makes this transport, before anything else.
-    @ivar protocol: Who writes here.
-    @ivar connected: Has the protocol been told that it is connected, and not
-        yet that it is no more?
-    @ivar disconnecting: Has the protocol asked for the end?
-    """
-
-    _log = Logger()
-    stream: PortalStream
-    protocol: IProtocol | None = None
-    connected = False
-    disconnecting = False
-
-    def __init__(
-        self, router: IRouter, clock: IReactorTime, label: str, heldBack: Callable[[Any], object] = _ignored
-    ) -> None:
-        """
-        @param label: What is at the far end, for people.
-        @param heldBack: Called with the output that begins to hold sources
-            back, so that somebody looks for stalls.
-        """
-        self._turn: Turn = router.turn
-        self._clock = clock
-        self._label = label
-        self.output = _ProtocolOutput(self, self._turn, f"a protocol for {label}", heldBack)
-        self._source = Source(
-            self._pauseProducer,
-            self.wake,
-            self.output,  # type: ignore[arg-type]
-            lambda: False,
-            self.abortConnection,
-        )
-        self._written: list[bytes] = []
-        self._size = 0
-        self._producer: Any = None
-        self._streaming = True
-        self._isProducerPaused = False
-        self._isPaused = False
-        self._isOpen = False
-        self._isAwake = False
-        self._reason: Failure | None = None
-
-    # ---------------------------------------------------------- the stream
-
-    def streamOpened(self) -> None:
-        """
-        See L{ILocalSide.streamOpened}.
-        """
-        self._isOpen = True
-        self.wake()
-
-    def streamEnded(self, reason: str, clean: bool) -> None:
-        """
-        See L{ILocalSide.streamEnded}.
-        """
-        self._end(Failure(ConnectionDone() if clean else ConnectionLost(reason)), keep=clean)
-
-    def _end(self, reason: Failure, keep: bool) -> None:
-        """
-        @param keep: What has come in is still to be received.
-        """
-        if self._reason is None:
-            self._reason = reason
-            self._written = []
-            if not keep:
-                self.output.connectionLost()
-            self.wake()
-
-    # ---------------------------------------------------------- the reactor
-
-    def wake(self) -> None:
-        """
-        Look, in the next turn of the reactor, what there is to do.
-        """
-        if not self._isAwake:
-            self._isAwake = True
-            self._clock.callLater(0, self._run)
-
-    def _run(self) -> None:
-        self._isAwake = False
-        if self._isOpen and not self.connected and self.protocol is None and self._reason is None:
-            self.protocol = self._build()
-        if self._isOpen and not self.connected and self.protocol is not None:
-            self._isOpen = False
-            self.connected = True
-            self._tell(self.protocol.makeConnection, self)
-            self._made(self.protocol)
-        if self.connected:
-            assert self.protocol is not None
-            if self.output.queued and (self.disconnecting or not self._isPaused):
-                data = self.output.take()
-                if not self.disconnecting:
-                    self._tell(self.protocol.dataReceived, data)
-            if self._reason is None:
-                self._send()
-        if self._reason is not None and not (self.connected and self._isPaused and self.output.queued):
-            self._lose(self._reason)
-
-    def _build(self) -> IProtocol | None:
-        """
-        Make the protocol if that was not done before.
-        """
-        raise NotImplementedError
-
-    def _made(self, protocol: IProtocol) -> None:
-        """
-        The protocol is connected.
-        """
-
-    def _neverMade(self, reason: Failure) -> None:
-        """
-        The stream has ended before it was open.
-        """
-
-    def _tell(self, event: Callable[..., object], *arguments: object) -> None:
-        """
-        Call the protocol; a mistake of its own ends its stream only.
-        """
-        try:
-            event(*arguments)
-        except Exception:
-            self._log.failure("The protocol for {label} failed", label=self._label)
-            self.abortConnection()
-
-    def _send(self) -> None:
-        """
-        Send what was written, then ask for more or end.
-        """
-        while self._written and not self._source.pauses and self._reason is None:
-            data = b"".join(self._written)
-            self._written = [data[_BATCH:]] if len(data) > _BATCH else []
-            self._size = max(0, len(data) - _BATCH)
-            self._turn.enter(self._source)
-            try:
-                for start in range(0, min(len(data), _BATCH), MAX_PAYLOAD):
-                    self.stream.send(data[start : min(start + MAX_PAYLOAD, _BATCH)])
-            finally:
-                self._turn.leave()
-        if self._written or self._source.pauses or self._reason is not None:
-            return
-        # The order of Twisted's own: a producer that waits comes first.
-        if self._producer is not None and (self._isProducerPaused or not self._streaming):
-            self._isProducerPaused = False
-            self._tell(self._producer.resumeProducing)
-        elif self.disconnecting:
-            self._end(Failure(ConnectionDone()), keep=False)
-            with self._turn:
-                self.stream.disconnect("the protocol has closed it")
-
-    def _lose(self, reason: Failure) -> None:
-        """
-        Tell the protocol that it is over.
-        """
-        self.output.connectionLost()
-        producer, self._producer = self._producer, None
-        protocol, self.protocol = self.protocol, None
-        if self.connected and protocol is not None:
-            self.connected = False
-            if producer is not None:
-                self._tell(producer.stopProducing)
-            self._tell(protocol.connectionLost, reason)
-        else:
-            self._neverMade(reason)
-
-    # --------------------------------------------------------- the protocol
-
-    def write(self, data: bytes) -> None:
-        """
-        See C{ITransport.write}.
-        """
-        if not isinstance(data, (bytes, bytearray, memoryview)):
-            raise TypeError("data must be bytes")
-        if self._reason is None and data:
-            self._written.append(bytes(data))
-            self._size += len(data)
-            if self._size > BUFFER:
-                self._pauseProducer()
-            self.wake()
-
-    def writeSequence(self, iovec: Iterable[bytes]) -> None:
-        """
-        See C{ITransport.writeSequence}.
-        """
-        self.write(b"".join(iovec))
-
-    def loseConnection(self) -> None:
-        """
-        See C{ITransport.loseConnection}: what was written is sent first.
-        """
-        if not self.disconnecting:
-            self.disconnecting = True
-            self.wake()
-
-    def abortConnection(self) -> None:
-        """
-        See C{ITCPTransport.abortConnection}.
-        """
-        if self._reason is None:
-            self._end(Failure(ConnectionAborted()), keep=False)
-            with self._turn:
-                self.stream.abandon("the protocol has aborted it")
-
-    def getPeer(self) -> PortalAddress:
-        """
-        See C{ITransport.getPeer}.
-        """
-        peer = self.stream.peer
-        return PortalAddress(self._label, None if peer is None else peer.identifier)
-
-    def getHost(self) -> PortalAddress:
-        """
-        See C{ITransport.getHost}.
-        """
-        return PortalAddress(str(self.stream.address))
-
-    def pauseProducing(self) -> None:
-        """
-        See C{IPushProducer.pauseProducing}.
-        """
-        self._isPaused = True
-
-    def resumeProducing(self) -> None:
-        """
-        See C{IPushProducer.resumeProducing}.
-        """
-        self._isPaused = False
-        self.wake()
-
-    def stopProducing(self) -> None:
-        """
-        See C{IProducer.stopProducing}.
-        """
-        self.loseConnection()
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """
-        See C{IConsumer.registerProducer}.
-        """
-        if self._producer is not None:
-            raise RuntimeError(f"cannot register {producer!r}: {self._producer!r} was never unregistered")
-        if self._reason is not None:
-            producer.stopProducing()
-            return
-        self._producer = producer
-        self._streaming = streaming
-        self._isProducerPaused = False
-        if not streaming:
-            self.wake()
-        elif self._source.pauses or self._size > BUFFER:
-            self._pauseProducer()
-
-    def unregisterProducer(self) -> None:
-        """
-        See C{IConsumer.unregisterProducer}.
-        """
-        self._producer = None
-        self.wake()
-
-    def _pauseProducer(self) -> None:
-        if self._producer is not None and self._streaming and not self._isProducerPaused:
-            self._isProducerPaused = True
-            self._producer.pauseProducing()
+__all__ = ["FactoryTarget", "PortalAddress", "PortalTransport", "openStream"]
 
 
 @implementer(ITarget)
@@ -448,7 +37,7 @@ class FactoryTarget:
         clock: IReactorTime,
         factory: IProtocolFactory,
         label: str,
-        heldBack: Callable[[Any], object] = _ignored,
+        heldBack: Callable[[Any], object] = ignored,
     ) -> None:
         """
         @param label: What it is, for people.
@@ -486,9 +75,13 @@ class _ClientTransport(PortalTransport):
     def __init__(self, inlet: Inlet, factory: IProtocolFactory, label: str, heldBack: Callable[[Any], object]) -> None:
         super().__init__(inlet.router, inlet.clock, label, heldBack)
         self._factory = factory
-        self._result: Deferred[IProtocol] | None = Deferred(lambda _: self.abortConnection())
+        self._result: Deferred[IProtocol] | None = Deferred(self._canceled)
         self._opening = Opening(inlet, self)
         self.stream = self._opening.stream
+
+    def _canceled(self, _: Deferred[IProtocol]) -> None:
+        self._result = None
+        self.abortConnection()
 
     def start(self) -> Deferred[IProtocol]:
         """
@@ -533,7 +126,7 @@ class _ClientTransport(PortalTransport):
 
 
 def openStream(
-    inlet: Inlet, factory: IProtocolFactory, label: str = "the outlet", heldBack: Callable[[Any], object] = _ignored
+    inlet: Inlet, factory: IProtocolFactory, label: str = "the outlet", heldBack: Callable[[Any], object] = ignored
 ) -> Deferred[IProtocol]:
     """
     Open a stream for a protocol in this process.

@@ -57,6 +57,7 @@ class Relay:
     @ivar claim: What it was registered with.
     @ivar takeovers: When the name changed hands lately, seconds.
     @ivar answers: Has its registrant ever answered an echo?
+    @ivar probe: Asks it, once.
     """
 
     def __init__(self, router: IRouter, claim: Claim, takeovers: tuple[float, ...] = ()) -> None:
@@ -64,7 +65,15 @@ class Relay:
         self.takeovers = takeovers
         self.answers = False
         self._router = router
+        self.probe: Probe | None = None
         self._unwatch: Callable[[], None] | None = None
+
+    def answered(self, lives: bool) -> None:
+        """
+        The registrant was asked whether it is there.
+        """
+        self.probe = None
+        self.answers = self.answers or lives
 
     def start(self, consumerIds: tuple[str, ...], gone: Callable[[Relay], object]) -> None:
         """
@@ -86,6 +95,9 @@ class Relay:
             self._unwatch()
             self._unwatch = None
             self._router.unregister(self.claim.address)
+        if self.probe is not None:
+            self.probe.stop()
+            self.probe = None
 
     def messageReceived(self, message: LocalMessage) -> None:
         """

@@ -8,13 +8,12 @@ as everywhere in this protocol; the log says why.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
 from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, cast
 
-from attrs import evolve, frozen
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -32,6 +31,7 @@ from ockam_twisted.relays.names import (
     identifierShaped,
     relayAddress,
 )
+from ockam_twisted.relays.quotas import DIRECT, EXTENSION, RelayQuotas, extensionFlags, network
 from ockam_twisted.relays.relay import Claim, Probe, Relay
 from ockam_twisted.routing.addresses import MAX_ADDRESS, MAX_HOPS, Address, Route, printable
 from ockam_twisted.routing.local_message import LocalMessage
@@ -39,12 +39,6 @@ from ockam_twisted.wire.relay import decodeRegistration, encodeRegistration
 
 if TYPE_CHECKING:
     from ockam_twisted.identity.identifiers import Identifier
-
-#: What follows the name when both sides are ours: this, and a byte of flags.
-EXTENSION = b"otw1"
-
-#: Forward over the connection that my channel's handshake came over.
-DIRECT = 1
 
 #: Seconds a registrant has to show that it lives.
 PROBE_TIMEOUT = 3.0
@@ -59,45 +53,6 @@ _QUIET = 10.0
 #: Seconds after which the use of a name is noted again.
 _NOTED = 3600
 _SWEEP = 24 * 3600.0
-
-
-@frozen
-class RelayQuotas:
-    """
-    How many names there may be.
-
-    @ivar perIdentity: That belong to one identity.
-    @ivar perHost: That one source address (for IPv6: a /64) has taken, other
-        than names that are identifiers.
-    @ivar perConnection: That lead to one connection.
-    @ivar total: In all, other than names that are identifiers.
-    @ivar forgotten: Seconds after which a name not used is free again.
-    """
-
-    perIdentity: int = 4
-    perHost: int = 16
-    perConnection: int = 16
-    total: int = 10_000
-    forgotten: int = 30 * 24 * 3600
-
-
-def extensionFlags(extension: bytes) -> int:
-    """
-    @return: The flags in what follows the name; 0 if the other side is none
-        of ours.
-    """
-    return extension[len(EXTENSION)] if extension.startswith(EXTENSION) and len(extension) > len(EXTENSION) else 0
-
-
-def _network(host: str) -> str:
-    """
-    @return: What counts as one source: an IPv6 host has its whole /64.
-    """
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    return host if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))
 
 
 @implementer(IWorker)
@@ -386,10 +341,104 @@ class RelayService(Service):
         if claim.name not in self._unstored:
             if self._names.count() + len(storing) + len(self._unstored) >= quotas.total:
                 raise RegistrationRefused("there are too many names")
-        if len(self._byHost.get(_network(claim.host), set()) - {claim.name}) >= quotas.perHost:
+        if len(self._byHost.get(network(claim.host), set()) - {claim.name}) >= quotas.perHost:
             raise RegistrationRefused("too many names come from one source address")
         if claim.identifier is not None:
             identifier = cast("Identifier", claim.identifier)
             mine = self._names.owned(identifier) + sum(each.identifier == identifier for each in storing)
             if mine >= quotas.perIdentity:
                 raise RegistrationRefused("too many names belong to one identity")
+
+    # -------------------------------------------------------------- giving
+
+    def _store(self, claim: Claim, now: int) -> Deferred[None]:
+        self._noted[claim.name] = now
+        return self._names.storeOwner(claim.name, cast("Identifier", claim.identifier), now)
+
+    def _stored(self, name: str) -> None:
+        """
+        The name belongs to its identity: only now may anybody be told.
+        """
+        claim = self._storing.pop(name, None)
+        if claim is not None and self.running:
+            with self._router.turn:
+                self._install(claim)
+
+    def _storeFailed(self, failure: Failure, claim: Claim) -> None:
+        self._storing.pop(claim.name, None)
+        self._noted.pop(claim.name, None)
+        self._log.failure("The relay name {name} could not be stored", failure, name=claim.name)
+
+    def _install(self, claim: Claim) -> None:
+        """
+        Give the name to C{claim}, whoever had it before, and say so.
+        """
+        takeovers: tuple[float, ...] = ()
+        old = self.relays.get(claim.address)
+        if old is not None:
+            if old.claim.forward_route != claim.forward_route:
+                now = self._clock.seconds()
+                takeovers = (*(each for each in old.takeovers if now - each < _FOUGHT_WITHIN), now)
+            self._drop(old)
+        relay = Relay(self._router, claim, takeovers)
+        try:
+            relay.start(self._consumerIds, self._drop)
+        except AddressTaken:
+            self._refuse("this is the name of a worker of this node", claim.name, claim.peer)
+            return
+        if self._router.worker(claim.address) is not relay:
+            # Its connection was gone already.
+            return
+        self.relays[claim.address] = relay
+        self._perConnection[claim.hop] += 1
+        if identifierShaped(claim.name) is None:
+            self._byHost.setdefault(network(claim.host), set()).add(claim.name)
+            if claim.identifier is None:
+                self._unstored.add(claim.name)
+        self._log.info("{peer} is reached at {address}", peer=claim.peer, address=claim.address.value.decode("ascii"))
+        text = encodeRegistration(
+            claim.address.value.decode("ascii"), EXTENSION + bytes((DIRECT,)) if claim.direct else b""
+        )
+        self._router.route(LocalMessage(claim.back, Route((claim.address,)), text), claim.address)
+        probe = Probe(self._router, self._clock, claim.forward_route, PROBE_TIMEOUT, relay.answered)
+        relay.probe = probe
+
+    def _drop(self, relay: Relay) -> None:
+        """
+        Nobody is behind a name any more.
+        """
+        claim = relay.claim
+        relay.stop()
+        if self.relays.get(claim.address) is not relay:
+            return
+        del self.relays[claim.address]
+        self._perConnection[claim.hop] -= 1
+        if not self._perConnection[claim.hop]:
+            del self._perConnection[claim.hop]
+        self._unstored.discard(claim.name)
+        if claim.identifier is None:
+            names = self._byHost.get(network(claim.host), set())
+            names.discard(claim.name)
+            if not names:
+                self._byHost.pop(network(claim.host), None)
+
+    def _refuse(self, reason: str, name: str, peer: str) -> None:
+        """
+        Log a refusal, one line for each reason in a while.
+        """
+        now = self._clock.seconds()
+        since, count = self._refused.get(reason, (float("-inf"), 0))
+        if now - since < _QUIET:
+            self._refused[reason] = (since, count + 1)
+            return
+        if len(self._refused) > 100:
+            self._refused.clear()
+        self._refused[reason] = (now, 0)
+        more = f" ({count} more before)" if count else ""
+        self._log.warn(
+            "No relay name {name} for {peer}: {reason}{more}",
+            name=printable(name, 80),
+            peer=peer,
+            reason=reason,
+            more=more,
+        )

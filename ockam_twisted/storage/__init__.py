@@ -1,0 +1,3 @@
+"""
+What a node remembers: one folder, one SQLite file, one writer.
+"""

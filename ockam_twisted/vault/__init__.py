@@ -1,0 +1,3 @@
+"""
+Keys and primitives, behind L{ockam_twisted.interfaces.IVault}.
+"""

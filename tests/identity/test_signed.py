@@ -41,8 +41,9 @@ class SignedTests(SynchronousTestCase):
         """
         for value in ([2, 1, b""], [0, 1, b""], [1, 2, b""]):
             self.assertRaises(IdentityRefused, openVersionedData, cbor2.dumps(value), CHANGE)
-        for value in ([1, 1], [1, 1, b"", 0], [1, 1, "text"], [256, 1, b""], {1: 1}, None):
-            self.assertRaises(DecodeError, openVersionedData, cbor2.dumps(value), CHANGE)
+        shapes: list[object] = [[1, 1], [1, 1, b"", 0], [1, 1, "text"], [256, 1, b""], {1: 1}, None]
+        for shape in shapes:
+            self.assertRaises(DecodeError, openVersionedData, cbor2.dumps(shape), CHANGE)
         self.assertRaises(DecodeError, openVersionedData, versionedData(CHANGE, b"") + b"\x00", CHANGE)
 
     def test_times(self) -> None:

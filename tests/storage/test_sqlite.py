@@ -149,9 +149,11 @@ class SQLiteStoreTests(TestCase):
         """
         store = self.open()
         done: list[int] = []
-        yield gatherResults(
-            [store.storeSetting("s", b"%d" % n).addCallback(lambda _, n=n: done.append(n)) for n in range(2500)]
-        )
+
+        def write(number: int) -> Deferred[None]:
+            return store.storeSetting("s", b"%d" % number).addCallback(lambda _: done.append(number))
+
+        yield gatherResults([write(number) for number in range(2500)])
         self.assertEqual(done, list(range(2500)))
         yield store.close()
         self.assertEqual(self.open().setting("s"), b"2499")
@@ -198,7 +200,7 @@ class SQLiteStoreTests(TestCase):
         other.execute("BEGIN IMMEDIATE")
         written = store.storeSetting("s", b"v")
         waited: Deferred[None] = Deferred()
-        reactor.callLater(0.2, waited.callback, None)  # type: ignore[attr-defined]
+        reactor.callLater(0.2, waited.callback, None)
         yield waited
         self.assertFalse(written.called)
         other.execute("ROLLBACK")

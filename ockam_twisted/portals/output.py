@@ -1,0 +1,126 @@
+"""
+What comes out of a stream for a protocol in this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from zope.interface import implementer
+
+from ockam_twisted.interfaces import Buffer, IOutput, ISource
+from ockam_twisted.routing.turn import Turn
+
+if TYPE_CHECKING:
+    from ockam_twisted.portals.protocol import PortalTransport
+
+#: What may wait for a protocol that has paused before the hop that feeds it
+#: is paused too, bytes.
+HIGH_WATER = 1024 * 1024
+
+
+def ignored(output: object) -> None:
+    """
+    What is told of outputs that hold back when nobody watches.
+    """
+
+
+@implementer(IOutput)
+class ProtocolOutput:
+    """
+    What waits to be received by a protocol.
+
+    @ivar sent: Bytes that were received, in all.
+    @ivar held: Sources that wait for this output.
+    @ivar losing: Never: nothing is left to be drained after the end.
+    """
+
+    def __init__(self, transport: PortalTransport, turn: Turn, label: str, heldBack: Callable[[Any], object]) -> None:
+        """
+        @param transport: Takes what waits.
+        """
+        self._transport = transport
+        self._turn = turn
+        self._heldBack = heldBack
+        self._pieces: list[Buffer] = []
+        self._touched = False
+        self._waiting: list[bytes] = []
+        self.label = label
+        self.queued = 0
+        self.sent = 0
+        self.full = False
+        self.lost = False
+        self.losing = False
+        self.held: set[ISource] = set()
+
+    def write(self, pieces: Sequence[Buffer], size: int) -> None:
+        """
+        See L{IOutput}.
+        """
+        if not self.lost:
+            self._pieces += pieces
+            self.queued += size
+            if not self._touched:
+                self._touched = True
+                self._turn.touch(self)
+
+    def flush(self) -> None:
+        """
+        See L{IOutput}.
+        """
+        self._touched = False
+        if self._pieces:
+            self._waiting.append(b"".join(self._pieces))
+            self._pieces = []
+            self.full = self.queued > HIGH_WATER
+            self._transport.wake()
+
+    def take(self) -> bytes:
+        """
+        @return: All that waits, which then waits no more.
+        """
+        data = b"".join(self._waiting)
+        self._waiting = []
+        self.queued -= len(data)
+        self.sent += len(data)
+        self.full = False
+        self._letGo()
+        return data
+
+    def holdBack(self, source: ISource) -> None:
+        """
+        See L{IOutput}.
+        """
+        if source not in self.held:
+            self.held.add(source)
+            source.pauseFor(self)
+            self._heldBack(self)
+
+    def _letGo(self) -> None:
+        held, self.held = self.held, set()
+        for source in held:
+            source.resumeFor(self)
+
+    def loseConnection(self) -> None:
+        """
+        See L{IOutput}.
+        """
+        self._transport.loseConnection()
+
+    def abortConnection(self) -> None:
+        """
+        See L{IOutput}.
+        """
+        self._transport.abortConnection()
+
+    def connectionLost(self) -> None:
+        """
+        See L{IOutput}.
+        """
+        self.lost = True
+        self._pieces = []
+        self._waiting = []
+        self.queued = 0
+        self.full = False
+        self._letGo()
