@@ -28,7 +28,9 @@ from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifiers
 from ockam_twisted.interfaces import ITrustPolicy
 from ockam_twisted.node import LISTENER_ADDRESSES, Node
+from ockam_twisted.places import clientEndpoint
 from ockam_twisted.portals.inlet import Inlet
+from ockam_twisted.portals.outlet import SocketTarget
 from ockam_twisted.relays.client import Registration
 from ockam_twisted.relays.names import checkRelayName
 from ockam_twisted.routing.addresses import Address
@@ -40,7 +42,7 @@ from ockam_twisted.storage.memory import MemoryStore
 from ockam_twisted.storage.sqlite import SQLiteStore
 
 
-def checkNames(config: NodeConfig) -> None:
+def checkNames(config: NodeConfig, reactor: Any) -> None:
     """
     Check everything that is a name: no file or socket is touched.
 
@@ -65,8 +67,6 @@ def checkNames(config: NodeConfig) -> None:
             raise ConfigurationError(f"--address: {outlet.address!r} is taken by a service of the node itself")
     if not config.state.ephemeral:
         stateFolder(config)
-    from twisted.internet import reactor
-
     for text in (*config.listeners, *(inlet.listen for inlet in config.inlets)):
         _endpoint(serverFromString, reactor, text)
     for text in (*(o.target for o in config.outlets), *(r.relay for r in config.registrations)):
@@ -92,17 +92,15 @@ def stateFolder(config: NodeConfig) -> StateFolder:
     return StateFolder(path)
 
 
-def check(config: NodeConfig) -> None:
+def check(config: NodeConfig, reactor: Any) -> None:
     """
     Find out what would keep a node from starting.
 
     @raise OckamError: Something would; the text is one plain line.
     """
-    checkNames(config)
+    checkNames(config, reactor)
     if not config.state.ephemeral:
         stateFolder(config).check()
-    from twisted.internet import reactor
-
     for text in (*config.listeners, *(inlet.listen for inlet in config.inlets)):
         _checkFree(_endpoint(serverFromString, reactor, text), text)
 
@@ -161,10 +159,8 @@ class NodeService(MultiService):
     _folder: StateFolder | None = None
     _bound = False
 
-    def __init__(self, config: NodeConfig, reactor: Any = None) -> None:
+    def __init__(self, config: NodeConfig, reactor: Any) -> None:
         super().__init__()
-        if reactor is None:
-            from twisted.internet import reactor
         self._config = config
         self._reactor = reactor
         self.ready: Deferred[None] = Deferred()
@@ -207,7 +203,8 @@ class NodeService(MultiService):
         listening.addCallbacks(self._listening.append, failures.append)
         if failures:
             error = failures[0]
-            why = str(error.value.socketError) if error.check(CannotListenError) else error.getErrorMessage()
+            value = error.value
+            why = str(value.socketError) if isinstance(value, CannotListenError) else error.getErrorMessage()
             raise StateUnusable(f"cannot listen on {text}: {why}")
 
     def startService(self) -> None:
@@ -247,9 +244,9 @@ class NodeService(MultiService):
                     [str(Identifier.parse(each)) for each in authorized] if authorized else None, listener=listener
                 )
             for outlet in config.outlets:
-                node.createOutlet(
-                    outlet.address, clientFromString(self._reactor, outlet.target), (listener.flowId,)
-                ).label = outlet.label
+                endpoint = clientEndpoint(self._reactor, outlet.target)
+                target = SocketTarget(node.router, node.sockets, endpoint, outlet.label)
+                node.createOutlet(outlet.address, target, (listener.flowId,))
         for number, registration in enumerate(config.registrations):
             self._register(registration, number)
         node.setServiceParent(self)
@@ -271,7 +268,7 @@ class NodeService(MultiService):
         if registration.relay.startswith("/"):
             relay: Any = MultiAddr.fromText(registration.relay)
         else:
-            relay = node.clientEndpoint(registration.relay)
+            relay = clientEndpoint(self._reactor, registration.relay)
         label = f"relay {registration.label}"
 
         def reachable(flowId: str) -> None:

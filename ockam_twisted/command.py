@@ -19,7 +19,7 @@ from ockam_twisted.errors import OckamError
 COMMANDS = ("ockam-inlet", "ockam-outlet", "ockam-relay")
 
 
-class _StateOptions(usage.Options):  # type: ignore[misc]
+class _StateOptions(usage.Options):
     optParameters = [
         ["state-dir", None, "", "The state folder [default: the one of --command and --instance]"],
         ["command", None, "ockam-inlet", f"Whose state: {', '.join(COMMANDS)}"],
@@ -48,13 +48,16 @@ class IdentityShow(_StateOptions):
         """
         Print it.
         """
+        from twisted.internet import reactor
+
         from ockam_twisted.demo import showIdentity
 
-        print(f"Identifier: {showIdentity(self['state-dir'], self['command'], self['instance'])}", flush=True)
+        shown = showIdentity(reactor, self["state-dir"], self["command"], self["instance"])
+        print(f"Identifier: {shown}", flush=True)
         return 0
 
 
-class Identity(usage.Options):  # type: ignore[misc]
+class Identity(usage.Options):
     """
     C{ockam-twisted identity}
     """
@@ -75,7 +78,7 @@ class Identity(usage.Options):  # type: ignore[misc]
         return int(self.subOptions.run())
 
 
-class Demo(usage.Options):  # type: ignore[misc]
+class Demo(usage.Options):
     """
     C{ockam-twisted demo}
     """
@@ -95,7 +98,7 @@ class Demo(usage.Options):  # type: ignore[misc]
         return runDemo(bool(self["check"]))
 
 
-class Options(usage.Options):  # type: ignore[misc]
+class Options(usage.Options):
     """
     C{ockam-twisted}
     """

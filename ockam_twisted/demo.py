@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 from ockam_twisted.errors import OckamError, StateUnusable, TimedOut
 
@@ -30,14 +31,14 @@ from the inlet through the relay to the outlet, end-to-end encrypted, and the ou
 """
 
 
-def showIdentity(folder: str, command: str, instance: str) -> str:
+def showIdentity(reactor: Any, folder: str, command: str, instance: str) -> str:
     """
     The identifier in a state folder; made if there is none.
 
     @raise OckamError: The folder cannot be used.
     """
     from ockam_twisted.identity.creation import IDENTITY, loadOrCreate, storedIdentifier
-    from ockam_twisted.node import now
+    from ockam_twisted.places import now
     from ockam_twisted.storage.folder import StateFolder, defaultStateFolder
     from ockam_twisted.storage.sqlite import SQLiteStore, readSetting
     from ockam_twisted.vault.software import SoftwareVault
@@ -53,11 +54,7 @@ def showIdentity(folder: str, command: str, instance: str) -> str:
         # The node may be running: nothing is locked or written.
         return str(storedIdentifier(stored))
 
-    from twisted.internet import reactor
     from twisted.internet.defer import Deferred
-    from twisted.internet.interfaces import IReactorCore
-
-    core = IReactorCore(reactor)
 
     async def make() -> None:
         try:
@@ -72,10 +69,10 @@ def showIdentity(folder: str, command: str, instance: str) -> str:
             shown.append(str(identity.identifier))
         except Exception as error:
             failures.append(error)
-        core.callWhenRunning(core.stop)
+        reactor.callWhenRunning(reactor.stop)
 
-    core.callWhenRunning(lambda: Deferred.fromCoroutine(make()))
-    core.run()
+    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(make()))
+    reactor.run()
     if failures:
         raise failures[0]
     if not shown:
@@ -167,7 +164,9 @@ def runDemo(check: bool) -> int:
 
         inletIdentifier = identifier("inlet")
         print("# a private web page", flush=True)
-        start("web", "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(folder / "page"), str(web), plain=True)
+        start(
+            "web", "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(folder / "page"), str(web), plain=True
+        )
         print("\n# a relay: it sees only ciphertext", flush=True)
         relayProcess, relayLog = start("relay", "ockam-relay", "--listen", f"tcp:{relay}:interface=127.0.0.1")
         _waitFor("the relay", relayProcess, relayLog, "Identifier")

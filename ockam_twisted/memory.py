@@ -292,6 +292,13 @@ class MemoryLink:
         """
         return Route.of(cast(MessageStreamProtocol, self.client.protocol).address, *hops)
 
+    @property
+    def isAlive(self) -> bool:
+        """
+        Is there an end that has not been told of the end?
+        """
+        return self.client.connected or self.server.connected
+
     def cut(self) -> None:
         """
         Break the connection; both ends hear of it, but no more of each other.

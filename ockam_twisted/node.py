@@ -11,25 +11,24 @@ This is the Python API.  C{examples/} shows it in use::
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from attrs import frozen
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, clientFromString, serverFromString
 from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
-from twisted.python.runtime import seconds
 from zope.interface import implementer
 
 from ockam_twisted.channels.channel import SecureChannel
 from ockam_twisted.channels.handshake import Party
 from ockam_twisted.channels.listener import SecureChannelListener, createSecureChannel
-from ockam_twisted.config import dialEndpoint, listenEndpoint
 from ockam_twisted.errors import LocalProtocolError
 from ockam_twisted.identity.creation import loadOrCreate
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifiers
+from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.interfaces import IAccessControl, INodeStatus, ITarget, ITrustPolicy, IWay, IWorker
+from ockam_twisted.places import Place, asRoute, clientEndpoint, dial, now, serverEndpoint, trustPolicy
 from ockam_twisted.portals.inlet import CONNECT_TIMEOUT, Inlet
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
 from ockam_twisted.relays.client import Registration, RelayClient
@@ -40,7 +39,7 @@ from ockam_twisted.routing.router import Router
 from ockam_twisted.services.echo import EchoService
 from ockam_twisted.services.hop import HopService
 from ockam_twisted.services.uppercase import UppercaseService
-from ockam_twisted.sessions.attempt import WayAttempt, Walk
+from ockam_twisted.sessions.attempt import Walk, WayAttempt
 from ockam_twisted.sessions.session import Session, StaticWay
 from ockam_twisted.storage.memory import MemoryStore
 from ockam_twisted.transports.local import LocalSockets
@@ -51,27 +50,6 @@ from ockam_twisted.vault.software import SoftwareVault
 
 #: The addresses that peers look for a secure-channel listener at.
 LISTENER_ADDRESSES = ("api", "secure_channel_listener")
-
-#: A place to send to, in whatever form is at hand.
-Place = Route | Address | str | Iterable[Address | str]
-
-
-def asRoute(place: Place) -> Route:
-    """
-    Make a route of an address, its text, or several of these.
-    """
-    if isinstance(place, Route):
-        return place
-    if isinstance(place, Address):
-        return Route((place,))
-    return Route.of(*([place] if isinstance(place, str) else place))
-
-
-def now() -> int:
-    """
-    Whole seconds since the Unix epoch.
-    """
-    return int(seconds())
 
 
 @implementer(INodeStatus)
@@ -136,7 +114,7 @@ class Node(MultiService):
         self.transport = TCPTransport(settings)
         self.transport.setServiceParent(self)
         self.sockets = LocalSockets(self.router.turn, self._stalls)
-        self.walk = Walk(self.router, reactor, self.transport, self.requireParty, self._dial)
+        self.walk = Walk(self.router, reactor, self.transport, self.requireParty, partial(dial, reactor))
         self._sessions: list[Session] = []
         self._portals: list[Inlet | Outlet] = []
         self._listening: list[str] = []
@@ -178,38 +156,13 @@ class Node(MultiService):
 
     # ----------------------------------------------------------- transport
 
-    def _dial(self, host: str, port: int) -> IStreamClientEndpoint:
-        if host.replace(".", "").isdigit():
-            # Nothing to look up, and no connection attempts side by side.
-            return TCP4ClientEndpoint(self.reactor, host, port, timeout=10)
-        return clientFromString(self.reactor, dialEndpoint(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "to"))
-
-    def clientEndpoint(self, text: str) -> IStreamClientEndpoint:
-        """
-        An endpoint to dial, from a shorthand or an endpoint string.
-
-        @raise ConfigurationError: It is neither.
-        """
-        parts = dialEndpoint(text, "an address to dial").split(":")
-        if parts[0] == "tcp" and len(parts) == 3 and parts[1].startswith("host=") and parts[2].startswith("port="):
-            return self._dial(parts[1][5:], int(parts[2][5:]))
-        return clientFromString(self.reactor, ":".join(parts))
-
-    def serverEndpoint(self, text: str) -> IStreamServerEndpoint:
-        """
-        An endpoint to listen on, from a shorthand or an endpoint string.
-
-        @raise ConfigurationError: It is neither.
-        """
-        return serverFromString(self.reactor, listenEndpoint(text, "a place to listen"))
-
     def listen(self, endpoint: str | IStreamServerEndpoint) -> Deferred[IListeningPort]:
         """
         Accept connections of other nodes.
         """
         if isinstance(endpoint, str):
             self._listening.append(endpoint)
-            endpoint = self.serverEndpoint(endpoint)
+            endpoint = serverEndpoint(self.reactor, endpoint)
         return self.transport.listen(endpoint)
 
     async def connect(self, endpoint: str | IStreamClientEndpoint) -> Route:
@@ -219,7 +172,7 @@ class Node(MultiService):
         @return: The route to it.
         """
         if isinstance(endpoint, str):
-            endpoint = self.clientEndpoint(endpoint)
+            endpoint = clientEndpoint(self.reactor, endpoint)
         hop = await self.transport.connect(endpoint)
         return Route((hop.address,))
 
@@ -261,7 +214,10 @@ class Node(MultiService):
     # ------------------------------------------------------------ channels
 
     def createSecureChannelListener(
-        self, trust: ITrustPolicy, addresses: Iterable[str] = LISTENER_ADDRESSES, consumerOf: Iterable[str] | None = None
+        self,
+        trust: ITrustPolicy,
+        addresses: Iterable[str] = LISTENER_ADDRESSES,
+        consumerOf: Iterable[str] | None = None,
     ) -> SecureChannelListener:
         """
         Answer handshakes.
@@ -290,7 +246,7 @@ class Node(MultiService):
         @param trust: The same, as a policy.
         """
         return createSecureChannel(
-            self.router, self.reactor, self.requireParty(), asRoute(route), _policy(authorized, trust)
+            self.router, self.reactor, self.requireParty(), asRoute(route), trustPolicy(authorized, trust)
         )
 
     # ------------------------------------------------------------- portals
@@ -311,7 +267,7 @@ class Node(MultiService):
             it.
         """
         if isinstance(target, str):
-            target = SocketTarget(self.router, self.sockets, self.clientEndpoint(target), target)
+            target = SocketTarget(self.router, self.sockets, clientEndpoint(self.reactor, target), target)
         elif not ITarget.providedBy(target):
             target = SocketTarget(self.router, self.sockets, target, "of the outlet")
         outlet = Outlet(self.router, self.reactor, target, Address.local(name), incoming)
@@ -333,7 +289,7 @@ class Node(MultiService):
         """
         way: IWay = to if IWay.providedBy(to) else StaticWay(asRoute(to))
         inlet = self.addInlet(way, connectTimeout)
-        await inlet.listen(self.serverEndpoint(endpoint) if isinstance(endpoint, str) else endpoint)
+        await inlet.listen(serverEndpoint(self.reactor, endpoint) if isinstance(endpoint, str) else endpoint)
         return inlet
 
     def addInlet(self, way: IWay, connectTimeout: float = CONNECT_TIMEOUT) -> Inlet:
@@ -354,7 +310,7 @@ class Node(MultiService):
         @param authorized: Who must be at the end of its last channel.
         """
         address = MultiAddr.fromText(to) if isinstance(to, str) else to
-        attempt = WayAttempt(self.walk, address, _policy(authorized, trust))
+        attempt = WayAttempt(self.walk, address, trustPolicy(authorized, trust))
         return self.addSession(Session(self.reactor, attempt, "way to the outlet"))
 
     def addSession(self, session: Session) -> Session:
@@ -422,7 +378,7 @@ class Node(MultiService):
         A picture of this node as it is now.
         """
         return NodeStatus(
-            self.name,
+            str(self.name),
             str(self.identifier) if self.party is not None else "",
             tuple(self._listening),
             tuple((session.label, session.state.value, session.why) for session in self._sessions),
@@ -440,15 +396,6 @@ class Node(MultiService):
                 await maybeDeferred(service.stopService)
 
         return Deferred.fromCoroutine(stop())
-
-
-def _policy(authorized: Iterable[str], trust: ITrustPolicy | None) -> ITrustPolicy:
-    if trust is not None:
-        return trust
-    identifiers = [Identifier.parse(each) for each in authorized]
-    if not identifiers:
-        raise LocalProtocolError("nobody is trusted by default: say who is authorized, or trust=TrustEveryone()")
-    return TrustIdentifiers(identifiers)
 
 
 __all__ = ["Node", "NodeStatus", "TrustEveryone", "asRoute"]

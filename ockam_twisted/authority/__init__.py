@@ -1,0 +1,3 @@
+"""
+Members, tickets and credentials.  Nothing is here yet.
+"""

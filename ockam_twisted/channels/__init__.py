@@ -1,0 +1,3 @@
+"""
+L3: secure channels, end to end.
+"""

@@ -67,7 +67,7 @@ class Encryptor:
     @ivar bytesSent: How many bytes these have together.
     """
 
-    __slots__ = ("nonce", "bytesSent", "_aead", "_encrypt", "_changeAt")
+    __slots__ = ("_aead", "_changeAt", "_encrypt", "bytesSent", "nonce")
 
     def __init__(self, key: bytes) -> None:
         """
@@ -116,7 +116,7 @@ class NonceWindow:
     @ivar current: The highest accepted nonce, initially 0.
     """
 
-    __slots__ = ("current", "_seen")
+    __slots__ = ("_seen", "current")
 
     def __init__(self) -> None:
         self.current = 0
@@ -162,7 +162,7 @@ class KeyTracker:
     @ivar start: The first nonce of the current key.
     """
 
-    __slots__ = ("start", "_interval", "_previous", "_current", "_next")
+    __slots__ = ("_current", "_interval", "_next", "_previous", "start")
 
     def __init__(self, key: bytes, interval: int = REKEY_INTERVAL) -> None:
         """
@@ -231,7 +231,7 @@ class Decryptor:
     up to 32 ahead or behind, once; one that is refused changes nothing.
     """
 
-    __slots__ = ("_aead", "_decrypt", "_iv", "_expected", "_nonce", "_changeAt", "_window", "_keys")
+    __slots__ = ("_aead", "_changeAt", "_decrypt", "_expected", "_iv", "_keys", "_nonce", "_window")
 
     def __init__(self, key: bytes, ordered: bool = True) -> None:
         """

@@ -84,7 +84,7 @@ class SymmetricState:
     @ivar h: The hash of the transcript; no secret.
     """
 
-    __slots__ = ("ck", "k", "n", "h")
+    __slots__ = ("ck", "h", "k", "n")
 
     def __init__(self, protocolName: bytes = PROTOCOL_NAME) -> None:
         """
@@ -171,7 +171,7 @@ class _Handshake:
         payload that follows it has been read.
     """
 
-    __slots__ = ("re", "rs", "_static", "_ephemeral", "_symmetric", "_next", "_message")
+    __slots__ = ("_ephemeral", "_message", "_next", "_static", "_symmetric", "re", "rs")
 
     def __init__(self, staticPublic: bytes, ephemeralPublic: bytes, protocolName: bytes = PROTOCOL_NAME) -> None:
         """

@@ -1,0 +1,3 @@
+"""
+The access expression language.  Nothing is here yet.
+"""

@@ -1,0 +1,3 @@
+"""
+L4: byte streams across routes.
+"""

@@ -9,14 +9,13 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ockam_twisted.errors import DecodeError
+from ockam_twisted.errors import DecodeError, TimedOut
 from ockam_twisted.interfaces import IAccessControl, ILocalSide, IRouter, ISockets, ITarget, IWorker
 from ockam_twisted.portals.refusals import Refusals
 from ockam_twisted.portals.socket import PortalSocket
@@ -159,7 +158,12 @@ class Outlet(Service):
             return
         connecting = self._target.connect(local)
         self._dialing[stream] = connecting
-        connecting.addTimeout(DIAL_TIMEOUT, self._clock)
+        # What an endpoint fails with when it is canceled is its own choice.
+        connecting.addTimeout(
+            DIAL_TIMEOUT,
+            self._clock,
+            lambda _, seconds: Failure(TimedOut(f"no answer within {seconds:.0f} s")),
+        )
         connecting.addCallbacks(self._connected, self._failed, callbackArgs=(stream,), errbackArgs=(stream,))
 
     def _connected(self, _: object, stream: PortalStream) -> None:
@@ -180,9 +184,7 @@ class Outlet(Service):
             self._log.warn(
                 "The target {target} does not answer: {reason}; clients are refused, and the next one tries again",
                 target=self._target.label,
-                reason=f"no answer within {DIAL_TIMEOUT:.0f} s"
-                if failure.check(DeferredTimeout)
-                else failure.getErrorMessage(),
+                reason=failure.getErrorMessage(),
             )
         with self._router.turn:
             stream.abandon("the target does not answer")

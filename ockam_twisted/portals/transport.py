@@ -72,8 +72,16 @@ class _ClientTransport(PortalTransport):
     The near end of a stream that a protocol in this process has opened.
     """
 
-    def __init__(self, inlet: Inlet, factory: IProtocolFactory, label: str, heldBack: Callable[[Any], object]) -> None:
+    def __init__(
+        self,
+        inlet: Inlet,
+        factory: IProtocolFactory,
+        label: str,
+        heldBack: Callable[[Any], object],
+        lost: Callable[[], object],
+    ) -> None:
         super().__init__(inlet.router, inlet.clock, label, heldBack)
+        self._lost = lost
         self._factory = factory
         self._result: Deferred[IProtocol] | None = Deferred(self._canceled)
         self._opening = Opening(inlet, self)
@@ -123,10 +131,15 @@ class _ClientTransport(PortalTransport):
     def _lose(self, reason: Failure) -> None:
         super()._lose(reason)
         self._factory.doStop()
+        self._lost()
 
 
 def openStream(
-    inlet: Inlet, factory: IProtocolFactory, label: str = "the outlet", heldBack: Callable[[Any], object] = ignored
+    inlet: Inlet,
+    factory: IProtocolFactory,
+    label: str = "the outlet",
+    heldBack: Callable[[Any], object] = ignored,
+    lost: Callable[[], object] = lambda: None,
 ) -> Deferred[IProtocol]:
     """
     Open a stream for a protocol in this process.
@@ -135,9 +148,11 @@ def openStream(
     @param factory: Makes the protocol once the stream is open.
     @param label: What is at the far end, for people.
     @param heldBack: See L{PortalTransport}.
+    @param lost: Called once when the stream has ended, or was never opened.
     @return: Fires with the protocol once it is connected; fails with
         L{ConnectionClosed} or L{LimitReached}.  Cancel it to give up.
     """
     if len(inlet.streams) >= inlet.maxStreams:
+        lost()
         return fail(LimitReached(f"there are {len(inlet.streams)} streams already"))
-    return _ClientTransport(inlet, factory, label, heldBack).start()
+    return _ClientTransport(inlet, factory, label, heldBack, lost).start()

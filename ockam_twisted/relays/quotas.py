@@ -52,4 +52,4 @@ def network(host: str) -> str:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return host
-    return host if address.version == 4 else str(ipaddress.ipnetwork((address, 64), strict=False))
+    return host if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))

@@ -8,44 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 
-from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
 from ockam_twisted.interfaces import Buffer, IFlowReceiver, IRouter, IWorker, PayloadReceiver
+from ockam_twisted.relays.claims import Claim
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 
 _ECHO = Address.local("echo")
-
-
-@frozen
-class Claim:
-    """
-    What a registration asks for, and who asks.
-
-    @ivar address: The relay address to be.
-    @ivar name: The same without its prefix.
-    @ivar back: Where the reply goes.
-    @ivar forward_route: Where relayed messages go.
-    @ivar identifier: Whose name it is to be; L{None} if nobody's.
-    @ivar hop: The connection it came over, however many channels are above.
-    @ivar host: Where that leads to; all that come from there share a quota.
-    @ivar near: Is the registrant itself at the other end of C{hop}?
-    @ivar peer: Who asks, for people.
-    @ivar direct: Is C{forward_route} the connection below the channel?
-    """
-
-    address: Address
-    name: str
-    back: Route
-    forward_route: Route
-    identifier: str | None
-    hop: Address
-    host: str
-    near: bool
-    peer: str
-    direct: bool
 
 
 @implementer(IFlowReceiver)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container
-from typing import TYPE_CHECKING, cast
+from typing import Any, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -21,24 +21,19 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ockam_twisted.errors import AddressTaken, DecodeError, InvalidRelayName, RegistrationRefused
-from ockam_twisted.interfaces import IHop, INameStore, IRouter, IWorker
+from ockam_twisted.interfaces import INameStore, IRouter, IWorker
+from ockam_twisted.relays.claims import Claim, ClaimReader, Refusals
 from ockam_twisted.relays.names import (
     FORWARDING_SERVICE,
-    REGISTER,
-    RELAY_PREFIX,
     STATIC_FORWARDING_SERVICE,
-    checkRelayName,
     identifierShaped,
     relayAddress,
 )
-from ockam_twisted.relays.quotas import DIRECT, EXTENSION, RelayQuotas, extensionFlags, network
-from ockam_twisted.relays.relay import Claim, Probe, Relay
-from ockam_twisted.routing.addresses import MAX_ADDRESS, MAX_HOPS, Address, Route, printable
+from ockam_twisted.relays.quotas import DIRECT, EXTENSION, RelayQuotas, network
+from ockam_twisted.relays.relay import Probe, Relay
+from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.wire.relay import decodeRegistration, encodeRegistration
-
-if TYPE_CHECKING:
-    from ockam_twisted.identity.identifiers import Identifier
 
 #: Seconds a registrant has to show that it lives.
 PROBE_TIMEOUT = 3.0
@@ -46,9 +41,6 @@ PROBE_TIMEOUT = 3.0
 #: A name that changed hands so often within so many seconds is fought over:
 #: the next one waits, at most so long that its registration still succeeds.
 _FOUGHT, _FOUGHT_WITHIN, _FOUGHT_WAIT = 3, 60.0, 8.0
-
-#: Seconds between two log lines about the same kind of refusal.
-_QUIET = 10.0
 
 #: Seconds after which the use of a name is noted again.
 _NOTED = 3600
@@ -93,8 +85,9 @@ class RelayService(Service):
         self._names = names
         self._now = now
         self._consumerIds = consumerIds
-        self._authorized = authorized
-        self._allowAnonymous = allowAnonymous and authorized is None
+        self._claims = ClaimReader(
+            router, authorized, allowAnonymous and authorized is None, self.relays, self._addresses
+        )
         self._quotas = quotas or RelayQuotas()
         # Claims whose ownership is being stored; the latest for each name.
         self._storing: dict[str, Claim] = {}
@@ -106,7 +99,7 @@ class RelayService(Service):
         self._byHost: dict[str, set[str]] = {}
         # Names in use that are not in the store, other than identifiers.
         self._unstored: set[str] = set()
-        self._refused: dict[str, tuple[float, int]] = {}
+        self._refusals = Refusals(clock)
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = clock
 
@@ -173,58 +166,11 @@ class RelayService(Service):
         name = ""
         try:
             name, extension = decodeRegistration(message.payload)
-            self._consider(self._read(message, name, extension))
+            self._consider(self._claims.read(message, name, extension))
         except (DecodeError, InvalidRelayName, RegistrationRefused) as error:
             peer = getattr(self._router.worker(message.return_route[0]), "peer", "") if message.return_route else ""
             who = message.peerIdentity.identifier if message.peerIdentity is not None else "somebody"
-            self._refuse(str(error), name, f"{who} at {printable(str(peer))}")
-
-    def _read(self, message: LocalMessage, name: str, extension: bytes) -> Claim:
-        """
-        What does a registration ask for, and who asks?
-
-        @raise InvalidRelayName: Not for a name that there may be.
-        @raise RegistrationRefused: Who asks may not, or the route is not
-            theirs.
-        """
-        peer = message.peerIdentity
-        back = message.return_route
-        if peer is None and not self._allowAnonymous:
-            raise RegistrationRefused("registrations need an identity here")
-        if peer is not None and self._authorized is not None and peer.identifier not in self._authorized:
-            raise RegistrationRefused("this identity is not authorized")
-        if len(message.onward_route) != 1 or not 2 <= len(back) <= MAX_HOPS:
-            raise RegistrationRefused("its routes are too short or too long")
-        controls = self._router.flowControls
-        came = None if message.source is None else controls.producerId(message.source)
-        if came is None or controls.producerId(back[0]) != came or (peer is not None and peer.encryptor != back[0]):
-            raise RegistrationRefused("its return route does not begin with the connection it came over")
-        if name == REGISTER:
-            name, owner = Address.random().value.decode("ascii"), None
-        else:
-            checkRelayName(name)
-            name = identifierShaped(name) or name
-            owner = None if peer is None else peer.identifier
-            if self._router.worker(Address.local(name)) is not None:
-                raise InvalidRelayName("this is the name of a worker of this node")
-        address = relayAddress(name)
-        if any(
-            len(each.value) > MAX_ADDRESS or each == address or each in self.relays or each in self._addresses
-            for each in back
-        ):
-            raise RegistrationRefused("its return route leads through a name of this relay")
-        hop = back[0] if peer is None else peer.hop
-        connection = self._router.worker(hop)
-        isHop = IHop.providedBy(connection)
-        label = str(getattr(connection, "peer", "")) if isHop else str(hop)
-        direct = peer is not None and isHop and bool(extensionFlags(extension) & DIRECT)
-        # What a registrant's own worker would do is done without it (spec
-        # portals, section 8.2).
-        forward = Route((hop,)) if direct else Route(back[:-1])
-        host = (label.rpartition(":")[0].strip("[]") or label) if isHop else label
-        near = isHop and len(back) == 2
-        who = printable(label if peer is None else f"{peer.identifier} at {label}")
-        return Claim(address, name, back, forward, owner, hop, host, near, who, direct)
+            self._refusals.note(str(error), name, f"{who} at {printable(str(peer))}")
 
     # ------------------------------------------------------------ deciding
 
@@ -313,7 +259,7 @@ class RelayService(Service):
         def answered(lives: bool) -> None:
             self._probes.pop(claim.address, None)
             if lives:
-                self._refuse("the name is in use", claim.name, claim.peer)
+                self._refusals.note("the name is in use", claim.name, claim.peer)
             else:
                 self._again(claim, dead=old)
 
@@ -325,7 +271,7 @@ class RelayService(Service):
             try:
                 self._consider(claim, waited, dead)
             except RegistrationRefused as error:
-                self._refuse(str(error), claim.name, claim.peer)
+                self._refusals.note(str(error), claim.name, claim.peer)
 
     def _checkQuotas(self, claim: Claim, old: Relay | None, owner: str | None) -> None:
         """
@@ -344,7 +290,7 @@ class RelayService(Service):
         if len(self._byHost.get(network(claim.host), set()) - {claim.name}) >= quotas.perHost:
             raise RegistrationRefused("too many names come from one source address")
         if claim.identifier is not None:
-            identifier = cast("Identifier", claim.identifier)
+            identifier = cast(Any, claim.identifier)
             mine = self._names.owned(identifier) + sum(each.identifier == identifier for each in storing)
             if mine >= quotas.perIdentity:
                 raise RegistrationRefused("too many names belong to one identity")
@@ -353,7 +299,7 @@ class RelayService(Service):
 
     def _store(self, claim: Claim, now: int) -> Deferred[None]:
         self._noted[claim.name] = now
-        return self._names.storeOwner(claim.name, cast("Identifier", claim.identifier), now)
+        return self._names.storeOwner(claim.name, cast(Any, claim.identifier), now)
 
     def _stored(self, name: str) -> None:
         """
@@ -384,7 +330,7 @@ class RelayService(Service):
         try:
             relay.start(self._consumerIds, self._drop)
         except AddressTaken:
-            self._refuse("this is the name of a worker of this node", claim.name, claim.peer)
+            self._refusals.note("this is the name of a worker of this node", claim.name, claim.peer)
             return
         if self._router.worker(claim.address) is not relay:
             # Its connection was gone already.
@@ -421,24 +367,3 @@ class RelayService(Service):
             names.discard(claim.name)
             if not names:
                 self._byHost.pop(network(claim.host), None)
-
-    def _refuse(self, reason: str, name: str, peer: str) -> None:
-        """
-        Log a refusal, one line for each reason in a while.
-        """
-        now = self._clock.seconds()
-        since, count = self._refused.get(reason, (float("-inf"), 0))
-        if now - since < _QUIET:
-            self._refused[reason] = (since, count + 1)
-            return
-        if len(self._refused) > 100:
-            self._refused.clear()
-        self._refused[reason] = (now, 0)
-        more = f" ({count} more before)" if count else ""
-        self._log.warn(
-            "No relay name {name} for {peer}: {reason}{more}",
-            name=printable(name, 80),
-            peer=peer,
-            reason=reason,
-            more=more,
-        )

@@ -1,0 +1,3 @@
+"""
+Small workers that every node may offer, and requests.
+"""

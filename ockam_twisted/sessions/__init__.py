@@ -1,0 +1,3 @@
+"""
+L6: keeping a way alive.  The only place that retries.
+"""

@@ -6,6 +6,7 @@ outlet at a relay (spec messaging, section 14.4; spec portals, section 8).
 from __future__ import annotations
 
 from collections.abc import Callable
+from os import urandom
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
@@ -198,16 +199,14 @@ class WayAttempt:
         # Inside the innermost channel: a relay cannot answer for the outlet.
         echo = route[:-1] if len(route) > 1 else route
 
-        def ping(timeout: float) -> Deferred[object]:
+        def ping(timeout: float) -> Deferred[bytes]:
             return _ping(walk, Route(echo).append(ECHO), timeout)
 
         whom = str(parts.channels[-1].peerIdentifier) if parts.channels else "without a secure channel"
         return Established(route, parts.lost, parts.heard, ping, parts.close, f"{self._address} ({whom})")
 
 
-def _ping(walk: Walk, route: Route, timeout: float) -> Deferred[object]:
-    from os import urandom
-
+def _ping(walk: Walk, route: Route, timeout: float) -> Deferred[bytes]:
     payload = b"\x1b" + urandom(8)
     with walk.router.turn:
         return requestRaw(walk.router, walk.clock, route, payload, timeout)
@@ -286,7 +285,7 @@ class RegistrationAttempt:
         self.registration = registration
         self._registered(registration)
 
-        def ping(timeout: float) -> Deferred[object]:
+        def ping(timeout: float) -> Deferred[bytes]:
             return _ping(walk, road.append(ECHO), timeout)
 
         hop: Any = parts.hops[-1] if parts.hops else None
@@ -304,9 +303,7 @@ class RegistrationAttempt:
         @return: L{None} if it has no listener.
         """
         try:
-            channel = await self._walk.secure(
-                road.append(Address.local("api")), TrustEveryone(), parts, API_TIMEOUT
-            )
+            channel = await self._walk.secure(road.append(Address.local("api")), TrustEveryone(), parts, API_TIMEOUT)
         except TimedOut:
             if not self._plain:
                 self._plain = True

@@ -21,6 +21,7 @@ from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.error import ConnectError, ConnectionLost, DNSLookupError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -64,7 +65,7 @@ class Established:
     route: Route
     lost: Deferred[str]
     heard: Callable[[], int]
-    ping: Callable[[float], Deferred[object]]
+    ping: Callable[[float], Deferred[bytes]]
     close: Callable[[], object]
     description: str
 
@@ -190,7 +191,7 @@ class Session(Service):
             reason = f"no success within {ATTEMPT_TIMEOUT:.0f} s"
         else:
             # Names of hosts and what peers say end up in here.
-            reason = printable(failure.getErrorMessage() or failure.type.__name__)
+            reason = printable(failure.getErrorMessage() or type(failure.value).__name__)
             if not failure.check(OckamError, OSError) and not _isNetworkFailure(failure):
                 self._log.failure("{label}: an attempt failed", failure, label=self.label)
         self._wait(reason)
@@ -207,9 +208,7 @@ class Session(Service):
         now = self._clock.seconds()
         if self._logged[0] != reason or now - self._logged[1] >= REPEAT:
             self._logged = (reason, now)
-            self._log.warn(
-                "{label}: {reason}; next try in {delay:.1f} s", label=self.label, reason=reason, delay=delay
-            )
+            self._log.warn("{label}: {reason}; next try in {delay:.1f} s", label=self.label, reason=reason, delay=delay)
         self._retry = self._clock.callLater(delay, self._try)
 
     # ------------------------------------------------------------------ up
@@ -302,8 +301,6 @@ def _isNetworkFailure(failure: Failure) -> bool:
     """
     Is this one of the failures a dial may end with?
     """
-    from twisted.internet.error import ConnectError, ConnectionLost, DNSLookupError
-
     return failure.check(ConnectError, ConnectionLost, DNSLookupError, CancelledError) is not None
 
 

@@ -15,7 +15,7 @@ from ockam_twisted.errors import ConfigurationError, OckamError
 _MIN_FRAME, _MAX_FRAME = 64 * 1024, 16 * 1024 * 1024
 
 
-class NodeOptions(usage.Options):  # type: ignore[misc]
+class NodeOptions(usage.Options):
     """
     State and limits.
     """
@@ -76,11 +76,13 @@ class NodeOptions(usage.Options):  # type: ignore[misc]
         """
         Check everything that the options alone can tell.
         """
+        from twisted.internet import reactor
+
         from ockam_twisted.assembly import checkNames
 
         try:
             self.nodeConfig = self.config()
-            checkNames(self.nodeConfig)
+            checkNames(self.nodeConfig, reactor)
         except (ConfigurationError, OckamError) as error:
             raise usage.UsageError(str(error)) from None
 
@@ -92,10 +94,12 @@ def makeNodeService(options: Any) -> IService:
     @raise SystemExit: What the options name cannot be used; the text is one
         plain line.
     """
+    from twisted.internet import reactor
+
     from ockam_twisted.assembly import NodeService, check
 
     try:
-        check(options.nodeConfig)
+        check(options.nodeConfig, reactor)
     except OckamError as error:
         raise SystemExit(f"{options.command}: {error}") from None
-    return NodeService(options.nodeConfig)
+    return NodeService(options.nodeConfig, reactor)

@@ -72,9 +72,7 @@ class Options(NodeOptions):
             listeners=tuple(listenEndpoint(text, "--listen") for text in self["listen"]),
             trust=trust,
             registrations=tuple(
-                RegistrationConfig(
-                    text if text.startswith("/") else dialEndpoint(text, "--relay"), text, self["name"]
-                )
+                RegistrationConfig(text if text.startswith("/") else dialEndpoint(text, "--relay"), text, self["name"])
                 for text in self["relay"]
             ),
             outlets=(OutletConfig(dialEndpoint(self["target"], "--target"), self["target"], self["address"]),),

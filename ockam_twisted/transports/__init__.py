@@ -1,0 +1,3 @@
+"""
+L2: one hop between two nodes.
+"""

@@ -1,0 +1,3 @@
+"""
+L0: bytes and values.  Pure.
+"""

@@ -296,8 +296,8 @@ class OrderTests(SynchronousTestCase):
         In each state each method but the next one is refused.
         """
         zeros = bytes(32)
-        left, second = waitingFor2()
-        right, third = waitingFor3()
+        _, second = waitingFor2()
+        _, third = waitingFor3()
         first = initiator().writeMessage1()
         steps: dict[type, list[tuple[str, Callable[[Any], Any]]]] = {
             InitiatorHandshake: [

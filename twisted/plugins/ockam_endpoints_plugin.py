@@ -27,7 +27,7 @@ class _OckamServerParser:
 
     prefix = "ockam"
 
-    def parseStreamServer(self, reactor: Any, *args: str, **kwargs: str) -> IStreamServerEndpoint:
+    def parseStreamServer(self, reactor: Any, *args: Any, **kwargs: Any) -> IStreamServerEndpoint:
         """
         See L{ockam_twisted.endpoints.parseServer}.
         """
@@ -44,7 +44,7 @@ class _OckamClientParser:
 
     prefix = "ockam"
 
-    def parseStreamClient(self, reactor: Any, *args: str, **kwargs: str) -> IStreamClientEndpoint:
+    def parseStreamClient(self, reactor: Any, *args: Any, **kwargs: Any) -> IStreamClientEndpoint:
         """
         See L{ockam_twisted.endpoints.parseClient}.
         """

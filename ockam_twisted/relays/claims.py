@@ -1,0 +1,155 @@
+"""
+What a registration asks for, and which ones are not even considered (design,
+section 5).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container
+
+from attrs import frozen
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ockam_twisted.errors import InvalidRelayName, RegistrationRefused
+from ockam_twisted.interfaces import IHop, IRouter
+from ockam_twisted.relays.names import REGISTER, checkRelayName, identifierShaped, relayAddress
+from ockam_twisted.relays.quotas import DIRECT, extensionFlags
+from ockam_twisted.routing.addresses import MAX_ADDRESS, MAX_HOPS, Address, Route, printable
+from ockam_twisted.routing.local_message import LocalMessage
+
+#: Seconds between two log lines about the same kind of refusal.
+_QUIET = 10.0
+
+
+@frozen
+class Claim:
+    """
+    What a registration asks for, and who asks.
+
+    @ivar address: The relay address to be.
+    @ivar name: The same without its prefix.
+    @ivar back: Where the reply goes.
+    @ivar forward_route: Where relayed messages go.
+    @ivar identifier: Whose name it is to be; L{None} if nobody's.
+    @ivar hop: The connection it came over, however many channels are above.
+    @ivar host: Where that leads to; all that come from there share a quota.
+    @ivar near: Is the registrant itself at the other end of C{hop}?
+    @ivar peer: Who asks, for people.
+    @ivar direct: Is C{forward_route} the connection below the channel?
+    """
+
+    address: Address
+    name: str
+    back: Route
+    forward_route: Route
+    identifier: str | None
+    hop: Address
+    host: str
+    near: bool
+    peer: str
+    direct: bool
+
+
+class ClaimReader:
+    """
+    Turns registrations into claims.
+    """
+
+    def __init__(
+        self,
+        router: IRouter,
+        authorized: Container[str] | None,
+        allowAnonymous: bool,
+        relays: Container[Address],
+        services: Collection[Address],
+    ) -> None:
+        """
+        @param authorized: The identities that may register; L{None}: all.
+        @param relays: The names in use.
+        @param services: Where registrations are taken.
+        """
+        self._router = router
+        self._authorized = authorized
+        self._allowAnonymous = allowAnonymous
+        self._relays = relays
+        self._services = services
+
+    def read(self, message: LocalMessage, name: str, extension: bytes) -> Claim:
+        """
+        What does a registration ask for, and who asks?
+
+        @raise InvalidRelayName: Not for a name that there may be.
+        @raise RegistrationRefused: Who asks may not, or the route is not
+            theirs.
+        """
+        peer = message.peerIdentity
+        back = message.return_route
+        if peer is None and not self._allowAnonymous:
+            raise RegistrationRefused("registrations need an identity here")
+        if peer is not None and self._authorized is not None and peer.identifier not in self._authorized:
+            raise RegistrationRefused("this identity is not authorized")
+        if len(message.onward_route) != 1 or not 2 <= len(back) <= MAX_HOPS:
+            raise RegistrationRefused("its routes are too short or too long")
+        controls = self._router.flowControls
+        came = None if message.source is None else controls.producerId(message.source)
+        if came is None or controls.producerId(back[0]) != came or (peer is not None and peer.encryptor != back[0]):
+            raise RegistrationRefused("its return route does not begin with the connection it came over")
+        if name == REGISTER:
+            name, owner = Address.random().value.decode("ascii"), None
+        else:
+            checkRelayName(name)
+            name = identifierShaped(name) or name
+            owner = None if peer is None else peer.identifier
+            if self._router.worker(Address.local(name)) is not None:
+                raise InvalidRelayName("this is the name of a worker of this node")
+        address = relayAddress(name)
+        if any(
+            len(each.value) > MAX_ADDRESS or each == address or each in self._relays or each in self._services
+            for each in back
+        ):
+            raise RegistrationRefused("its return route leads through a name of this relay")
+        hop = back[0] if peer is None else peer.hop
+        connection = self._router.worker(hop)
+        isHop = IHop.providedBy(connection)
+        label = str(getattr(connection, "peer", "")) if isHop else str(hop)
+        direct = peer is not None and isHop and bool(extensionFlags(extension) & DIRECT)
+        # What a registrant's own worker would do is done without it (spec
+        # portals, section 8.2).
+        forward = Route((hop,)) if direct else Route(back[:-1])
+        host = (label.rpartition(":")[0].strip("[]") or label) if isHop else label
+        near = isHop and len(back) == 2
+        who = printable(label if peer is None else f"{peer.identifier} at {label}")
+        return Claim(address, name, back, forward, owner, hop, host, near, who, direct)
+
+
+class Refusals:
+    """
+    Logs refused registrations, one line for each reason in a while.
+    """
+
+    _log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._noted: dict[str, tuple[float, int]] = {}
+
+    def note(self, reason: str, name: str, peer: str) -> None:
+        """
+        A registration was refused.
+        """
+        now = self._clock.seconds()
+        since, count = self._noted.get(reason, (float("-inf"), 0))
+        if now - since < _QUIET:
+            self._noted[reason] = (since, count + 1)
+            return
+        if len(self._noted) > 100:
+            self._noted.clear()
+        self._noted[reason] = (now, 0)
+        self._log.warn(
+            "No relay name {name} for {peer}: {reason}{more}",
+            name=printable(name, 80),
+            peer=peer,
+            reason=reason,
+            more=f" ({count} more like this before)" if count else "",
+        )

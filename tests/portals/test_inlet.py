@@ -1,0 +1,339 @@
+"""
+Tests for L{ockam_twisted.portals.inlet}.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory
+
+from ockam_twisted.portals.inlet import CONNECT_TIMEOUT, LATE
+from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.testing import Inbox
+from ockam_twisted.wire.portal import DISCONNECT, PING, PONG, encodePortalPayload
+from tests.portals.common import OUTLET, PortalTestCase, Program
+
+
+class WholeStreamTests(PortalTestCase):
+    """
+    A client, an inlet, an outlet and a target.
+    """
+
+    def test_both(self) -> None:
+        """
+        Bytes go both ways between two nodes; when the client closes, so does
+        the target, and nothing is left.
+        """
+        outlet, inlet = self.outlet(), self.inlet()
+        client = self.client()
+        [target] = self.targets.made
+        client.send(b"request")
+        self.network.pump()
+        target.send(b"answer" * 100_000)
+        self.network.pump()
+        self.assertEqual(target.received, b"request")
+        self.assertEqual(client.received, b"answer" * 100_000)
+        self.link(client).client.loseConnection()
+        self.network.pump()
+        self.assertEqual((client.ending, target.ending), ("ConnectionDone", "ConnectionDone"))
+        self.assertIdle(inlet, outlet)
+        self.assertEqual(self.lines(), [])
+
+    def test_oneNode(self) -> None:
+        """
+        Inlet and outlet may be on the same node.
+        """
+        self.outletNode = self.inletNode
+        self.way.change(Route((OUTLET,)))
+        self.targets._attributes = {"echo": True}
+        outlet, inlet = self.outlet(), self.inlet()
+        client = self.client()
+        client.send(b"x" * 100_000)
+        self.network.pump()
+        self.assertEqual(client.received, b"x" * 100_000)
+        self.link(self.targets.made[0]).server.loseConnection()
+        self.network.pump()
+        self.assertEqual(client.ending, "ConnectionDone")
+        self.assertIdle(inlet, outlet)
+
+    def test_earlyBytes(self) -> None:
+        """
+        What the client sends before the stream is open waits.
+        """
+        self.outlet()
+        self.inlet()
+        self.hop.toClient.held = True
+        client = self.client()
+        client.send(b"early")
+        self.network.pump()
+        self.assertEqual(self.targets.made[0].received, b"")
+        self.hop.toClient.held = False
+        self.network.pump()
+        self.assertEqual(self.targets.made[0].received, b"early")
+
+    def test_surplusHop(self) -> None:
+        """
+        An outlet named twice, as some inlets do, is an outlet.
+        """
+        self.outlet()
+        self.inlet()
+        self.way.change(self.hop.route(OUTLET, OUTLET))
+        client = self.client()
+        client.send(b"x")
+        self.network.pump()
+        self.assertEqual(self.targets.made[0].received, b"x")
+
+    def test_manyStreams(self) -> None:
+        """
+        Five hundred streams at once keep their bytes apart.
+        """
+        self.targets._attributes = {"echo": True}
+        outlet, inlet = self.outlet(), self.inlet()
+        clients = [Program() for _ in range(500)]
+        for number, client in enumerate(clients):
+            self.network.endpoint("inlet").connect(Factory.forProtocol(lambda client=client: client))
+            client.send(b"%d;" % number * 50)
+        self.network.pump()
+        self.assertEqual((len(inlet.streams), len(outlet.streams)), (500, 500))
+        for number, client in enumerate(clients):
+            self.assertEqual(client.received, b"%d;" % number * 50)
+            self.link(client).client.loseConnection()
+        self.network.pump()
+        self.assertIdle(inlet, outlet)
+        self.assertEqual({target.ending for target in self.targets.made}, {"ConnectionDone"})
+
+    def test_disconnectDrains(self) -> None:
+        """
+        A target's last words reach a slow client, then FIN.
+        """
+        outlet, inlet = self.outlet(), self.inlet()
+        client = self.client()
+        self.link(client).client.isPaused = True
+        [target] = self.targets.made
+        target.send(b"z" * 900_000)
+        self.link(target).server.loseConnection()
+        self.network.pump()
+        self.assertIdle(inlet, outlet)
+        self.assertEqual((client.received, client.ending), (b"", ""))
+        self.link(client).client.isPaused = False
+        self.network.pump()
+        self.assertEqual(len(client.received), 900_000)
+        self.assertEqual(client.ending, "ConnectionDone")
+
+    def test_routeLost(self) -> None:
+        """
+        When the connection between the nodes breaks, both ends are reset:
+        nobody may take it for the end of the data.
+        """
+        outlet, inlet = self.outlet(), self.inlet()
+        client = self.client()
+        self.hop.cut()
+        self.network.pump()
+        self.assertEqual((client.ending, self.targets.made[0].ending), ("ConnectionLost", "ConnectionLost"))
+        self.assertIdle(inlet, outlet)
+
+
+class OpeningTests(PortalTestCase):
+    """
+    Until a stream is open.
+    """
+
+    def test_wayComesUp(self) -> None:
+        """
+        A client waits for the way.
+        """
+        self.outlet()
+        self.inlet()
+        route = self.way.route
+        self.way.change(None)
+        client = self.client()
+        client.send(b"patience")
+        self.network.advance(CONNECT_TIMEOUT - 1)
+        self.assertEqual(client.ending, "")
+        self.way.change(route)
+        self.network.pump()
+        self.assertEqual(self.targets.made[0].received, b"patience")
+        self.network.advance(60)
+        self.assertEqual(client.ending, "")
+        self.assertEqual(self.network.clock.getDelayedCalls(), [])
+
+    def test_wayAlreadyUp(self) -> None:
+        """
+        A way that comes up in the very moment is as good.
+        """
+        self.outlet()
+        self.inlet()
+        route, self.way.route = self.way.route, None
+
+        def whenUp() -> Deferred[Route]:
+            self.way.route = route
+            return type(self.way).whenUp(self.way)
+
+        self.way.whenUp = whenUp  # type: ignore[method-assign]
+        self.client()
+        self.assertEqual(len(self.targets.made), 1)
+
+    def test_wayStaysDown(self) -> None:
+        """
+        After a while the client is reset, and the log says why; once for many
+        clients.
+        """
+        inlet = self.inlet()
+        self.way.change(None, "the relay does not answer")
+        clients = [self.client(), self.client()]
+        self.network.advance(CONNECT_TIMEOUT)
+        self.assertEqual([client.ending for client in clients], ["ConnectionLost"] * 2)
+        self.assertEqual(self.lines(), ["A client was refused: the relay does not answer"])
+        self.assertIdle(inlet)
+        self.assertEqual(self.way._waiting, [])
+
+    def test_pongTimeout(self) -> None:
+        """
+        No Pong: the client is reset and the way suspected.
+        """
+        inlet = self.inlet()
+        client = self.client()
+        self.network.advance(CONNECT_TIMEOUT)
+        reason = "the outlet did not answer within 10 s"
+        self.assertEqual(client.ending, "ConnectionLost")
+        self.assertEqual(self.way.suspected, [reason])
+        self.assertEqual(self.lines(), [f"A client was refused: {reason}"])
+        self.assertIdle(inlet)
+
+    def test_latePong(self) -> None:
+        """
+        A Pong that comes after that is answered with Disconnect, so that the
+        target is let go.
+        """
+        outlet, inlet = self.outlet(), self.inlet()
+        self.hop.toClient.held = True
+        self.client()
+        self.network.advance(CONNECT_TIMEOUT)
+        self.assertEqual(len(outlet.streams), 1)
+        self.hop.toClient.held = False
+        self.network.pump()
+        self.assertIdle(inlet, outlet)
+        self.assertEqual(self.targets.made[0].ending, "ConnectionDone")
+        self.assertEqual(inlet.late, set())
+        self.assertEqual(self.network.clock.getDelayedCalls(), [])
+
+    def test_pongTooLate(self) -> None:
+        """
+        Nobody waits for a late Pong for ever.
+        """
+        inlet = self.inlet()
+        self.client()
+        self.network.advance(CONNECT_TIMEOUT)
+        self.assertEqual(len(inlet.late), 1)
+        self.network.advance(LATE)
+        self.assertEqual(inlet.late, set())
+        self.assertEqual(self.network.clock.getDelayedCalls(), [])
+
+    def test_clientGone(self) -> None:
+        """
+        A client that goes while it waits leaves nothing behind.
+        """
+        outlet, inlet = self.outlet(), self.inlet()
+        self.hop.toClient.held = True
+        client = self.client()
+        self.link(client).client.loseConnection()
+        self.network.pump()
+        self.hop.toClient.held = False
+        self.network.pump()
+        self.assertIdle(inlet, outlet)
+        self.assertEqual(self.targets.made[0].ending, "ConnectionDone")
+
+    def test_clientGoneWithoutAWay(self) -> None:
+        """
+        Nor one that goes while there is no way.
+        """
+        inlet = self.inlet()
+        self.way.change(None)
+        client = self.client()
+        self.link(client).client.loseConnection()
+        self.network.advance(CONNECT_TIMEOUT)
+        self.assertIdle(inlet)
+        self.assertEqual(self.network.clock.getDelayedCalls(), [])
+
+    def test_refused(self) -> None:
+        """
+        An outlet that cannot reach its target has the client reset at once.
+        """
+        outlet, inlet = self.outlet(), self.inlet()
+        del self.network.ports["target"]
+        client = self.client()
+        self.assertEqual(client.ending, "ConnectionLost")
+        self.assertIdle(inlet, outlet)
+
+    def test_strangeOutlet(self) -> None:
+        """
+        Whatever an outlet says before Pong does not keep the client from
+        getting its stream.
+        """
+        self.inlet()
+        outlet = self.outletNode.inbox("outlet", self.outletNode.transport.listenerId)
+        client = self.client()
+        client.send(b"mine")
+        [ping] = outlet.messages
+        for payload in (b"\xff", PING, encodePortalPayload(b"no"), PONG, encodePortalPayload(b"yes")):
+            self.outletNode.send(ping.return_route, payload, outlet)
+        self.network.pump()
+        self.assertEqual(client.received, b"yes")
+        self.assertEqual(outlet.payloads[1:], [b"\x03\x04mine\x01\x00\x00"])
+        self.assertEqual(self.lines(), [])
+
+    def test_maximum(self) -> None:
+        """
+        Above its limit an inlet refuses clients; the others do not notice.
+        """
+        self.outlet()
+        self.inlet(maxStreams=2)
+        clients = [self.client() for _ in range(4)]
+        self.assertEqual([client.ending for client in clients], ["", "", "ConnectionDone", "ConnectionDone"])
+        self.assertEqual(self.lines(), ["A client was refused: there are 2 clients already"])
+
+
+class StopTests(PortalTestCase):
+    """
+    An inlet that is shut down.
+    """
+
+    def test_stop(self) -> None:
+        """
+        It listens no more, its clients are reset, and the outlets told.
+        """
+        outlet, inlet = self.outlet(), self.inlet()
+        client = self.client()
+        inlet.stopService()
+        self.network.pump()
+        self.assertEqual(client.ending, "ConnectionLost")
+        self.assertNotIn("inlet", self.network.ports)
+        self.assertIdle(inlet, outlet)
+
+    def test_stopWhileWaiting(self) -> None:
+        """
+        Clients that wait are reset too, and no timer remains.
+        """
+        inlet = self.inlet()
+        waiting = self.client()
+        self.way.change(None)
+        without = self.client()
+        inlet.stopService()
+        self.network.pump()
+        self.assertEqual((waiting.ending, without.ending), ("ConnectionLost", "ConnectionLost"))
+        self.assertEqual(self.network.clock.getDelayedCalls(), [])
+
+    def test_otherPeersCannotReachAStream(self) -> None:
+        """
+        Only what comes the way that a stream was opened over reaches it.
+        """
+        self.outlet()
+        inlet = self.inlet()
+        client = self.client()
+        other = self.outletNode.connect(self.inletNode)
+        [stream] = inlet.streams
+        intruder = Inbox(self.outletNode.router, Address.local("intruder"))
+        for payload in (encodePortalPayload(b"forged"), DISCONNECT):
+            self.outletNode.send(other.route(stream.address), payload, intruder)
+        self.network.pump()
+        self.assertEqual((client.received, client.ending), (b"", ""))

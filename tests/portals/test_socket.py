@@ -1,0 +1,284 @@
+"""
+Tests for L{ockam_twisted.portals.socket}: streams between real sockets on
+loopback, over a real connection between two nodes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import struct
+from typing import Any
+
+from twisted.internet import reactor as globalReactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+from zope.interface.verify import verifyObject
+
+from ockam_twisted.interfaces import ILocalSide
+from ockam_twisted.portals.inlet import Inlet
+from ockam_twisted.portals.outlet import Outlet, SocketTarget
+from ockam_twisted.portals.socket import PortalSocket
+from ockam_twisted.routing.addresses import Route
+from ockam_twisted.routing.router import Router
+from ockam_twisted.testing import MemoryWay
+from ockam_twisted.transports.local import LocalSockets
+from ockam_twisted.transports.stalls import StallWatch
+from ockam_twisted.transports.stream import HopSettings
+from ockam_twisted.transports.tcp import TCPTransport
+from tests.portals.common import OUTLET, PortalTestCase, Program, Programs
+
+reactor: Any = globalReactor
+MIB = 1024 * 1024
+
+
+class _Node:
+    """
+    A node without an identity, on real sockets.
+    """
+
+    def __init__(self) -> None:
+        self.router = Router()
+        self.stalls = StallWatch(reactor)
+        self.sockets = LocalSockets(self.router.turn, self.stalls)
+        self.transport = TCPTransport(HopSettings(self.router, reactor, self.stalls))
+
+    async def stop(self) -> None:
+        self.stalls.stopService()
+        await self.transport.stopService()
+
+
+class RealSocketTests(TestCase):
+    """
+    A client, an inlet, an outlet and a target with sockets of the kernel on
+    loopback, since FIN, RST and full buffers are the kernel's.
+    """
+
+    timeout = 20
+
+    def setUp(self) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._begin())
+
+    async def _begin(self) -> None:
+        self.near, self.far = _Node(), _Node()
+        self.targets = Programs()
+        self.programs: list[Program] = []
+        self.targetPort = await self._listen(self.targets)
+        relay: IListeningPort = await self.far.transport.listen(TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"))
+        self.hop = await self.near.transport.connect(self._endpoint(relay))
+        target = SocketTarget(self.far.router, self.far.sockets, self._endpoint(self.targetPort), "the target")
+        self.outlet = Outlet(self.far.router, reactor, target, OUTLET)
+        self.outlet.startService()
+        self.far.router.flowControls.addConsumer(OUTLET, self.far.transport.listenerId)
+        way = MemoryWay(Route((self.hop.address, OUTLET)))
+        self.inlet = Inlet(self.near.router, reactor, self.near.sockets, way)
+        self.inlet.startService()
+        self.port = await self.inlet.listen(TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"))
+        self.addCleanup(lambda: Deferred.fromCoroutine(self._finish()))
+
+    async def _listen(self, factory: Factory) -> IListeningPort:
+        return await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(factory)
+
+    def _endpoint(self, port: IListeningPort) -> TCP4ClientEndpoint:
+        return TCP4ClientEndpoint(reactor, "127.0.0.1", port.getHost().port)  # type: ignore[attr-defined]
+
+    async def _finish(self) -> None:
+        await self.inlet.stopService()  # type: ignore[misc]
+        self.outlet.stopService()
+        for program in (*self.programs, *self.targets.made):
+            transport: Any = program.transport
+            transport.abortConnection()
+        await self.until(lambda: all(each.lost for each in (*self.programs, *self.targets.made)))
+        await self.targetPort.stopListening()  # type: ignore[misc]
+        await self.near.stop()
+        await self.far.stop()
+
+    async def until(self, condition: Any) -> None:
+        """
+        Wait until something is so.
+        """
+        while not condition():
+            await deferLater(reactor, 0.005)
+
+    async def open(self) -> tuple[Program, Program]:
+        """
+        A stream.
+
+        @return: Client and target.
+        """
+        client = Program()
+        self.programs.append(client)
+        count = len(self.targets.made)
+        await self._endpoint(self.port).connect(Factory.forProtocol(lambda: client))
+        await self.until(lambda: len(self.targets.made) > count and self.targets.made[-1].connected)
+        return client, self.targets.made[-1]
+
+    async def _both(self) -> None:
+        client, target = await self.open()
+        for here, there in ((client, target), (target, client)):
+            data = os.urandom(3 * MIB)
+            here.send(data)
+            await self.until(lambda there=there: len(there.received) == 3 * MIB)
+            self.assertEqual(hashlib.sha256(there.received).digest(), hashlib.sha256(data).digest())
+        target.send(b"last words" * 100_000)
+        transport: Any = target.transport
+        transport.loseConnection()
+        await self.until(lambda: client.lost)
+        self.assertEqual(client.ending, "ConnectionDone")
+        self.assertEqual(client.received[3 * MIB :], b"last words" * 100_000)
+        self.assertEqual((self.inlet.streams, self.outlet.streams), (set(), set()))
+
+    def test_both(self) -> Deferred[None]:
+        """
+        Megabytes go both ways unchanged, and what was sent before FIN arrives
+        before FIN.
+        """
+        return Deferred.fromCoroutine(self._both())
+
+    async def _finNotReset(self) -> None:
+        client, target = await self.open()
+        reading: Any = client.transport
+        reading.pauseProducing()
+        writing: Any = target.transport
+        target.send(b"x" * MIB)
+        # While the inlet drains into its client, that one goes on sending.
+        writing.loseConnection()
+        await self.until(lambda: target.lost)
+        client.send(b"y" * MIB)
+        await deferLater(reactor, 0.02)
+        reading.resumeProducing()
+        await self.until(lambda: client.lost)
+        self.assertEqual(len(client.received), MIB)
+
+    def test_clientStillSends(self) -> Deferred[None]:
+        """
+        A client that still sends when the far end has closed gets all that
+        the far end said.
+        """
+        return Deferred.fromCoroutine(self._finNotReset())
+
+    async def _routeLost(self) -> None:
+        client, target = await self.open()
+        client.send(b"hello")
+        await self.until(lambda: target.received)
+        self.hop.abortConnection("the test says so")
+        await self.until(lambda: client.lost and target.lost)
+        self.assertEqual((client.ending, target.ending), ("ConnectionLost", "ConnectionLost"))
+
+    def test_routeLost(self) -> Deferred[None]:
+        """
+        A lost route is RST at both ends, not FIN.
+        """
+        return Deferred.fromCoroutine(self._routeLost())
+
+    async def _clientResets(self) -> None:
+        client, target = await self.open()
+        transport: Any = client.transport
+        transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.abortConnection()
+        await self.until(lambda: target.lost)
+        self.assertEqual((self.inlet.streams, self.outlet.streams), (set(), set()))
+
+    def test_clientResets(self) -> Deferred[None]:
+        """
+        A client that resets takes its target along.
+        """
+        return Deferred.fromCoroutine(self._clientResets())
+
+    async def _backPressure(self) -> None:
+        client, target = await self.open()
+        other, otherTarget = await self.open()
+        [hop] = self.far.transport.hops
+        reading: Any = target.transport
+        reading.pauseProducing()
+        total = 64 * MIB
+        client.send(bytes(total))
+        await self.until(lambda: hop.source.pauses)
+        [queue] = hop.source.pauses._askers  # type: ignore[attr-defined]
+        self.assertGreater(queue.queued, MIB)
+        self.assertLess(queue.queued, 3 * MIB)
+        reading.resumeProducing()
+        await self.until(lambda: len(target.received) == total)
+        self.assertFalse(hop.source.pauses)
+        other.send(b"still there")
+        await self.until(lambda: otherTarget.received)
+
+    def test_backPressure(self) -> Deferred[None]:
+        """
+        A target that stops reading pauses the connection between the nodes
+        once more than 1 MiB waits for it, and no byte is lost when it reads
+        on.
+        """
+        return Deferred.fromCoroutine(self._backPressure())
+
+    async def _aLittle(self) -> None:
+        client, target = await self.open()
+        [hop] = self.far.transport.hops
+        reading: Any = target.transport
+        reading.pauseProducing()
+        reading.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.send(bytes(MIB))
+        other, otherTarget = await self.open()
+        other.send(b"first")
+        await self.until(lambda: otherTarget.received)
+        self.assertFalse(hop.source.pauses)
+        reading.resumeProducing()
+        await self.until(lambda: len(target.received) == MIB)
+
+    def test_noBackPressureBelow(self) -> Deferred[None]:
+        """
+        One that is behind by less than that holds nobody back.
+        """
+        return Deferred.fromCoroutine(self._aLittle())
+
+
+class MemorySocketTests(PortalTestCase):
+    """
+    What can be seen without a kernel.
+    """
+
+    def test_interfaces(self) -> None:
+        """
+        A portal's socket is a near end.
+        """
+        node = self.inletNode
+        local = PortalSocket(node.router, node.sockets, "x")
+        self.inlet()
+        client = self.client()
+        self.assertTrue(ILocalSide.providedBy(local))
+        verifyObject(ILocalSide, self.link(client).server.protocol)
+
+    def test_nothingIsReadBeforePong(self) -> None:
+        """
+        Until the stream is open the client's bytes stay with the client.
+        """
+        self.inlet()
+        client = self.client()
+        client.send(b"x" * 100_000)
+        self.network.pump()
+        self.assertTrue(self.link(client).server.isPaused)
+        self.assertEqual(self.link(client).toServer.delivered, 0)
+
+    def test_hopFull(self) -> None:
+        """
+        When the connection to the other node takes no more, clients are not
+        read from, until it does; no byte is lost.
+        """
+        self.outlet()
+        self.inlet()
+        client = self.client()
+        self.hop.toServer.held = True
+        for _ in range(400):
+            client.send(bytes(48 * 1024))
+            self.network.pump()
+        self.assertTrue(self.link(client).server.isPaused)
+        self.assertLess(self.link(client).toServer.delivered, 8 * MIB)
+        self.hop.toServer.held = False
+        self.network.pump()
+        self.assertFalse(self.link(client).server.isPaused)
+        self.assertEqual(len(self.targets.made[0].received), 400 * 48 * 1024)
