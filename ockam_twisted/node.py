@@ -26,7 +26,6 @@ from ockam_twisted.channels.listener import SecureChannelListener, createSecureC
 from ockam_twisted.errors import LocalProtocolError
 from ockam_twisted.identity.creation import loadOrCreate
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.interfaces import IAccessControl, INodeStatus, ITarget, ITrustPolicy, IWay, IWorker
 from ockam_twisted.places import Place, asRoute, clientEndpoint, dial, now, serverEndpoint, trustPolicy
 from ockam_twisted.portals.inlet import CONNECT_TIMEOUT, Inlet
@@ -396,6 +395,3 @@ class Node(MultiService):
                 await maybeDeferred(service.stopService)
 
         return Deferred.fromCoroutine(stop())
-
-
-__all__ = ["Node", "NodeStatus", "TrustEveryone", "asRoute"]

@@ -24,6 +24,7 @@ from ockam_twisted.interfaces import ILocalSide
 from ockam_twisted.portals.inlet import Inlet
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
 from ockam_twisted.portals.socket import PortalSocket
+from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.routing.router import Router
 from ockam_twisted.testing import MemoryWay
@@ -103,7 +104,7 @@ class RealSocketTests(TestCase):
         Wait until something is so.
         """
         while not condition():
-            await deferLater(reactor, 0.005)
+            await deferLater(reactor, 0.001)
 
     async def open(self) -> tuple[Program, Program]:
         """
@@ -140,25 +141,41 @@ class RealSocketTests(TestCase):
         """
         return Deferred.fromCoroutine(self._both())
 
+    async def fill(self, writer: Program, streams: set[PortalStream]) -> tuple[int, Any]:
+        """
+        Send to a program that does not read, until some of it waits on the
+        way, outside of the kernel.
+
+        @return: How much was sent, and the queue that it waits in.
+        """
+        [stream] = streams
+        queue: Any = stream._local.output
+        sent = 0
+        while not queue.queued:
+            writer.send(bytes(64 * 1024))
+            sent += 64 * 1024
+            await self.until(lambda: stream.received == sent)
+        return sent, queue
+
     async def _finNotReset(self) -> None:
         client, target = await self.open()
         reading: Any = client.transport
-        reading.pauseProducing()
         writing: Any = target.transport
-        target.send(b"x" * MIB)
-        # While the inlet drains into its client, that one goes on sending.
+        reading.pauseProducing()
+        sent, queue = await self.fill(target, self.inlet.streams)
         writing.loseConnection()
-        await self.until(lambda: target.lost)
-        client.send(b"y" * MIB)
+        await self.until(lambda: not self.inlet.streams)
+        self.assertTrue(queue.queued)
+        client.send(b"y" * 64 * 1024)
         await deferLater(reactor, 0.02)
         reading.resumeProducing()
         await self.until(lambda: client.lost)
-        self.assertEqual(len(client.received), MIB)
+        self.assertEqual(len(client.received), sent)
 
     def test_clientStillSends(self) -> Deferred[None]:
         """
-        A client that still sends when the far end has closed gets all that
-        the far end said.
+        A client that still sends while what the far end has said drains to it
+        gets all of that.
         """
         return Deferred.fromCoroutine(self._finNotReset())
 
@@ -221,14 +238,14 @@ class RealSocketTests(TestCase):
         [hop] = self.far.transport.hops
         reading: Any = target.transport
         reading.pauseProducing()
-        reading.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.send(bytes(MIB))
+        sent, queue = await self.fill(client, self.outlet.streams)
+        self.assertLess(queue.queued, MIB)
         other, otherTarget = await self.open()
         other.send(b"first")
         await self.until(lambda: otherTarget.received)
         self.assertFalse(hop.source.pauses)
         reading.resumeProducing()
-        await self.until(lambda: len(target.received) == MIB)
+        await self.until(lambda: len(target.received) == sent)
 
     def test_noBackPressureBelow(self) -> Deferred[None]:
         """

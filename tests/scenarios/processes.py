@@ -1,0 +1,218 @@
+"""
+Real processes for the scenario tests: each is ended whatever the test does.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+import ockam_twisted
+
+#: Where the package that is under test lies.
+ROOT = Path(ockam_twisted.__file__).resolve().parent.parent
+
+PATIENCE = 30.0
+CURL = ["curl", "-sS", "--noproxy", "*", "-m", "60"]
+
+
+def require(*programs: str) -> None:
+    """
+    Skip, loudly, where a program is not installed.
+    """
+    missing = [each for each in programs if shutil.which(each, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None]
+    if missing:
+        raise SkipTest(f"NOT INSTALLED: {', '.join(missing)}")
+
+
+def freePort() -> int:
+    """
+    A port that nobody uses now.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def canConnect(port: int) -> bool:
+    """
+    Does somebody listen?
+    """
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+class Program:
+    """
+    One process and what it prints.
+    """
+
+    def __init__(self, arguments: list[str], log: Path) -> None:
+        self.log = log
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=environ, cwd=log.parent
+            )
+
+    @property
+    def pid(self) -> int:
+        """
+        Its process id.
+        """
+        return self.process.pid
+
+    def text(self) -> str:
+        """
+        What it has printed.
+        """
+        return self.log.read_text("utf-8", "replace")
+
+    def value(self, label: str) -> str:
+        """
+        Wait for a line C{label: value}.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            for line in self.text().splitlines():
+                if line.startswith(f"{label}: "):
+                    return line.partition(": ")[2]
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        raise AssertionError(f"no line {label!r} from {self.process.args}:\n{self.text()[-3000:]}")
+
+    def waitForText(self, text: str) -> None:
+        """
+        Wait until it has printed something.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while text not in self.text():
+            if time.monotonic() > deadline:
+                raise AssertionError(f"no {text!r} from {self.process.args}:\n{self.text()[-3000:]}")
+            time.sleep(0.02)
+
+    def end(self) -> int:
+        """
+        Ask it to end.
+
+        @return: Its status.
+        """
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        return int(self.process.returncode)
+
+
+class ScenarioTestCase(SynchronousTestCase):
+    """
+    Tests over real sockets, in real time, with real processes.
+    """
+
+    def setUp(self) -> None:
+        """
+        A folder of its own.
+        """
+        self.folder = Path(tempfile.mkdtemp(prefix="ockam-twisted-test-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.count = 0
+
+    def start(self, *arguments: str) -> Program:
+        """
+        Start a program.
+        """
+        self.count += 1
+        program = Program(list(arguments), self.folder / f"{self.count}.log")
+        self.addCleanup(program.end)
+        return program
+
+    def twist(self, plugin: str, *arguments: str, state: str = "") -> Program:
+        """
+        Start a plugin.
+        """
+        folder = str(self.folder / (state or f"{plugin}-{self.count}"))
+        return self.start(sys.executable, "-m", "twisted", plugin, *arguments, "--state-dir", folder)
+
+    def identity(self, state: str) -> str:
+        """
+        The identifier in a state folder.
+        """
+        command = [sys.executable, "-m", "ockam_twisted.command", "identity", "show", "--state-dir"]
+        shown = subprocess.run(
+            [*command, str(self.folder / state)],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            cwd=self.folder,
+            check=True,
+        )
+        return shown.stdout.removeprefix("Identifier: ").strip()
+
+    def serveFolder(self) -> tuple[int, Path]:
+        """
+        A private web server.
+
+        @return: Its port, and the folder that it serves.
+        """
+        port, folder = freePort(), self.folder / "private"
+        folder.mkdir()
+        self.start(sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(folder), str(port))
+        self.waitForPort(port)
+        return port, folder
+
+    def waitForPort(self, port: int) -> None:
+        """
+        Wait until somebody listens.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while not canConnect(port):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"nobody listens on port {port}")
+            time.sleep(0.05)
+
+    def portal(self, target: int, relayAt: int = 0) -> tuple[int, Program, Program, Program]:
+        """
+        Start relay, outlet and inlet.
+
+        @param target: The port of the private service.
+        @param relayAt: Where inlet and outlet find the relay, if something
+            is in between.
+        @return: The inlet's port; inlet, relay and outlet.
+        """
+        at, port = freePort(), freePort()
+        if relayAt:
+            at, relayAt = relayAt, at
+        listen = relayAt or at
+        inlet, outlet = self.identity("inlet"), self.identity("outlet")
+        relay = self.twist("ockam-relay", "--listen", f"tcp:{listen}:interface=127.0.0.1", state="relay")
+        relay.value("Identifier")
+        out = self.twist(
+            "ockam-outlet", "--target", f"127.0.0.1:{target}", "--relay", f"127.0.0.1:{at}", "--authorized", inlet,
+            state="outlet",
+        )  # fmt: skip
+        address = out.value("Forwarding address")
+        self.assertEqual(address, f"forward_to_{outlet}")
+        into = self.twist(
+            "ockam-inlet", "--listen", str(port), "--authorized", outlet,
+            "--to", f"/ip4/127.0.0.1/tcp/{at}/service/{address}/secure/api/service/outlet", state="inlet",
+        )  # fmt: skip
+        into.value("Identifier")
+        self.waitForPort(port)
+        return port, into, relay, out

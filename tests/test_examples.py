@@ -1,0 +1,81 @@
+"""
+The examples, run as programs, with curl; real sockets and time.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from twisted.trial.unittest import SkipTest
+
+from tests.scenarios.processes import CURL, Program, ScenarioTestCase, freePort, require
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+class ExampleTests(ScenarioTestCase):
+    """
+    Each gives the page of a private web server.
+    """
+
+    def setUp(self) -> None:
+        """
+        A private web server.
+        """
+        super().setUp()
+        require("curl")
+        if not EXAMPLES.exists():
+            raise SkipTest("NO EXAMPLES HERE: they are in the source tree")
+        port, folder = self.serveFolder()
+        (folder / "page").write_text("hello from a private place")
+        self.target = f"127.0.0.1:{port}"
+
+    def example(self, name: str, *arguments: str) -> Program:
+        """
+        Run one.
+        """
+        return self.start(sys.executable, str(EXAMPLES / name), *arguments)
+
+    def assertReached(self, inlet: Program, port: int) -> None:
+        """
+        The page comes through the inlet.
+        """
+        inlet.value("Try")
+        url = f"http://127.0.0.1:{port}/page"
+        got = subprocess.run([*CURL, url], capture_output=True, text=True, check=True)
+        self.assertEqual(got.stdout, "hello from a private place")
+
+    def test_01(self) -> None:
+        """
+        Inlet and outlet in one node.
+        """
+        port = freePort()
+        self.assertReached(self.example("01_inlet_outlet.py", str(port), self.target), port)
+
+    def test_02(self) -> None:
+        """
+        Over TCP.
+        """
+        at, port = freePort(), freePort()
+        self.example("02_outlet.py", str(at), self.target).value("Listening")
+        self.assertReached(self.example("02_inlet.py", str(port), f"127.0.0.1:{at}"), port)
+
+    def test_03(self) -> None:
+        """
+        Over a secure channel.
+        """
+        at, port = freePort(), freePort()
+        identifier = self.example("03_outlet.py", str(at), self.target).value("Identifier")
+        self.assertReached(self.example("03_inlet.py", identifier, str(port), f"127.0.0.1:{at}"), port)
+
+    def test_04(self) -> None:
+        """
+        Through a relay.
+        """
+        at, port = freePort(), freePort()
+        self.example("04_relay.py", str(at)).value("Listening")
+        outlet = self.example("04_outlet.py", f"127.0.0.1:{at}", self.target)
+        identifier, address = outlet.value("Identifier"), outlet.value("Forwarding address")
+        self.assertReached(self.example("04_inlet.py", identifier, address, str(port), f"127.0.0.1:{at}"), port)
