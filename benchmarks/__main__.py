@@ -80,6 +80,7 @@ class Run:
         self.results = Results(options.topologies, circumstances())
         self.failures: list[str] = []
         self._missing: set[str] = set()
+        self._startedOnce: set[str] = set()
 
     def leaveOut(self) -> None:
         """Say now, in one line each, what cannot be measured because a program is not installed."""
@@ -121,8 +122,11 @@ class Run:
                 continue
             try:
                 entered.append(stack.enter_context(TOPOLOGIES[name](port, probe)))
+                self._startedOnce.add(name)
             except (BenchmarkError, OSError, subprocess.SubprocessError) as problem:
-                self._missing.add(name)
+                # What has never started is not waited for again; what has gets another chance in the next round.
+                if name not in self._startedOnce:
+                    self._missing.add(name)
                 self._failed(f"{name} left out", problem)
         return entered
 

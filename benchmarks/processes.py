@@ -92,6 +92,11 @@ class Program:
         """This process and its descendants."""
         return descendants(self.pid)
 
+    def state(self) -> str:
+        """Whether it runs, in words."""
+        status = self._process.poll()
+        return "running" if status is None else f"ended with status {status}"
+
     def logTail(self, size: int = 1500) -> str:
         """The end of what it wrote, for an error message."""
         parts = [path.read_text(errors="replace")[-size:].strip() for path in (self._out, self._err)]
@@ -105,9 +110,8 @@ class Program:
         """
         deadline = time.monotonic() + timeout
         while not condition():
-            status = self._process.poll()
-            if status is not None:
-                raise BenchmarkError(f"{self.name} ended with status {status}\n{self.logTail()}")
+            if self._process.poll() is not None:
+                raise BenchmarkError(f"{self.name} {self.state()}\n{self.logTail()}")
             if time.monotonic() > deadline:
                 raise BenchmarkError(f"{self.name}: no {what} within {timeout:g} s\n{self.logTail()}")
             time.sleep(0.02)

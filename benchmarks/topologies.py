@@ -23,6 +23,9 @@ from typing import ClassVar, Self
 from processes import BenchmarkError, Program, cpuSeconds, findProgram, freePort, labelled, memory, stop
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+TWIST = (sys.executable, "-m", "twisted", "--log-format=text")
+"""`twist` of the interpreter that runs the benchmark, wherever its scripts lie."""
+
 ROLES = ("inlet", "relay", "outlet")
 PROBE_TIMEOUT = 30.0
 PRIVILEGE_SEPARATION = Path("/run/sshd")
@@ -110,7 +113,7 @@ class Topology:
     def logTail(self) -> str:
         """The ends of the logs of all programs."""
         programs = (program for role in self.roles.values() for program in role)
-        return "\n".join(f"--- {program.name}\n{program.logTail(600)}" for program in programs)
+        return "\n".join(f"--- {program.name}, {program.state()}\n{program.logTail(600)}" for program in programs)
 
     def _waitForTarget(self) -> None:
         deadline = time.monotonic() + PROBE_TIMEOUT
@@ -201,9 +204,8 @@ class Ours(Topology):
         ).waitForPort(self.port)
 
     def _twist(self, role: str, *command: str) -> Program:
-        # `python -m twisted` is `twist`, of the interpreter that runs the benchmark, wherever its scripts lie.
         state = str(self.folder / f"state-{role}")
-        return self.start(role, role, sys.executable, "-m", "twisted", *command, "--state-dir", state)
+        return self.start(role, role, *TWIST, *command, "--state-dir", state)
 
     def _identity(self, role: str) -> str:
         """The identifier in a role's state folder, made there when missing."""

@@ -154,7 +154,7 @@ class RealSocketTests(TestCase):
         while not queue.queued:
             writer.send(bytes(64 * 1024))
             sent += 64 * 1024
-            await self.until(lambda: stream.received == sent)
+            await self.until(lambda sent=sent: stream.received == sent)
         return sent, queue
 
     async def _finNotReset(self) -> None:
