@@ -1,5 +1,5 @@
 """
-Connections in memory, in the hands of a test: see L{ockam_twisted.testing}.
+Connections and ways in memory, in the hands of a test: see L{ockam_twisted.testing}.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from attrs import frozen
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
@@ -19,6 +20,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ockam_twisted.interfaces import IWay
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.transports.stream import MessageStreamProtocol
 from ockam_twisted.wire.frames import VERSION, FrameDecoder, encodeFrame
@@ -311,3 +313,55 @@ class MemoryLink:
         Move what can be moved by one step.
         """
         return any([self.client.step(), self.server.step(), self.toServer.deliver(), self.toClient.deliver()])
+
+
+@implementer(IWay)
+class MemoryWay:
+    """
+    A way that is up when a test says so.
+
+    @ivar suspected: What the way was suspected for.
+    """
+
+    def __init__(self, route: Route | None = None, why: str = "it is not up yet") -> None:
+        self.route = route
+        self.why = "" if route else why
+        self.suspected: list[str] = []
+        self._waiting: list[Deferred[Route]] = []
+        self._listeners: list[Callable[[Route | None], None]] = []
+
+    def change(self, route: Route | None, why: str = "it went down") -> None:
+        """
+        The way comes up, moves, or goes down.
+        """
+        self.route = route
+        self.why = "" if route else why
+        for listener in list(self._listeners):
+            listener(route)
+        if route is not None:
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.callback(route)
+
+    def whenUp(self) -> Deferred[Route]:
+        """
+        See L{IWay.whenUp}.
+        """
+        if self.route is not None:
+            return succeed(self.route)
+        waiting: Deferred[Route] = Deferred(lambda each: self._waiting.remove(each))
+        self._waiting.append(waiting)
+        return waiting
+
+    def suspect(self, reason: str) -> None:
+        """
+        See L{IWay.suspect}.
+        """
+        self.suspected.append(reason)
+
+    def changed(self, listener: Callable[[Route | None], None]) -> Callable[[], None]:
+        """
+        See L{IWay.changed}.
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)

@@ -19,7 +19,6 @@ else in the package imports it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -43,8 +42,8 @@ from ockam_twisted.channels.handshake import Party
 from ockam_twisted.channels.listener import SecureChannelListener, createSecureChannel
 from ockam_twisted.identity.creation import loadOrCreate
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.interfaces import ITrustPolicy, IVault, IWay, IWorker
-from ockam_twisted.memory import MemoryAddress, MemoryLink, MemoryPipe, MemoryTransport
+from ockam_twisted.interfaces import ITrustPolicy, IVault, IWorker
+from ockam_twisted.memory import MemoryAddress, MemoryLink, MemoryPipe, MemoryTransport, MemoryWay
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.router import Router
@@ -221,58 +220,6 @@ class MemoryNetwork:
         if isinstance(outcome[0], Failure):
             outcome[0].raiseException()
         return cast(T, outcome[0])
-
-
-@implementer(IWay)
-class MemoryWay:
-    """
-    A way that is up when a test says so.
-
-    @ivar suspected: What the way was suspected for.
-    """
-
-    def __init__(self, route: Route | None = None, why: str = "it is not up yet") -> None:
-        self.route = route
-        self.why = "" if route else why
-        self.suspected: list[str] = []
-        self._waiting: list[Deferred[Route]] = []
-        self._listeners: list[Callable[[Route | None], None]] = []
-
-    def change(self, route: Route | None, why: str = "it went down") -> None:
-        """
-        The way comes up, moves, or goes down.
-        """
-        self.route = route
-        self.why = "" if route else why
-        for listener in list(self._listeners):
-            listener(route)
-        if route is not None:
-            waiting, self._waiting = self._waiting, []
-            for each in waiting:
-                each.callback(route)
-
-    def whenUp(self) -> Deferred[Route]:
-        """
-        See L{IWay.whenUp}.
-        """
-        if self.route is not None:
-            return succeed(self.route)
-        waiting: Deferred[Route] = Deferred(lambda each: self._waiting.remove(each))
-        self._waiting.append(waiting)
-        return waiting
-
-    def suspect(self, reason: str) -> None:
-        """
-        See L{IWay.suspect}.
-        """
-        self.suspected.append(reason)
-
-    def changed(self, listener: Callable[[Route | None], None]) -> Callable[[], None]:
-        """
-        See L{IWay.changed}.
-        """
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
 
 
 @implementer(IWorker)
