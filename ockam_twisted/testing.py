@@ -197,12 +197,12 @@ class MemoryNetwork:
 
     def advance(self, seconds: float) -> None:
         """
-        Let time pass, in steps of at most half a second.
+        Let time pass, in steps of an eighth of a second.
         """
         self.pump()
         while seconds > 0:
-            self.clock.advance(min(seconds, 0.5))
-            seconds -= 0.5
+            self.clock.advance(min(seconds, 0.125))
+            seconds -= 0.125
             self.pump()
 
     def result(self, waiting: Deferred[T]) -> T:

@@ -91,7 +91,7 @@ class _EncryptorWorker:
 
 
 @implementer(IFlowReceiver)
-class _DecryptorWorker:
+class _RecordReceiver:
     """
     Takes records from the peer.
     """
@@ -124,7 +124,9 @@ class SecureChannel:
     """
     See L{ISecureChannel}.
 
-    @ivar remote: The address that the peer sends records to.
+    @ivar remote: The address that the peer sends records to; what is
+        registered there passes them on to C{receiver}.
+    @ivar receiver: Takes the records.
     @ivar isInitiator: Did we begin the handshake?
     @ivar heard: Records accepted; changes whenever the peer was heard.
     """
@@ -144,7 +146,8 @@ class SecureChannel:
         refreshed: Callable[[ChannelRefresh], object] | None = None,
     ) -> None:
         """
-        @param remote: Our address that the handshake used.
+        @param remote: Our address that the handshake used; it is ours from
+            now on.
         @param route: To the peer's such address.
         @param spawnerId: The flow-control id of our listener.
         @param ordered: Is the road below ordered?  If not, no portal may use
@@ -156,6 +159,7 @@ class SecureChannel:
         self.decryptor = Address.random()
         self.flowId = newFlowId()
         self.remote = remote
+        self.receiver = _RecordReceiver(self)
         self.peerIdentifier = peerIdentifier
         self.isInitiator = isInitiator
         self.heard = 0
@@ -176,12 +180,6 @@ class SecureChannel:
         self._info = (PeerIdentity(peerIdentifier, self.encryptor, route[0]),)
         router.register(self.encryptor, _EncryptorWorker(self))
         router.register(self.decryptor, _EncryptorWorker(self), DenyAll())
-        # The worker of the handshake makes room for the one of the records.
-        consumed = router.flowControls.consumed(remote)
-        router.unregister(remote)
-        router.register(remote, _DecryptorWorker(self))
-        for flowId in consumed:
-            router.flowControls.addConsumer(remote, flowId)
         router.flowControls.addProducer(self.decryptor, self.flowId, spawnerId, (self.encryptor,))
         self._lower = router.open(route, EMPTY, self.encryptor)
         self._unwatch: Callable[[], None] = _nothing

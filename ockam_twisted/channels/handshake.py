@@ -23,7 +23,7 @@ from ockam_twisted.errors import ConnectionClosed, HandshakeFailed, LocalProtoco
 from ockam_twisted.identity.creation import Identity, PurposeKey
 from ockam_twisted.identity.payload import VerifiedPeer, verifyPayload
 from ockam_twisted.identity.trust import TrustEveryone
-from ockam_twisted.interfaces import IIdentityStore, IRouter, ITrustPolicy, IVault, IWorker
+from ockam_twisted.interfaces import IFlowReceiver, IIdentityStore, IRouter, ITrustPolicy, IVault, PayloadReceiver
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.wire import cbor
@@ -89,10 +89,11 @@ class Party:
         return peer
 
 
-@implementer(IWorker)
+@implementer(IFlowReceiver)
 class Exchange:
     """
-    The address of a handshake: what arrives at it is waited for.
+    The address of a handshake, and then of the channel that came of it: what
+    arrives at it is waited for until there is a channel.
     """
 
     def __init__(self, router: IRouter, flowId: str | None, first: Address) -> None:
@@ -107,6 +108,7 @@ class Exchange:
         router.register(self.address, self)
         if flowId is not None:
             router.flowControls.addConsumer(self.address, flowId)
+        self._channel: SecureChannel | None = None
         self._isLost = False
         self._unwatch = router.watch(first, self._roadGone)
 
@@ -140,23 +142,33 @@ class Exchange:
         """
         See L{IWorker.messageReceived}.
         """
+        if self._channel is not None:
+            self._channel.receiver.messageReceived(message)
+            return
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.callback(message)
         elif len(self._arrived) < _MAX_EARLY:
             self._arrived.append(message)
 
+    def flowOpened(self, message: LocalMessage) -> PayloadReceiver | None:
+        """
+        See L{IFlowReceiver.flowOpened}.
+        """
+        return None if self._channel is None else self._channel.receiver.flowOpened(message)
+
     def handOver(self, channel: SecureChannel) -> None:
         """
-        Give the channel, which has taken over the address, the records that
-        came before it.
+        From now on what arrives is for the channel; what has arrived already
+        comes first.
         """
         self._unwatch()
-        # In one turn, so that no answer overtakes what waits here.
         with self._router.turn:
             while self._arrived and not channel.hasEnded:
                 message = self._arrived.popleft()
-                channel.receiveRecord(message.payload, message.return_route)
+                channel.receiver.messageReceived(message)
+            self._channel = channel
+            self._router.invalidate(self.address)
 
     def close(self) -> None:
         """
