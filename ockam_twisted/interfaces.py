@@ -268,6 +268,7 @@ class IHop(IFlowReceiver):
     receiver: Address = Attribute("The source of what arrives over it; a flow-control producer.")
     flowId: str = Attribute("The flow-control id of what arrives over it.")
     peer: str = Attribute("Who is at the other end, for people: host and port.")
+    isBlocked: bool = Attribute("We do not read from it, or cannot write to it, now: its silence means nothing.")
 
     def whenLost() -> Deferred[str]:
         """

@@ -30,7 +30,6 @@ MAX_LINES = 400
 #: Module (dotted, without the package's name) to the reason why it may be longer.
 LONG_MODULES: dict[str, str] = {
     "interfaces": "every seam stands in one file, in layer order: reading it is reading the architecture",
-    "testing": "what programs' tests import has one address",
 }
 
 #: Who may import whom: each arrow also allows what lies below its foot.

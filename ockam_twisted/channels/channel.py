@@ -216,7 +216,7 @@ class SecureChannel:
         try:
             plaintext = self._decrypt.decrypt(record)
         except RecordRefused as error:
-            if self._ordered and self._reason is None:
+            if self._ordered:
                 # One missing record would be a hole in some stream.
                 self._log.error("Ending the channel with {peer}: {reason}", peer=self.peerIdentifier, reason=str(error))
                 self.fail(str(error))

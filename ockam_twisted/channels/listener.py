@@ -5,6 +5,8 @@ begins them (spec identity, section 6.1).
 
 from __future__ import annotations
 
+from collections import Counter
+
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
@@ -88,8 +90,8 @@ class SecureChannelListener(Service):
         """
         @param trust: Whom it accepts.
         @param timeout: Seconds a handshake may take.
-        @param maxUnfinished: Handshakes in flight; over it, the oldest one is
-            given up.
+        @param maxUnfinished: Handshakes in flight; over it, the oldest one of
+            the connection with most of them is given up.
         @param maxUnfinishedPerSource: The same, for each connection and what
             is behind it.
         @param maxChannels: How many channels there may be; over it, one that
@@ -136,15 +138,16 @@ class SecureChannelListener(Service):
         """
         Message 1 of a handshake.  See L{IWorker.messageReceived}.
         """
-        # Behind a relay, the second address tells its clients apart.
-        source = Route(message.return_route[:2])
-        if not source:
+        if not message.return_route:
             return
+        # The last address is the initiator's own, and new each time; behind a
+        # relay, the second one tells its clients apart.
+        source = Route(message.return_route[:-1][:2]) or Route(message.return_route)
         ofSource = [each for each, its in self._unfinished.items() if its == source]
         if len(ofSource) >= self._maxUnfinishedPerSource:
             ofSource[0].cancel()
         elif len(self._unfinished) >= self._maxUnfinished:
-            next(iter(self._unfinished)).cancel()
+            self._busiest().cancel()
         result = Deferred.fromCoroutine(respond(self._router, self._party, message, self._trust, self._make))
         self._unfinished[result] = source
         result.addTimeout(self._timeout, self._clock)
@@ -167,6 +170,14 @@ class SecureChannelListener(Service):
             self._mostSilent().fail("there are too many channels")
         self.channels[channel] = 0
         channel.whenLost().addCallback(lambda reason: self.channels.pop(channel, None))
+
+    def _busiest(self) -> Deferred[SecureChannel]:
+        """
+        The oldest handshake of the connection that has most of them: what is
+        behind a connection can be made up, the connection cannot.
+        """
+        [(connection, _)] = Counter(source[0] for source in self._unfinished.values()).most_common(1)
+        return next(each for each, source in self._unfinished.items() if source[0] == connection)
 
     def _mostSilent(self) -> SecureChannel:
         """

@@ -71,9 +71,6 @@ class PortalSocket(Protocol):
         if not hasattr(self, "output"):
             return
         if clean:
-            # What it still sends is of no use to anybody, but unread it
-            # would turn our FIN into a reset.
-            self.source.resumeFor(self)  # type: ignore[arg-type]
             self.output.loseConnection()
         else:
             self.output.abortConnection()

@@ -47,6 +47,7 @@ class _Parts:
         self.hops: list[IHop] = []
         self.channels: list[SecureChannel] = []
         self._others: list[Callable[[], object]] = []
+        self._blocked = 0
         self.lost: Deferred[str] = Deferred()
 
     def also(self, close: Callable[[], object]) -> None:
@@ -82,7 +83,16 @@ class _Parts:
         Changes whenever the innermost part hears its far end.
         """
         part: Any = self.channels[-1] if self.channels else self.hops[-1] if self.hops else None
-        return 0 if part is None else part.heard if self.channels else part.received
+        number: int = 0 if part is None else part.heard if self.channels else part.received
+        return number + self.blocked()
+
+    def blocked(self) -> int:
+        """
+        Changes while a connection is held back: somebody does not read, and
+        a ping could not come through.
+        """
+        self._blocked += any(hop.isBlocked for hop in self.hops)
+        return self._blocked
 
 
 class Walk:
@@ -291,7 +301,7 @@ class RegistrationAttempt:
         hop: Any = parts.hops[-1] if parts.hops else None
 
         def heard() -> int:
-            return parts.heard() if hop is None else int(hop.received)
+            return parts.heard() if hop is None else int(hop.received) + parts.blocked()
 
         what = f"registered as {registration.address.value.decode('ascii')}"
         return Established(road, parts.lost, heard, ping, parts.close, what)

@@ -280,6 +280,13 @@ class MessageStreamProtocol(Protocol):
 
     # ----------------------------------------------------------------- end
 
+    @property
+    def isBlocked(self) -> bool:
+        """
+        See L{IHop.isBlocked}.
+        """
+        return bool(self.source.pauses) or self.output.queued > 0
+
     def loseConnection(self) -> None:
         """
         See L{IHop.loseConnection}.

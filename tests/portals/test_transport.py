@@ -309,6 +309,18 @@ class EndTests(_TransportTestCase):
         self.network.pump()
         self.assertEqual(client.ending, "ConnectionDone")
 
+    def test_nothingAfterLoseConnection(self) -> None:
+        """
+        Who has closed receives no more.
+        """
+        client, server = self.both()
+        client.transport.pauseProducing()
+        server.send(b"unwanted")
+        self.network.pump()
+        client.transport.loseConnection()
+        self.network.pump()
+        self.assertEqual((client.received, client.ending), (b"", "ConnectionDone"))
+
     def test_text(self) -> None:
         """
         Text is refused, as everywhere in Twisted.
@@ -411,6 +423,21 @@ class OpenStreamTests(_TransportTestCase):
         client.transport.loseConnection()
         self.network.pump()
         self.assertEqual(self.clients.numPorts, 0)
+
+    def test_factoryIsStoppedOnce(self) -> None:
+        """
+        Whatever a protocol does after its end does not end the others' use of
+        the factory.
+        """
+        self.serve()
+        client = self.open()
+        self.open()
+        transport = client.transport
+        transport.loseConnection()
+        self.network.pump()
+        transport.resumeProducing()
+        self.network.pump()
+        self.assertEqual(self.clients.numPorts, 1)
 
     def test_refused(self) -> None:
         """
@@ -581,6 +608,21 @@ class BackPressureTests(_TransportTestCase):
         client.transport.abortConnection()
         self.network.pump()
         self.assertEqual(producer.events, ["pause", "resume", "stop"])
+
+    def test_noProducer(self) -> None:
+        """
+        A protocol that writes without end and without a producer fills its
+        own memory, not the connection that others share.
+        """
+        client, server = self.both()
+        self.hop.toServer.held = True
+        client.send(bytes(40 * MIB))
+        self.network.pump()
+        [hop] = self.inletNode.transport.hops
+        self.assertLess(hop.output.queued, 8 * MIB)
+        self.hop.toServer.held = False
+        self.network.pump()
+        self.assertEqual(len(server.received), 40 * MIB)
 
     def test_pushProducerThatFills(self) -> None:
         """

@@ -1,0 +1,209 @@
+"""
+Tests for L{ockam_twisted.routing.turn}.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from ockam_twisted.interfaces import IOutput, ISource
+from ockam_twisted.routing.turn import Turn
+
+
+@implementer(IOutput)
+class Output:
+    """
+    An output that remembers what each flush sent.
+    """
+
+    queued = 0
+    lost = False
+
+    def __init__(self, turn: Turn, label: str = "a peer") -> None:
+        self.turn = turn
+        self.label = label
+        self.full = False
+        self.sent: list[list[bytes]] = []
+        self.held: list[object] = []
+        self.whenFlushed = lambda: None
+        self._pieces: list[bytes] = []
+        self._touched = False
+
+    def write(self, pieces, size):
+        self._pieces += pieces
+        if not self._touched:
+            self._touched = True
+            self.turn.touch(self)
+
+    def flush(self):
+        self._touched = False
+        pieces, self._pieces = self._pieces, []
+        self.sent.append(pieces)
+        self.whenFlushed()
+
+    def holdBack(self, source):
+        self.held.append(source)
+
+    def loseConnection(self):
+        """
+        Nothing to lose.
+        """
+
+    abortConnection = connectionLost = loseConnection
+
+
+@implementer(ISource)
+class Source:
+    """
+    A source that remembers whom it fed.
+    """
+
+    def __init__(self) -> None:
+        self.outputs: list[object] = []
+
+    def fed(self, output):
+        self.outputs.append(output)
+
+    def pauseFor(self, output):
+        """
+        Not asked here.
+        """
+
+    resumeFor = pauseFor
+    servesOthers = pauseFor
+
+    def checkLiveness(self):
+        """
+        Not asked here.
+        """
+
+
+class TurnTests(SynchronousTestCase):
+    """
+    Tests for L{Turn}.
+    """
+
+    def setUp(self) -> None:
+        """
+        A turn and two outputs.
+        """
+        self.turn = Turn()
+        self.one = Output(self.turn)
+        self.two = Output(self.turn)
+
+    def test_onceEach(self) -> None:
+        """
+        What a turn sends leaves each output in one piece, at its end.
+        """
+        self.turn.enter(None)
+        for n in range(3):
+            self.one.write((b"%d" % n,), 1)
+            self.two.write((b"x",), 1)
+        self.assertEqual((self.one.sent, self.two.sent), ([], []))
+        self.turn.leave()
+        self.assertEqual(self.one.sent, [[b"0", b"1", b"2"]])
+        self.assertEqual(self.two.sent, [[b"x", b"x", b"x"]])
+
+    def test_nested(self) -> None:
+        """
+        Only the outermost of nested entries flushes.
+        """
+        with self.turn:
+            with self.turn:
+                self.one.write((b"a",), 1)
+                self.assertEqual(self.turn.depth, 2)
+            self.assertEqual(self.one.sent, [])
+            self.one.write((b"b",), 1)
+        self.assertEqual(self.one.sent, [[b"a", b"b"]])
+        self.assertEqual(self.turn.depth, 0)
+
+    def test_outside(self) -> None:
+        """
+        Outside of a turn an output is flushed at once.
+        """
+        self.one.write((b"a",), 1)
+        self.one.write((b"b",), 1)
+        self.assertEqual(self.one.sent, [[b"a"], [b"b"]])
+        self.assertEqual(self.turn.depth, 0)
+
+    def test_whileFlushing(self) -> None:
+        """
+        What a flush sends to another output, or through a nested entry,
+        leaves before the turn ends.
+        """
+
+        def more() -> None:
+            with self.turn:
+                self.two.write((b"more",), 4)
+            self.assertEqual(self.two.sent, [])
+
+        self.one.whenFlushed = more
+        with self.turn:
+            self.one.write((b"a",), 1)
+        self.assertEqual(self.two.sent, [[b"more"]])
+        self.assertEqual(self.turn.depth, 0)
+
+    def test_exceptionInLayer(self) -> None:
+        """
+        When a layer raises, what was sent before leaves all the same, and the
+        next turn is like any other.
+        """
+
+        def fail() -> None:
+            with self.turn:
+                with self.turn:
+                    self.one.write((b"a",), 1)
+                    raise ZeroDivisionError
+
+        self.assertRaises(ZeroDivisionError, fail)
+        self.assertEqual(self.one.sent, [[b"a"]])
+        self.assertEqual(self.turn.depth, 0)
+        with self.turn:
+            self.one.write((b"b",), 1)
+            self.assertEqual(len(self.one.sent), 1)
+        self.assertEqual(self.one.sent, [[b"a"], [b"b"]])
+
+    def test_exceptionInFlush(self) -> None:
+        """
+        An output that cannot be flushed is logged and keeps no other from
+        leaving.
+        """
+        self.one.whenFlushed = self.two.whenFlushed = lambda: 1 / 0
+        three = Output(self.turn)
+        with self.turn:
+            for each in (self.one, three, self.two):
+                each.write((b"a",), 1)
+        self.assertEqual(three.sent, [[b"a"]])
+        self.assertEqual(self.turn.depth, 0)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+
+    def test_holdsBack(self) -> None:
+        """
+        The source of the outermost entry is told whom it fed, and is held
+        back by those that are full.
+        """
+        source, other = Source(), Source()
+        self.one.full = True
+        self.turn.enter(source)
+        self.turn.enter(other)
+        self.one.write((b"a",), 1)
+        self.two.write((b"a",), 1)
+        self.turn.leave()
+        self.turn.leave()
+        self.assertEqual(set(source.outputs), {self.one, self.two})
+        self.assertEqual(other.outputs, [])
+        self.assertEqual((self.one.held, self.two.held), ([source], []))
+
+    def test_noSource(self) -> None:
+        """
+        A full output written to outside of a turn, or in one without a
+        source, holds nobody back, not the source of an earlier turn either.
+        """
+        self.turn.enter(Source())
+        self.turn.leave()
+        self.one.full = True
+        self.one.write((b"a",), 1)
+        with self.turn:
+            self.one.write((b"a",), 1)
+        self.assertEqual(self.one.held, [])

@@ -1,0 +1,141 @@
+"""
+Tests for L{ockam_twisted.transports.local}.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.error import ConnectionAborted
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock, deferLater
+from twisted.trial.unittest import TestCase
+from zope.interface.verify import verifyObject
+
+from ockam_twisted.interfaces import IOutput, ISockets, ISource
+from ockam_twisted.routing.turn import Turn
+from ockam_twisted.transports.local import LocalSockets
+from ockam_twisted.transports.queue import DirectQueue
+from ockam_twisted.transports.stalls import StallWatch
+
+
+class Attached(Protocol):
+    """
+    Sends back what it receives.
+    """
+
+    def __init__(self, sockets: LocalSockets) -> None:
+        self.sockets = sockets
+        self.made: Deferred[None] = Deferred()
+        self.lost: Deferred[None] = Deferred()
+        self.largest = 0
+
+    def connectionMade(self):
+        self.transport.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
+        self.output, self.source = self.sockets.attach(self.transport, self.transport.abortConnection, "a program")
+        self.made.callback(None)
+
+    def dataReceived(self, data):
+        self.largest = max(self.largest, len(data))
+        turn = self.sockets.turn
+        turn.enter(self.source)
+        self.output.write((data,), len(data))
+        turn.leave()
+
+    def connectionLost(self, reason):
+        self.reason = reason
+        self.output.connectionLost()
+        self.lost.callback(None)
+
+
+class LocalSocketsTests(TestCase):
+    """
+    Tests for L{LocalSockets}.
+    """
+
+    timeout = 20
+
+    @inlineCallbacks
+    def setUp(self):
+        """
+        A connected socket of a local program.
+        """
+        self.clock = Clock()
+        self.sockets = LocalSockets(Turn(), StallWatch(self.clock), 10_000, 100_000)
+        self.attached = Attached(self.sockets)
+        endpoint = TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1")
+        port = yield endpoint.listen(Factory.forProtocol(lambda: self.attached))
+        self.addCleanup(port.stopListening)
+        self.program = socket.socket()
+        self.program.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16 * 1024)
+        self.program.connect(("127.0.0.1", port.getHost().port))
+        self.program.setblocking(False)
+        yield self.attached.made
+        self.addCleanup(lambda: self.attached.lost)
+        self.addCleanup(self.program.close)
+
+    def test_interfaces(self) -> None:
+        """
+        What comes out is a labelled L{IOutput} on the fast path and an
+        L{ISource}.
+        """
+        self.assertTrue(verifyObject(ISockets, self.sockets))
+        self.assertTrue(verifyObject(IOutput, self.attached.output))
+        self.assertTrue(verifyObject(ISource, self.attached.source))
+        self.assertIs(type(self.attached.output), DirectQueue)
+        self.assertEqual(self.attached.output.label, "a program")
+
+    @inlineCallbacks
+    def _flood(self):
+        """
+        Send until no more is taken, and wait until that does not change.
+        """
+        total, since = 0, 0
+        while since < 20:
+            try:
+                total += self.program.send(bytes(50_000))
+                since = 0
+            except BlockingIOError:
+                since += 1
+            yield deferLater(reactor, 0.001, lambda: None)
+        return total
+
+    @inlineCallbacks
+    def test_backPressure(self):
+        """
+        A program that sends and does not read is read no more, until it
+        reads; what was sent comes back whole.
+        """
+        total = yield self._flood()
+        self.assertLessEqual(self.attached.output.queued, 100_000 + 10_000)
+        self.assertTrue(self.attached.output.full)
+        self.assertLessEqual(self.attached.largest, 10_000)
+        read = 0
+        while read < total:
+            try:
+                read += len(self.program.recv(100_000))
+            except BlockingIOError:
+                yield deferLater(reactor, 0, lambda: None)
+        self.assertEqual(read, total)
+        self.assertFalse(self.attached.output.full)
+
+    @inlineCallbacks
+    def test_resetWhilePaused(self):
+        """
+        A program that resets its connection while it is not read from is
+        found out within a second.
+        """
+        yield self._flood()
+        # Nothing is written any more that would find out by itself.
+        self.attached.transport.stopWriting()
+        self.program.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.program.close()
+        yield deferLater(reactor, 0.01, lambda: None)
+        self.assertFalse(self.attached.lost.called)
+        self.clock.advance(1)
+        yield self.attached.lost
+        self.attached.reason.trap(ConnectionAborted)
