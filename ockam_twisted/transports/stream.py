@@ -168,6 +168,9 @@ class MessageStreamProtocol(Protocol):
         """
         Bytes from the peer: deliver every complete frame.
         """
+        if self.output.lost:
+            # Aborted, but some transports still hand over what they have.
+            return
         turn = self._turn
         turn.enter(self.source)
         try:
@@ -319,12 +322,12 @@ class MessageStreamProtocol(Protocol):
             router.unregister(self.receiver)
             self._flows.clear()
             self._last = None
-            if not self._greeted:
-                self._greeted = True
-                self.ready.errback(self._frames.failure or self._error or ConnectionClosed(text))
             lost, self._lost = self._lost, []
             for waiting in lost:
                 waiting.callback(text)
+            if not self._greeted:
+                self._greeted = True
+                self.ready.errback(self._frames.failure or self._error or ConnectionClosed(text))
 
     def whenLost(self) -> Deferred[str]:
         """

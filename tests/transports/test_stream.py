@@ -1,664 +1,850 @@
 """
-Tests of L{ockam_twisted.transports.stream}.
+Tests for L{ockam_twisted.transports.stream}, in memory.
 """
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.address import IPv4Address, UNIXAddress
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.logger import LogLevel, capturedLogs
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.python.failure import Failure
+from twisted.test import iosim
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
 
-from ockam_twisted.errors import ConnectionClosed, DecodeError, RemoteProtocolError, TimedOut, VersionMismatch
+from ockam_twisted.errors import ConnectionClosed, DecodeError, TimedOut, VersionMismatch
+from ockam_twisted.interfaces import IFlowReceiver, IHop, IWorker
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
-from ockam_twisted.routing.router import Router
-from ockam_twisted.testing import Inbox, MemoryNetwork, MemoryNode
-from ockam_twisted.transports import stream
-from ockam_twisted.transports.queue import DirectQueue, WriteQueue
+from ockam_twisted.routing.router import FLOW_CONTROL, INCOMING, NOBODY, TOO_LONG, Router
 from ockam_twisted.transports.stalls import StallWatch
 from ockam_twisted.transports.stream import HopSettings, MessageStreamFactory, MessageStreamProtocol
-from ockam_twisted.transports.tcp import TCPTransport
-from ockam_twisted.wire.cbor import byteString
-from ockam_twisted.wire.frames import VERSION, FrameDecoder, encodeFrame
-from ockam_twisted.wire.messages import decodeTransport, encodeTransport, routeBytes
+from ockam_twisted.wire.frames import MAX_FRAME, encodeFrame
+from ockam_twisted.wire.messages import decodeTransport, encodeTransport, payloadHead, routeBytes
 
-BACK = Route.of("back")
+APP = Address.local("app")
+PEER = IPv4Address("TCP", "192.0.2.1", 4000)
 
 
-class Peer(Protocol):
+@implementer(IWorker)
+class Sink:
     """
-    Something at the other end that need not be a node.
-
-    @ivar received: All bytes it got.
-    @ivar ended: Has the connection ended?
+    Keeps the messages it gets.
     """
 
-    def __init__(self) -> None:
-        self.received = b""
-        self.ended = False
+    def __init__(self, messages: list[LocalMessage] | None = None) -> None:
+        self.messages: list[LocalMessage] = [] if messages is None else messages
 
-    def dataReceived(self, data: bytes) -> None:
-        """
-        See C{IProtocol}.
-        """
-        self.received += data
-
-    def connectionLost(self, reason: Any = None) -> None:
-        """
-        See C{IProtocol}.
-        """
-        self.ended = True
-
-    @property
-    def frames(self) -> list[bytes]:
-        """
-        The bodies of all frames it got.
-        """
-        return [buffer[start:end] for buffer, start, end in FrameDecoder().feed(self.received)]
+    def messageReceived(self, message):
+        self.messages.append(message)
 
 
-class Near:
+@implementer(IFlowReceiver)
+class FlowSink(Sink):
     """
-    A router with hops whose other ends are L{Peer}s.
+    Takes flows, and keeps what they carry as messages.
     """
 
-    def __init__(self, **options: Any) -> None:
-        self.network = MemoryNetwork()
+    def flowOpened(self, message):
+        def receive(pieces, size):
+            payload = b"".join(pieces)
+            assert len(payload) == size
+            self.messages.append(
+                LocalMessage(message.onward_route, message.return_route, payload, message.local_info, message.source)
+            )
+
+        return receive
+
+
+class Node:
+    """
+    As much of a node as has hops.
+    """
+
+    def __init__(self, **limits: Any) -> None:
         self.router = Router()
-        self.settings = HopSettings(self.router, self.network.clock, StallWatch(self.network.clock), **options)
-        self.inboxes: dict[bytes, Inbox] = {}
+        self.clock = Clock()
+        self.settings = HopSettings(self.router, self.clock, StallWatch(self.clock), **limits)
+        self.app = Sink()
+        self.router.register(APP, self.app)
 
-    def connect(self) -> tuple[MessageStreamProtocol, Peer]:
+    def hop(self, spawnerId: str | None = None) -> MessageStreamProtocol:
         """
-        Make a hop that trusts its peer.
+        A hop, not connected yet.
         """
-        hop, peer = MessageStreamProtocol(self.settings), Peer()
-        self.network.join(hop, peer)
-        for inbox in self.inboxes.values():
-            self.router.flowControls.addConsumer(inbox.address, hop.flowId)
-        return hop, peer
+        return MessageStreamProtocol(self.settings, spawnerId)
 
-    def inbox(self, name: str) -> Inbox:
+    def add(self, name: str, worker: Any, hop: MessageStreamProtocol) -> Any:
         """
-        Add an inbox that hops made from now on may reach.
+        Register a worker that a hop may reach.
         """
-        made = self.inboxes[name.encode()] = Inbox(self.router, Address.local(name))
-        return made
+        address = Address.local(name)
+        self.router.register(address, worker)
+        self.router.flowControls.addConsumer(address, hop.flowId)
+        return worker
 
-    def give(self, hop: MessageStreamProtocol, data: bytes) -> None:
+    def send(self, hop: MessageStreamProtocol, onward: Route, payload: bytes) -> None:
         """
-        Let a hop read something.
+        Send a message from the application through a hop.
         """
-        if data:
-            hop.dataReceived(data)
-
-    def warnings(self, hop: MessageStreamProtocol, *chunks: bytes) -> list[str]:
-        """
-        Let a hop read something that it ends for.
-
-        @return: What was logged as a warning or worse.
-        """
-        with capturedLogs() as events:
-            for chunk in chunks:
-                self.give(hop, chunk)
-            self.network.pump()
-        return [
-            event["log_format"].format(**event) for event in events if event["log_level"] in (LogLevel.warn, *_WORSE)
-        ]
+        self.router.route(LocalMessage(onward.prepend(hop.address), Route((APP,)), payload), APP)
 
 
-_WORSE = (LogLevel.error, LogLevel.critical)
-
-
-def message(to: str, payload: bytes) -> bytes:
+class StreamCase(SynchronousTestCase):
     """
-    A frame for a worker.
+    One hop whose other end is a test.
     """
-    return encodeFrame(encodeTransport(Route.of(to), BACK, payload))
 
-
-class InboundTests(SynchronousTestCase):
-    """
-    What a hop does with the bytes of its peer.
-    """
+    def connected(self, node: Node, hop: MessageStreamProtocol | None = None) -> MessageStreamProtocol:
+        """
+        A connected hop.
+        """
+        hop = hop or node.hop()
+        hop.makeConnection(StringTransport(peerAddress=PEER))
+        return hop
 
     def setUp(self) -> None:
         """
-        A router with one worker.
+        A node with a connected hop that has seen the version byte.
         """
-        self.near = Near()
-        self.inbox = self.near.inbox("a")
+        self.node = Node()
+        self.hop = self.connected(self.node)
+        self.transport: Any = self.hop.transport
+        self.assertEqual(self.transport.value(), b"\x01")
+        self.transport.clear()
+        self.hop.dataReceived(b"\x01")
 
-    def test_version(self) -> None:
+    def lose(self) -> None:
         """
-        A new hop sends one version byte and nothing else.
+        The transport tells the hop that it is over.
         """
-        _, peer = self.near.connect()
-        self.near.network.pump()
-        self.assertEqual(peer.received, VERSION)
+        self.hop.connectionLost(Failure(ConnectionLost()))
+
+
+class InboundTests(StreamCase):
+    """
+    From the wire to the workers.
+    """
+
+    def test_delivered(self) -> None:
+        """
+        A message arrives with all of its onward route, the hop's address in
+        front of its return route, and the receiver as its source.
+        """
+        for worker in (Sink(), FlowSink()):
+            self.node.add("echo", worker, self.hop)
+            for payload in (b"one", b"two" * 5000):
+                self.hop.dataReceived(encodeFrame(encodeTransport(Route.of("echo", "x"), Route.of("a"), payload)))
+            expected = [
+                LocalMessage(
+                    Route.of("echo", "x"), Route((self.hop.address, *Route.of("a"))), payload, (), self.hop.receiver
+                )
+                for payload in (b"one", b"two" * 5000)
+            ]
+            self.assertEqual(worker.messages, expected)
+            self.node.router.unregister(Address.local("echo"))
 
     def test_byteByByte(self) -> None:
         """
-        Version and frames may arrive one byte at a time.
+        Frames may arrive in any pieces, the version byte too.
         """
-        hop, _ = self.near.connect()
-        data = VERSION + b"".join(message("a", b"x" * size) for size in (0, 1, 23, 24, 255, 256, 5000))
-        for index in range(len(data)):
-            hop.dataReceived(data[index : index + 1])
-        self.assertEqual([len(payload) for payload in self.inbox.payloads], [0, 1, 23, 24, 255, 256, 5000])
-        self.assertIs(self.successResultOf(hop.ready), hop)
+        hop = self.connected(self.node)
+        sink = self.node.add("echo", Sink(), hop)
+        data = b"\x01" + b"".join(
+            encodeFrame(encodeTransport(Route.of("echo"), Route.of("a"), bytes(n))) for n in (0, 1, 300)
+        )
+        for n in range(len(data)):
+            hop.dataReceived(data[n : n + 1])
+        self.assertEqual([message.payload for message in sink.messages], [bytes(n) for n in (0, 1, 300)])
         self.assertEqual(hop.received, len(data))
 
-    def test_returnRoute(self) -> None:
+    def test_version(self) -> None:
         """
-        What arrives has the address of the hop in front of its return route.
+        The hop is ready with the peer's version byte, not before.
         """
-        hop, _ = self.near.connect()
-        hop.dataReceived(VERSION + message("a", b"p"))
-        self.assertEqual(self.inbox.messages[0].return_route, Route.of(hop.address, "back"))
-        self.assertEqual(self.inbox.messages[0].source, hop.receiver)
-
-    def test_noConsumer(self) -> None:
-        """
-        Who is no consumer of the hop is not reached, and the hop stays.
-        """
-        hop, peer = self.near.connect()
-        hidden = self.near.inbox("hidden")
-        hop.dataReceived(VERSION + message("hidden", b"p") + message("a", b"q"))
-        self.assertEqual((hidden.payloads, self.inbox.payloads), ([], [b"q"]))
-        self.assertFalse(peer.ended)
+        hop = self.connected(self.node)
+        self.assertNoResult(hop.ready)
+        hop.dataReceived(b"\x01")
+        self.assertIs(self.successResultOf(hop.ready), hop)
 
     def test_heartbeat(self) -> None:
         """
-        A message with an empty onward route is no error and goes nowhere,
-        whichever number of fields it has.
+        Messages with an empty onward route are ignored.
         """
-        hop, peer = self.near.connect()
-        empty = routeBytes(()) + routeBytes(())
-        beats = [encodeTransport((), (), b""), b"\x83" + empty + b"\x40", b"\x85" + empty + b"\x40\xf6\x00"]
-        warnings = self.near.warnings(hop, VERSION + b"".join(map(encodeFrame, beats)) + message("a", b"p"))
-        self.assertEqual(warnings, [])
-        self.assertEqual(self.inbox.payloads, [b"p"])
-        self.assertEqual(self.near.router.dropped.total(), 0)
-        self.assertFalse(peer.ended)
+        for body in ("84808040627b7d", "83808040", "84808040f6", "85808040f601"):
+            self.hop.dataReceived(encodeFrame(bytes.fromhex(body)))
+        self.assertEqual(sum(self.node.router.dropped.values()), 0)
+        self.assertFalse(self.transport.disconnected)
 
-    def test_failingWorker(self) -> None:
+    def assertLoses(self, data: bytes, error: type[Exception] | None = None) -> None:
         """
-        A worker that fails costs its message, not the connection.
+        The data loses the connection, with one line in the log and no
+        traceback.
+        """
+        hop = self.connected(self.node)
+        with capturedLogs() as events:
+            hop.dataReceived(data[:1])
+            hop.dataReceived(data[1:])
+            hop.dataReceived(b"more")
+        self.assertTrue(hop.transport.disconnected)
+        self.assertEqual([event["log_level"] for event in events], [LogLevel.warn])
+        self.assertNotIn("log_failure", events[0])
+        hop.connectionLost(Failure(ConnectionLost()))
+        if error is None:
+            self.assertIs(self.successResultOf(hop.ready), hop)
+        else:
+            self.failureResultOf(hop.ready, error)
+        self.assertFalse(self.transport.disconnected)
+
+    def test_hostile(self) -> None:
+        """
+        What is no protocol of ours loses the connection it came over, and no
+        other.
+        """
+        self.assertLoses(b"\x02", VersionMismatch)
+        self.assertLoses(b"\x00", VersionMismatch)
+        self.assertLoses(b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n", VersionMismatch)
+        self.assertLoses(b"\x16\x03\x01\x02\x00\x01\x00", VersionMismatch)
+        self.assertLoses(b"\x01" + bytes(4))
+        self.assertLoses(b"\x01" + (1024 * 1024 + 1).to_bytes(4, "big"))
+        self.assertLoses(b"\x01\xff\xff\xff\xff")
+        self.assertLoses(b"\x01" + encodeFrame(random.Random(0).randbytes(100)))
+        echo = routeBytes(Route.of("echo"))
+        for body in (
+            b"\xa0",
+            b"\x82\x80\x80",
+            b"\x83\x80\x80\x5f\x41\x01\xff",
+            b"\x83\x80\x80\x82\x01\x02",
+            b"\x83\x81\x82\x00\x61a\x80\x40",
+            b"\x84" + echo + echo + b"\x40\x01",
+            b"\x84" + echo + echo + b"\x40",
+            b"\x83" + echo + echo + b"\x41",
+            b"\x83" + echo + b"\x98\x21" + b"\x82\x00\x40" * 33 + b"\x40",
+        ):
+            self.assertLoses(b"\x01" + encodeFrame(body))
+
+    def test_failureReason(self) -> None:
+        """
+        Who waits for a hop learns what the peer sent instead.
+        """
+        hop = self.connected(self.node)
+        hop.dataReceived(b"HTTP")
+        lost = hop.whenLost()
+        hop.connectionLost(Failure(ConnectionLost()))
+        self.assertIn("72", str(self.failureResultOf(hop.ready, VersionMismatch).value))
+        self.assertIn("72", self.successResultOf(lost))
+
+    def test_goodBeforeBad(self) -> None:
+        """
+        Frames before the bad one are delivered, those behind it are not.
+        """
+        sink = self.node.add("echo", Sink(), self.hop)
+        good = encodeFrame(encodeTransport(Route.of("echo"), Route(), b"good"))
+        for bad in (encodeFrame(b"\xa0"), bytes(4)):
+            hop = self.connected(self.node)
+            self.node.router.flowControls.addConsumer(Address.local("echo"), hop.flowId)
+            hop.dataReceived(b"\x01" + good + good + bad + good)
+            self.assertEqual(len(sink.messages), 2)
+            sink.messages.clear()
+
+    def test_frameAcrossTheNext(self) -> None:
+        """
+        A frame that ends within its routes is refused even if the bytes
+        behind it would complete what a known flow looks like.
+        """
+        sink = self.node.add("echo", Sink(), self.hop)
+        body = encodeTransport(Route.of("echo"), Route.of("aaaa"), b"")
+        self.hop.dataReceived(encodeFrame(body))
+        cut = len(body) - len(b"aaaa\x40\x62{}")
+        self.hop.dataReceived(cut.to_bytes(4, "big") + body)
+        self.assertTrue(self.transport.disconnected)
+        self.assertEqual(len(sink.messages), 1)
+
+    def test_workerFails(self) -> None:
+        """
+        A worker that raises does not disturb the connection.
         """
 
-        class Failing(Inbox):
-            def messageReceived(self, message: LocalMessage) -> None:
+        @implementer(IWorker)
+        class Failing:
+            def messageReceived(self, message):
                 raise ZeroDivisionError
 
-        failing = Failing(self.near.router, Address.local("failing"))
-        hop, peer = self.near.connect()
-        self.near.router.flowControls.addConsumer(failing.address, hop.flowId)
-        hop.dataReceived(VERSION + message("failing", b"p") + message("a", b"q"))
-        self.near.network.pump()
+        self.node.add("echo", Failing(), self.hop)
+        frame = encodeFrame(encodeTransport(Route.of("echo"), Route(), b""))
+        self.hop.dataReceived(frame + frame)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        self.assertFalse(self.transport.disconnected)
+        self.assertEqual(self.node.router.turn.depth, 0)
+
+    def test_receiverFails(self) -> None:
+        """
+        An error of ours in the receiver of a flow loses the connection, and
+        leaves the turn in order.
+        """
+
+        @implementer(IFlowReceiver)
+        class Failing(Sink):
+            def flowOpened(self, message):
+                return lambda pieces, size: 1 / 0
+
+        self.node.add("echo", Failing(), self.hop)
+        self.hop.dataReceived(encodeFrame(encodeTransport(Route.of("echo"), Route(), b"")))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
-        self.assertEqual(self.inbox.payloads, [b"q"])
-        self.assertFalse(peer.ended)
+        self.assertTrue(self.transport.disconnected)
+        self.assertEqual(self.node.router.turn.depth, 0)
 
-    def test_largePayloadOutlivesRead(self) -> None:
+    def test_dropped(self) -> None:
         """
-        A payload that was passed on as a view of a read stays as it was.
+        Messages for nobody, for who may not have them, for the receiver
+        itself, and with too long a way back, are dropped; the connection
+        lives.
         """
-        hop, _ = self.near.connect()
-        first, second = b"1" * 10000, b"2" * 10000
-        hop.dataReceived(VERSION + message("a", first) + message("a", second))
-        hop.dataReceived(message("a", b"3" * 20000))
-        self.assertEqual(self.inbox.payloads[:2], [first, second])
+        self.node.add("echo", Sink(), self.hop)
+        for onward, back in (
+            (Route.of("nobody"), Route()),
+            (Route.of("1#127.0.0.1:1"), Route()),
+            (Route.of("app"), Route()),
+            (Route.of("echo"), Route.of(*"a" * 32)),
+        ):
+            self.hop.dataReceived(encodeFrame(encodeTransport(onward, back, b"")))
+        self.node.router.flowControls.addConsumer(self.hop.receiver, self.hop.flowId)
+        self.hop.dataReceived(encodeFrame(encodeTransport(Route((self.hop.receiver,)), Route(), b"")))
+        self.assertEqual(self.node.router.dropped, {NOBODY: 2, FLOW_CONTROL: 1, TOO_LONG: 1, INCOMING: 1})
+        self.assertEqual(self.node.app.messages, [])
+        self.assertFalse(self.transport.disconnected)
+
+    def test_reregistered(self) -> None:
+        """
+        When the worker of a cached flow goes, messages go to the next one at
+        its address, once that may have them.
+        """
+        frame = encodeFrame(encodeTransport(Route.of("echo"), Route(), b"x"))
+        one = self.node.add("echo", FlowSink(), self.hop)
+        self.hop.dataReceived(frame)
+        self.node.router.unregister(Address.local("echo"))
+        self.hop.dataReceived(frame)
+        two = FlowSink()
+        self.node.router.register(Address.local("echo"), two)
+        self.hop.dataReceived(frame)
+        self.node.router.flowControls.addConsumer(Address.local("echo"), self.hop.flowId)
+        self.hop.dataReceived(frame)
+        self.assertEqual((len(one.messages), len(two.messages)), (1, 1))
+        self.assertEqual(self.node.router.dropped, {NOBODY: 1, FLOW_CONTROL: 1})
+
+    def test_spawned(self) -> None:
+        """
+        An accepted connection reaches the consumers of its listener's id, one
+        that we made does not.
+        """
+        sink = Sink()
+        self.node.router.register(Address.local("api"), sink)
+        self.node.router.flowControls.addConsumer(Address.local("api"), "listener")
+        frame = encodeFrame(encodeTransport(Route.of("api"), Route(), b""))
+        self.hop.dataReceived(frame)
+        self.assertEqual(sink.messages, [])
+        accepted = self.connected(self.node, self.node.hop("listener"))
+        accepted.dataReceived(b"\x01" + frame)
+        self.assertEqual(len(sink.messages), 1)
 
 
-class HostileTests(SynchronousTestCase):
+class TableTests(StreamCase):
     """
-    Bytes that are no messages end the connection they came over, and no more.
-    """
-
-    def check(self, *chunks: bytes, **options: Any) -> str:
-        """
-        Let one of two hops read something it must not survive.
-
-        @return: The only warning.
-        """
-        near = Near(**options)
-        inbox = near.inbox("a")
-        bad, badPeer = near.connect()
-        good, goodPeer = near.connect()
-        good.dataReceived(VERSION)
-        bad.ready.addErrback(lambda failure: failure.trap(RemoteProtocolError))
-        warnings = near.warnings(bad, *chunks)
-        self.assertEqual(len(warnings), 1, warnings)
-        self.assertTrue(badPeer.ended)
-        self.assertNotIn(bad.address, near.router)
-        self.assertNotIn(bad.receiver, near.router)
-        self.assertIn(warnings[0].rpartition(": ")[2], self.successResultOf(bad.whenLost()))
-        good.dataReceived(message("a", b"still here"))
-        self.assertEqual(inbox.payloads[-1:], [b"still here"])
-        self.assertFalse(goodPeer.ended)
-        return warnings[0]
-
-    def test_http(self) -> None:
-        """
-        A web browser is refused at its first byte.
-        """
-        self.assertIn("version", self.check(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
-
-    def test_garbage(self) -> None:
-        """
-        A frame that holds no message.
-        """
-        for body in (b"\xff" * 40, b"\x00", b"\x84", b"\x83\x80", b"\x84\x81\x82\x00", b"\x9b" + b"\xff" * 8):
-            self.check(VERSION, encodeFrame(body))
-
-    def test_everyTruncation(self) -> None:
-        """
-        A message cut short anywhere, also after its routes are known, and
-        also when the next frame would continue it.
-        """
-        whole = encodeTransport(Route.of("a"), BACK, b"payload")
-        for size in range(1, len(whole)):
-            self.check(VERSION + encodeFrame(whole) + encodeFrame(whole[:size]) + whole[size:])
-
-    def test_trailing(self) -> None:
-        """
-        A message with something behind it.
-        """
-        whole = encodeTransport(Route.of("a"), BACK, b"payload")
-        self.check(VERSION, encodeFrame(whole + b"\x00"))
-        self.check(VERSION, encodeFrame(whole) + encodeFrame(whole + b"\x00"))
-
-    def test_oversize(self) -> None:
-        """
-        A frame is refused by its announced length, before any of it came.
-        """
-        self.assertIn("1001 bytes", self.check(VERSION, (1001).to_bytes(4, "big"), maxFrame=1000))
-        self.check(VERSION + b"\xff\xff\xff\xff")
-
-    def test_zeroLength(self) -> None:
-        """
-        A frame of no bytes.
-        """
-        self.assertIn("empty", self.check(VERSION, b"\x00\x00\x00\x00"))
-
-    def test_framesBeforeAreDelivered(self) -> None:
-        """
-        What came before the garbage counts.
-        """
-        near = Near()
-        inbox = near.inbox("a")
-        hop, _ = near.connect()
-        near.warnings(hop, VERSION + message("a", b"p") + b"\x00\x00\x00\x00" + message("a", b"q"))
-        self.assertEqual(inbox.payloads, [b"p"])
-        self.failureResultOf(hop.ready, DecodeError)
-
-    def test_wrongVersionFailsReady(self) -> None:
-        """
-        Who connected learns that the peer speaks another version.
-        """
-        near = Near()
-        hop, _ = near.connect()
-        near.warnings(hop, b"\x02")
-        self.failureResultOf(hop.ready, VersionMismatch)
-
-    def test_lostEarlyFailsReady(self) -> None:
-        """
-        Who connected learns that the peer has gone before its version byte.
-        """
-        near = Near()
-        hop, _ = near.connect()
-        near.network.links[-1].cut()
-        near.network.pump()
-        self.failureResultOf(hop.ready, ConnectionClosed)
-        self.assertEqual(near.network.clock.getDelayedCalls(), [])
-
-
-hops = st.tuples(st.sampled_from([0, 1, 23, 24, 255]), st.binary(max_size=40) | st.just(b"y" * 255))
-onwards = st.builds(
-    lambda name, rest: ((0, name), *rest), st.sampled_from([b"a", b"b", b"nobody"]), st.lists(hops, max_size=3)
-)
-sizes = st.sampled_from([0, 1, 23, 24, 255, 256, 4095, 4096, 65535, 65536]) | st.integers(0, 300)
-#: Number of fields and what follows the payload.
-shapes = st.sampled_from(
-    [
-        (b"\x84", b"\x62{}"),
-        (b"\x83", b""),
-        (b"\x84", b"\xf6"),
-        (b"\x84", b"\x60"),
-        (b"\x84", b"\x63abc"),
-        (b"\x85", b"\x62{}\x01"),
-    ]
-)
-bodies = st.builds(
-    lambda onward, back, size, shape: b"".join(
-        (shape[0], routeBytes(onward), routeBytes(back), byteString(b"z" * size), shape[1])
-    ),
-    onwards,
-    st.lists(hops, max_size=3).map(tuple),
-    sizes,
-    shapes,
-)
-
-
-class FlowTableTests(SynchronousTestCase):
-    """
-    The flow table gives what the codec gives.
+    The table of known routes gives the same result as decoding each message.
     """
 
-    def deliver(self, messages: list[bytes], chunk: int) -> None:
+    def test_manyFlows(self) -> None:
         """
-        Let a hop read messages, each followed by itself, and compare.
+        The table holds at most 4096 pairs of routes, and messages of all
+        arrive.
         """
-        near = Near()
-        for name in "ab":
-            near.inbox(name)
-        hop, _ = near.connect()
-        hop.dataReceived(VERSION)
-        expected: dict[bytes, list[Any]] = {b"a": [], b"b": []}
-        data = b""
-        for body in [*messages, *messages, *(body for body in messages for _ in range(2))]:
-            data += encodeFrame(body)
-            onward, back, payload = decodeTransport(body)
-            if onward[0][1] in expected:
-                expected[onward[0][1]].append((onward, (hop.address, *back), payload))
-        for index in range(0, len(data), chunk):
-            hop.dataReceived(data[index : index + chunk])
-        for name, inbox in near.inboxes.items():
-            got = [(tuple(each.onward_route), tuple(each.return_route), each.payload) for each in inbox.messages]
-            self.assertEqual(got, expected[name])
-
-    @settings(deadline=None, max_examples=100, derandomize=True, database=None)
-    @given(st.lists(bodies, min_size=1, max_size=12), st.integers(1, 3000) | st.just(10**9))
-    def test_sameAsCodec(self, messages: list[bytes], chunk: int) -> None:
-        """
-        Random routes, sizes and forms, met for the first time and again, in
-        reads of any size, give the same as the general codec.
-        """
-        self.deliver(messages, max(chunk, sum(map(len, messages)) // 500))
-
-    def test_tableOverflows(self) -> None:
-        """
-        More routes, and routes of more lengths, than the table holds.
-        """
-        self.patch(stream, "_MAX_FLOWS", 5)
-        self.patch(stream, "_MAX_LENGTHS", 2)
-        self.patch(stream, "_MAX_PREFIXES", 150)
-        self.deliver(
-            [encodeTransport(Route.of("a", b"w" * (index % 7)), Route.of(str(index)), b"p") for index in range(40)],
-            10**9,
+        sink = self.node.add("echo", Sink(), self.hop)
+        for _ in range(2):
+            for n in range(5000):
+                self.hop.dataReceived(encodeFrame(encodeTransport(Route.of("echo"), Route.of(f"{n:04}"), b"")))
+                self.assertLessEqual(len(self.hop._flows), 4096)
+        self.assertEqual(
+            [message.return_route[1].value for message in sink.messages], [b"%04d" % n for n in range(5000)] * 2
         )
 
-    def test_tableIsBounded(self) -> None:
+    def test_manyLengths(self) -> None:
         """
-        A peer that never repeats a route cannot make the table grow.
+        Routes of many different lengths are found or opened again, and at
+        most 8 lengths are looked for.
         """
-        self.patch(stream, "_MAX_FLOWS", 5)
-        near = Near()
-        near.inbox("a")
-        hop, _ = near.connect()
-        hop.dataReceived(VERSION)
-        for index in range(100):
-            hop.dataReceived(encodeFrame(encodeTransport(Route.of("a"), Route.of(b"r" * index), b"")))
-            self.assertLessEqual(len(hop._flows), 5)
-            self.assertLessEqual(len(hop._lengths), stream._MAX_LENGTHS)
+        sink = self.node.add("echo", Sink(), self.hop)
+        for _ in range(3):
+            for n in range(1, 60):
+                self.hop.dataReceived(encodeFrame(encodeTransport(Route.of("echo"), Route.of("a" * n), b"")))
+        self.assertEqual([len(message.return_route[1].value) for message in sink.messages], list(range(1, 60)) * 3)
+        self.assertLessEqual(len(self.hop._lengths), 8)
+
+    def test_longRoutes(self) -> None:
+        """
+        Long routes do not make the table large.
+        """
+        sink = self.node.add("echo", Sink(), self.hop)
+        for n in range(300):
+            back = Route.of(*(f"{n:04}" + "a" * 251 for _ in range(31)))
+            self.hop.dataReceived(encodeFrame(encodeTransport(Route.of("echo"), back, b"")))
+            self.assertLessEqual(sum(map(len, self.hop._flows)), 512 * 1024)
+        self.assertEqual(len(sink.messages), 300)
+
+    _names = st.sampled_from(("flow", "sink", "nobody", "x" * 23, "x" * 24, "x" * 255))
+    _hops = st.tuples(st.sampled_from((0, 0, 0, 1, 24, 255)), _names)
+    _routes = st.lists(_hops, max_size=4) | st.just([(0, "flow")]) | st.just([(0, "sink")])
+    _sizes = st.one_of(st.integers(0, 300), st.integers(0, 200_000), st.sampled_from((4095, 4096, 65535, 65536)))
+    _tails = st.sampled_from(
+        (None, b"\xf6", b"\x62{}", b'\x74{"traceparent":"00"}', b"\x60", b"\x62{}\x01", b"\x62{}\x81\x00", b"\x01", b"")
+    )
+
+    @staticmethod
+    def body(onward: Any, back: Any, size: int, tail: bytes | None, seed: int) -> bytes:
+        """
+        A transport message in one of its forms; now and then a broken one.
+        """
+        count = 3 if tail is None else 5 if tail[1:] and tail[0] == 0x62 and len(tail) > 3 else 4
+        chance = random.Random(seed)
+        made = b"".join(
+            (
+                bytes((0x80 + count,)),
+                routeBytes((kind, name.encode()) for kind, name in onward),
+                routeBytes((kind, name.encode()) for kind, name in back),
+                payloadHead(size),
+                chance.randbytes(size),
+                tail or b"",
+            )
+        )
+        kind = chance.randrange(40)
+        if kind == 0:
+            at = chance.randrange(min(len(made), 60))
+            made = made[:at] + bytes((chance.randrange(256),)) + made[at + 1 :]
+        elif kind == 1:
+            made = made[: chance.randrange(1, len(made))]
+        elif kind == 2:
+            made += b"\x00"
+        return made
+
+    @settings(deadline=None, max_examples=150, derandomize=True)
+    @given(
+        st.lists(st.tuples(_routes, _routes), min_size=1, max_size=3),
+        st.lists(st.tuples(st.integers(0, 2), _sizes, _tails, st.integers(0, 2**32)), min_size=1, max_size=12),
+        st.integers(0, 2**32),
+    )
+    def test_same(self, routes: Any, messages: Any, seed: int) -> None:
+        """
+        Whatever the peer sends, in whatever pieces, the workers get what the
+        general decoder makes of it, up to the first message it refuses.
+        """
+        node = Node()
+        got: list[LocalMessage] = []
+        hop = node.hop()
+        hop.makeConnection(StringTransport(peerAddress=PEER))
+        node.add("flow", FlowSink(got), hop)
+        node.add("sink", Sink(got), hop)
+        expected: list[LocalMessage] = []
+        refused = False
+        data = [b"\x01"]
+        for which, size, tail, each in messages:
+            onward, back = routes[which % len(routes)]
+            body = self.body(onward, back, size, tail, each)
+            data.append(encodeFrame(body))
+            if refused:
+                continue
+            try:
+                message = decodeTransport(body)
+            except DecodeError:
+                refused = True
+                continue
+            if message.onward_route and message.onward_route[0] in ((0, b"flow"), (0, b"sink")):
+                expected.append(
+                    LocalMessage(
+                        Route.fromWire(message.onward_route),
+                        Route.fromWire((hop.address, *message.return_route)),
+                        message.payload,
+                        (),
+                        hop.receiver,
+                    )
+                )
+        stream = b"".join(data)
+        chance = random.Random(seed)
+        position = 0
+        while position < len(stream):
+            size = chance.choice((chance.randrange(1, 20), chance.randrange(1, 3000), 256 * 1024))
+            hop.dataReceived(stream[position : position + size])
+            position += size
+        transport: Any = hop.transport
+        self.assertEqual(transport.disconnected, refused)
+        self.assertEqual(len(got), len(expected))
+        self.assertTrue(got == expected, "a message differs")
 
 
-class OutboundTests(SynchronousTestCase):
+class OutboundTests(StreamCase):
     """
-    What a hop sends.
+    From the workers to the wire.
     """
 
-    def setUp(self) -> None:
+    def test_interface(self) -> None:
         """
-        A worker, and a hop to send through.
+        It is an L{IHop}.
         """
-        self.near = Near(maxFrame=70000)
-        self.inbox = self.near.inbox("a")
-        self.hop, self.peer = self.near.connect()
-        self.near.network.pump()
+        self.assertTrue(verifyObject(IHop, self.hop))
 
-    def test_flowAndMessageAreTheSame(self) -> None:
+    def test_spec(self) -> None:
         """
-        Flows and single messages are encoded as the codec does it.
+        A message looks as the specification shows it.
         """
-        route, back = Route.of(self.hop.address, "far", "1#x"), Route.of("a")
-        flow = self.near.router.open(route, back, self.inbox.address)
-        sizes = (0, 23, 24, 255, 256, 65535, 65536)
-        with self.near.router.turn:
-            for size in sizes:
-                flow.send((b"q" * (size - size // 2), memoryview(b"q" * (size // 2))), size)
-                self.hop.messageReceived(LocalMessage(route, back, b"q" * size))
-        self.near.network.pump()
-        expected = [encodeTransport(route[1:], back, b"q" * size) for size in sizes for _ in range(2)]
-        self.assertEqual(self.peer.frames, expected)
+        back = Route.of("00112233445566778899aabbccddeeff")
+        self.node.router.route(LocalMessage(Route.of("echo").prepend(self.hop.address), back, b"\x0cHello Ockam!"), APP)
+        self.assertEqual(
+            self.transport.value().hex(),
+            "0000003f84818200446563686f8182005820"
+            + b"00112233445566778899aabbccddeeff".hex()
+            + "4d0c48656c6c6f204f636b616d21627b7d",
+        )
 
-    def test_oneWriteATurn(self) -> None:
+    def test_sizes(self) -> None:
         """
-        All messages of one turn leave in one write.
+        Flow and single message are the same on the wire, as the general
+        encoder makes them, for payloads of all sizes.
         """
-        link = self.near.network.links[-1]
-        with self.near.router.turn:
-            for _ in range(10):
-                self.hop.messageReceived(LocalMessage(Route.of(self.hop.address, "far"), BACK, b"p"))
-            self.assertEqual(len(link.toServer.waiting), 0)
-        self.assertEqual(len(link.toServer.waiting), 1)
+        flow = self.node.router.open(Route.of("echo").prepend(self.hop.address), Route((APP,)), APP)
+        for size in (0, 1, 23, 24, 255, 256, 65535, 65536, 1_000_000):
+            payload = random.Random(size).randbytes(size)
+            expected = encodeFrame(encodeTransport(Route.of("echo"), Route((APP,)), payload))
+            flow.send((payload[:10], memoryview(payload)[10:]), size)
+            self.assertEqual(self.transport.value(), expected)
+            self.transport.clear()
+            self.node.send(self.hop, Route.of("echo"), payload)
+            self.assertEqual(self.transport.value(), expected)
+            self.transport.clear()
+
+    def test_oneWrite(self) -> None:
+        """
+        What is sent in one turn is one write.
+        """
+        writes: list[bytes] = []
+        self.transport.write = writes.append
+        with self.node.router.turn:
+            for _ in range(3):
+                self.node.send(self.hop, Route.of("echo"), b"")
+        self.assertEqual(len(writes), 1)
 
     def test_tooLarge(self) -> None:
         """
-        What the peer would end the connection for is not sent; one warning.
+        A message above the limit is dropped, one at the limit is not, and the
+        log says so once.
         """
-        route = Route.of(self.hop.address, "far")
+        overhead = len(encodeTransport(Route.of("echo"), Route((APP,)), bytes(70_000))) - 70_000
+        fits = 1024 * 1024 - overhead
         with capturedLogs() as events:
-            for payload in (b"x" * 70000, b"x" * 70001, b"fits"):
-                self.hop.messageReceived(LocalMessage(route, BACK, payload))
-        self.near.network.pump()
-        self.assertEqual(self.peer.frames, [encodeTransport(route[1:], BACK, b"fits")])
-        self.assertEqual(len([event for event in events if event["log_level"] is LogLevel.warn]), 1)
+            self.node.send(self.hop, Route.of("echo"), bytes(fits))
+            sent = len(self.transport.value())
+            for _ in range(3):
+                self.node.send(self.hop, Route.of("echo"), bytes(fits + 1))
+        self.assertEqual(sent, 1024 * 1024 + 4)
+        self.assertEqual(len(self.transport.value()), sent)
+        self.assertEqual(len(events), 1)
+        self.assertFalse(self.transport.disconnected)
 
-    def test_afterTheEnd(self) -> None:
+    def test_limitIsTheWires(self) -> None:
         """
-        A message for a connection that is gone is dropped silently.
+        With the largest limit the largest frame of the wire is accepted.
         """
-        self.hop.dataReceived(VERSION)
-        flow = self.near.router.open(Route.of(self.hop.address, "far"), BACK, self.inbox.address)
-        flow.send((b"p",), 1)
-        self.near.network.links[-1].cut()
-        self.near.network.pump()
-        flow.send((b"p",), 1)
-        self.hop.messageReceived(LocalMessage(Route.of(self.hop.address, "far"), BACK, b"p"))
-        self.assertEqual(self.near.router.dropped.total(), 1)
-        self.assertEqual(self.hop.output.queued, 0)
+        node = Node(maxFrame=MAX_FRAME)
+        hop = self.connected(node)
+        sink = node.add("echo", Sink(), hop)
+        overhead = len(encodeTransport(Route.of("echo"), Route(), bytes(70_000))) - 70_000
+        hop.dataReceived(b"\x01" + encodeFrame(encodeTransport(Route.of("echo"), Route(), bytes(MAX_FRAME - overhead))))
+        self.assertEqual(len(sink.messages), 1)
 
-    def test_loseConnection(self) -> None:
+    def test_gone(self) -> None:
         """
-        What was sent before arrives; both ends hear of the end.
+        Flows to a hop that is gone, and messages to it, are dropped.
         """
-        self.hop.dataReceived(VERSION)
-        lost = self.hop.whenLost()
-        self.hop.messageReceived(LocalMessage(Route.of(self.hop.address, "far"), BACK, b"last"))
-        self.hop.loseConnection()
-        self.assertNoResult(lost)
-        self.near.network.pump()
-        self.assertEqual(self.peer.frames, [encodeTransport(Route.of("far"), BACK, b"last")])
-        self.assertTrue(self.peer.ended)
-        self.assertEqual(self.successResultOf(lost), "we have closed it")
+        flow = self.node.router.open(Route.of("echo").prepend(self.hop.address), Route((APP,)), APP)
+        flow.send((b"",), 0)
+        self.lose()
+        self.transport.clear()
+        flow.send((b"",), 0)
+        self.node.send(self.hop, Route.of("echo"), b"")
+        self.assertEqual(self.transport.value(), b"")
+        self.assertEqual(self.node.router.dropped, {NOBODY: 2})
 
 
-class VersionTimeoutTests(SynchronousTestCase):
+class EndTests(StreamCase):
     """
-    A peer has to say something soon.
+    How hops begin and end.
     """
 
-    def test_silence(self) -> None:
+    def test_forgotten(self) -> None:
         """
-        A silent peer is given up, not earlier than it may be.
+        Of 1,000 connections nothing is left behind.
         """
-        near = Near(versionTimeout=3.0)
-        hop, peer = near.connect()
-        near.network.advance(2.5)
-        self.assertNoResult(hop.ready)
+        self.lose()
+        frame = encodeFrame(encodeTransport(Route.of("app"), Route(), b""))
+        for _ in range(1000):
+            hop = self.connected(self.node, self.node.hop("listener"))
+            self.node.router.flowControls.addConsumer(APP, hop.flowId)
+            hop.dataReceived(b"\x01" + frame)
+            hop.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(len(self.node.app.messages), 1000)
+        self.assertEqual(list(self.node.router._mailboxes), [APP])
+        for name, value in vars(self.node.router.flowControls).items():
+            if isinstance(value, dict):
+                self.assertEqual(value, {}, name)
+        self.assertEqual(self.node.clock.getDelayedCalls(), [])
+
+    def test_versionTimeout(self) -> None:
+        """
+        A peer that says nothing is given up after 10 seconds.
+        """
+        hop = self.connected(self.node)
+        self.node.clock.advance(9.9)
+        self.assertFalse(hop.transport.disconnected)
         with capturedLogs() as events:
-            near.network.advance(1.0)
+            self.node.clock.advance(0.1)
+        self.assertTrue(hop.transport.disconnected)
+        self.assertEqual(len(events), 1)
+        lost = hop.whenLost()
+        hop.connectionLost(Failure(ConnectionLost()))
         self.failureResultOf(hop.ready, TimedOut)
-        self.assertTrue(peer.ended)
-        self.assertEqual([event["log_level"] for event in events], [LogLevel.warn])
-        self.assertNotIn(hop.address, near.router)
+        self.assertIn("version byte", self.successResultOf(lost))
 
-    def test_inTime(self) -> None:
+    def test_noTimeoutAfterwards(self) -> None:
         """
-        The version byte alone is enough, and no timer stays.
+        A peer that said its version byte may be silent.
         """
-        near = Near(versionTimeout=3.0)
-        hop, peer = near.connect()
-        near.network.advance(2.5)
-        hop.dataReceived(VERSION)
-        self.assertEqual(near.network.clock.getDelayedCalls(), [])
-        near.network.advance(60)
-        self.assertFalse(peer.ended)
+        self.node.clock.advance(1000)
+        self.assertFalse(self.transport.disconnected)
+
+    def test_closedBeforeReady(self) -> None:
+        """
+        A peer that closes before its version byte fails who waits.
+        """
+        hop = self.connected(self.node)
+        hop.connectionLost(Failure(ConnectionLost()))
+        self.failureResultOf(hop.ready, ConnectionClosed)
+        self.assertEqual(len(self.node.clock.getDelayedCalls()), 0)
+
+    def test_whenLost(self) -> None:
+        """
+        Everyone who asks is told the reason, before and after.
+        """
+        before = self.hop.whenLost(), self.hop.whenLost()
+        self.assertNoResult(before[0])
+        self.lose()
+        texts = [self.successResultOf(each) for each in (*before, self.hop.whenLost())]
+        self.assertEqual(len(set(texts)), 1)
+        self.assertIn("lost", texts[0])
+
+    def test_notLostYet(self) -> None:
+        """
+        A hop whose end was asked for is not lost before its connection is.
+        """
+        self.hop.loseConnection()
+        waiting = self.hop.whenLost()
+        self.assertNoResult(waiting)
+        self.assertTrue(self.transport.disconnecting)
+        self.lose()
+        self.assertEqual(self.successResultOf(waiting), "we have closed it")
+
+    def test_abort(self) -> None:
+        """
+        The first reason counts, and is logged once.
+        """
+        with capturedLogs() as events:
+            self.hop.abortConnection("enough")
+            self.hop.abortConnection("again")
+        self.assertEqual(len(events), 1)
+        self.lose()
+        self.assertEqual(self.successResultOf(self.hop.whenLost()), "enough")
+
+    def test_watched(self) -> None:
+        """
+        Who watches the address learns that it is gone, in a turn.
+        """
+        depths: list[int] = []
+        self.node.router.watch(self.hop.address, lambda: depths.append(self.node.router.turn.depth))
+        self.lose()
+        self.assertEqual(len(depths), 1)
+        self.assertGreater(depths[0], 0)
+
+    def test_losesAfterDraining(self) -> None:
+        """
+        What a hop has to send leaves before it is lost.
+        """
+        self.transport.producer.pauseProducing()
+        self.node.send(self.hop, Route.of("echo"), b"last")
+        self.hop.loseConnection()
+        self.assertFalse(self.transport.disconnecting)
+        self.transport.producer.resumeProducing()
+        self.assertIn(b"last", self.transport.value())
+        self.assertTrue(self.transport.disconnecting)
+
+    def test_peer(self) -> None:
+        """
+        The peer is named as people know it.
+        """
+        self.assertEqual(self.hop.peer, "192.0.2.1:4000")
+        hop = self.node.hop()
+        hop.makeConnection(StringTransport(peerAddress=UNIXAddress("/run/x")))
+        self.assertIn("/run/x", hop.peer)
+        self.assertIn("192.0.2.1:4000", self.hop.output.label)
+
+    def test_fullHopPausesFeeder(self) -> None:
+        """
+        A hop that is read from is paused while the one it feeds is full, and
+        read on when that has drained.
+        """
+        node = Node(highWater=1000)
+        feeder, full = self.connected(node), self.connected(node)
+        feeder.dataReceived(b"\x01")
+        node.router.flowControls.addConsumer(full.address, feeder.flowId)
+        onward: Any = full.transport
+        inward: Any = feeder.transport
+        onward.producer.pauseProducing()
+        frame = encodeFrame(encodeTransport(Route.of("echo").prepend(full.address), Route(), bytes(600)))
+        feeder.dataReceived(frame)
+        self.assertEqual(inward.producerState, "producing")
+        feeder.dataReceived(frame)
+        self.assertEqual(inward.producerState, "paused")
+        onward.producer.resumeProducing()
+        self.assertEqual(inward.producerState, "producing")
 
 
 class FactoryTests(SynchronousTestCase):
     """
-    How many connections are accepted.
+    Tests for L{MessageStreamFactory}.
     """
 
-    def accept(self, factory: MessageStreamFactory, near: Near, count: int) -> list[bool]:
+    def build(self, factory: MessageStreamFactory, host: str) -> MessageStreamProtocol | None:
         """
-        Try to connect.
-
-        @return: Which attempts were accepted.
+        One connection from a host.
         """
-        accepted = []
-        for _ in range(count):
-            hop = factory.buildProtocol(_Host("192.0.2.1"))
-            accepted.append(hop is not None)
-            if hop is not None:
-                near.network.join(hop, Peer())
-        return accepted
+        address = IPv4Address("TCP", host, 1)
+        hop = factory.buildProtocol(address)
+        if hop is not None:
+            hop.makeConnection(StringTransport(peerAddress=address))
+        return hop
 
     def test_perAddress(self) -> None:
         """
-        One address gets so many connections, another address still gets its
-        own, and one that ends makes room.
+        Too many connections from one address are refused, from others not,
+        until one of them has ended.
         """
-        near = Near(perAddress=2)
-        factory = MessageStreamFactory(near.settings, "spawner")
+        factory = MessageStreamFactory(Node(perAddress=2).settings, "listener")
+        hops = [self.build(factory, "192.0.2.1") for _ in range(2)]
         with capturedLogs() as events:
-            self.assertEqual(self.accept(factory, near, 3), [True, True, False])
-        self.assertEqual([event["log_level"] for event in events], [LogLevel.warn])
-        other = factory.buildProtocol(_Host("192.0.2.2"))
-        self.assertIsNotNone(other)
-        near.network.links[0].cut()
-        near.network.pump()
-        self.assertEqual(self.accept(factory, near, 2), [True, False])
+            self.assertIsNone(self.build(factory, "192.0.2.1"))
+        self.assertEqual(len(events), 1)
+        self.assertIsNotNone(self.build(factory, "192.0.2.2"))
+        hops[0].connectionLost()
+        self.assertIsNotNone(self.build(factory, "192.0.2.1"))
+        self.assertIsNone(self.build(factory, "192.0.2.1"))
 
     def test_total(self) -> None:
         """
-        All addresses together get so many.
+        Too many connections in all are refused.
         """
-        near = Near(total=1)
-        factory = MessageStreamFactory(near.settings, "spawner")
-        self.assertIsNotNone(factory.buildProtocol(_Host("192.0.2.1")))
-        self.assertIsNone(factory.buildProtocol(_Host("192.0.2.2")))
+        factory = MessageStreamFactory(Node(total=2).settings, "listener")
+        hops = [self.build(factory, f"192.0.2.{n}") for n in range(3)]
+        self.assertIsNone(hops[2])
+        hops[0].connectionLost()
+        self.assertIsNotNone(self.build(factory, "192.0.2.3"))
 
-    def test_clientsAreNotCounted(self) -> None:
+    def test_ours(self) -> None:
         """
-        Connections that we make ourselves are not limited.
+        Connections that we make are not limited.
         """
-        near = Near(perAddress=1, total=1)
-        self.assertEqual(self.accept(MessageStreamFactory(near.settings), near, 3), [True, True, True])
+        factory = MessageStreamFactory(Node(perAddress=1, total=1).settings)
+        self.assertIsNotNone(self.build(factory, "192.0.2.1"))
+        self.assertIsNotNone(self.build(factory, "192.0.2.1"))
 
-
-class _Host:
-    """
-    The address of a peer.
-    """
-
-    def __init__(self, host: str) -> None:
-        self.host = host
-
-
-class NodesTests(SynchronousTestCase):
-    """
-    Two nodes in memory.
-    """
-
-    def test_roundTrip(self) -> None:
+    def test_nothingLeft(self) -> None:
         """
-        A message goes to the other node and is answered along its route.
+        When all have ended nothing is counted any more, and nobody complains
+        that an accepted connection never became ready.
         """
-        network = MemoryNetwork()
-        alice, bob = MemoryNode(network, "alice"), MemoryNode(network, "bob")
-        bob.inbox("echo", bob.transport.listenerId, echo=True)
-        link = alice.connect(bob)
-        inbox = alice.inbox("app")
-        self.assertTrue(alice.send(link.route("echo"), b"hello", inbox))
-        network.pump()
-        self.assertEqual(inbox.payloads, [b"hello"])
-        self.assertIsInstance(link.client.protocol.output, WriteQueue)
+        factory = MessageStreamFactory(Node().settings, "listener")
+        for hop in [self.build(factory, f"192.0.2.{n}") for n in range(5)]:
+            hop.connectionLost()
+        self.assertEqual((factory.hops, dict(factory._perAddress)), (set(), {}))
 
 
-class LoopbackTests(TestCase):
+class TwoNodesTests(SynchronousTestCase):
     """
-    Over real sockets.
+    Two nodes on the two ends of a connection.
     """
 
-    async def test_nodes(self) -> None:
+    def setUp(self) -> None:
         """
-        Messages of all sizes come back in order over TCP, and a stranger
-        that speaks HTTP disturbs nobody.
+        Connect them.
         """
-        from twisted.internet import reactor
+        self.alice, self.bob = Node(), Node()
+        self.toBob, self.toAlice = self.alice.hop(), self.bob.hop("listener")
+        self.toAlice.ready.addErrback(lambda failure: None)
+        self.pump = iosim.connect(
+            self.toAlice,
+            iosim.FakeTransport(self.toAlice, True),
+            self.toBob,
+            iosim.FakeTransport(self.toBob, False),
+        )
+        self.pump.flush()
 
-        anyReactor: Any = reactor
-        clock = Clock()
-        routers = [Router(), Router()]
-        transports = [TCPTransport(HopSettings(router, clock, StallWatch(clock))) for router in routers]
-        port = await transports[1].listen(TCP4ServerEndpoint(anyReactor, 0, interface="127.0.0.1"))
-        number = port.getHost().port
-        echo = Inbox(routers[1], Address.local("echo"), echo=True)
-        routers[1].flowControls.addConsumer(echo.address, transports[1].listenerId)
-        sizes = [0, 1, 4096, 100_000, 900_000] * 4
-        done: Deferred[None] = Deferred()
+    def test_ready(self) -> None:
+        """
+        Both are ready.
+        """
+        self.assertIs(self.successResultOf(self.toBob.ready), self.toBob)
+        self.assertIs(self.successResultOf(self.toAlice.ready), self.toAlice)
 
-        class Last(Inbox):
-            def messageReceived(self, message: LocalMessage) -> None:
+    def test_reply(self) -> None:
+        """
+        A reply to the return route comes back to the sender, and the routes
+        are those of the specification's example.
+        """
+        self.alice.router.flowControls.addConsumer(APP, self.toBob.flowId)
+        bob = self.bob
+
+        @implementer(IWorker)
+        class Echo(Sink):
+            def messageReceived(self, message):
                 super().messageReceived(message)
-                if len(self.messages) == len(sizes):
-                    done.callback(None)
+                reply = LocalMessage(message.return_route, Route.of("echoer"), message.payload)
+                bob.router.route(reply, Address.local("echoer"))
 
-        inbox = Last(routers[0], Address.local("inbox"))
-        hop = await transports[0].connect(TCP4ClientEndpoint(anyReactor, "127.0.0.1", number))
-        self.assertIsInstance(hop.output, DirectQueue)  # type: ignore[attr-defined]
-        routers[0].flowControls.addConsumer(inbox.address, hop.flowId)
+        echo = bob.add("echoer", Echo(), self.toAlice)
+        for size in (0, 10, 100_000):
+            self.alice.send(self.toBob, Route.of("echoer"), bytes(size))
+            self.pump.flush()
+        self.assertEqual(echo.messages[0].onward_route, Route.of("echoer"))
+        self.assertEqual(echo.messages[0].return_route, Route((self.toAlice.address, APP)))
+        self.assertEqual([len(message.payload) for message in self.alice.app.messages], [0, 10, 100_000])
+        for message in self.alice.app.messages:
+            self.assertEqual(message.onward_route, Route((APP,)))
+            self.assertEqual(message.return_route, Route((self.toBob.address, *Route.of("echoer"))))
+            self.assertEqual(message.source, self.toBob.receiver)
 
-        ended: Deferred[None] = Deferred()
-
-        class Browser(Protocol):
-            def connectionMade(self) -> None:
-                self.transport.write(b"GET / HTTP/1.0\r\n\r\n")  # type: ignore[union-attr]
-
-            def connectionLost(self, reason: Any = None) -> None:
-                ended.callback(None)
-
-        await TCP4ClientEndpoint(anyReactor, "127.0.0.1", number).connect(Factory.forProtocol(Browser))
-        await ended
-        with routers[0].turn:
-            for index, size in enumerate(sizes):
-                routers[0].route(
-                    LocalMessage(Route.of(hop.address, "echo"), Route((inbox.address,)), bytes([index]) * size),
-                    inbox.address,
-                )
-        await done.addTimeout(20, anyReactor)
-        self.assertEqual(inbox.payloads, [bytes([index]) * size for index, size in enumerate(sizes)])
-        for transport in transports:
-            await transport.stopService()
-        self.assertEqual([transport.hops for transport in transports], [set(), set()])
+    def test_ends(self) -> None:
+        """
+        When one end closes both are gone from their routers, and what was
+        sent before has arrived.
+        """
+        sink = self.bob.add("sink", Sink(), self.toAlice)
+        self.alice.send(self.toBob, Route.of("sink"), b"last")
+        self.toBob.loseConnection()
+        self.pump.flush()
+        self.assertEqual([message.payload for message in sink.messages], [b"last"])
+        self.successResultOf(self.toBob.whenLost())
+        self.successResultOf(self.toAlice.whenLost())
+        self.assertNotIn(self.toBob.address, self.alice.router)
+        self.assertNotIn(self.toAlice.receiver, self.bob.router)
