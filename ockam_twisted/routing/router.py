@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from weakref import WeakSet
+from weakref import ref
 
 from twisted.application.service import Service
 from twisted.logger import Logger
@@ -28,21 +28,47 @@ OUTGOING = "access control of the sender"
 INCOMING = "access control of the receiver"
 FAILED = "the worker failed"
 
+#: How many flows a mailbox remembers before it looks which ones are left.
+_FLOWS = 64
+
 
 class _Mailbox:
     """
     What is registered at one address.
     """
 
-    __slots__ = ("flows", "incoming", "outgoing", "takesFlows", "watchers", "worker")
+    __slots__ = ("_flows", "_limit", "incoming", "outgoing", "takesFlows", "watchers", "worker")
 
     def __init__(self, worker: IWorker, incoming: IAccessControl | None, outgoing: IAccessControl | None) -> None:
         self.worker = worker
         self.incoming = incoming
         self.outgoing = outgoing
         self.takesFlows = IFlowReceiver.providedBy(worker)
-        self.flows: WeakSet[Flow] = WeakSet()
         self.watchers: dict[object, Callable[[], object]] = {}
+        # A list, since most mailboxes never have more than two or three.
+        self._flows: list[ref[Flow]] = []
+        self._limit = _FLOWS
+
+    def attach(self, flow: Flow) -> None:
+        """
+        C{flow} begins or ends here, until it becomes stale.
+        """
+        flows = self._flows
+        flows.append(ref(flow))
+        if len(flows) > self._limit:
+            # Forget those that are gone or were attached again.
+            self._flows = [ref(flow) for flow in {each() for each in flows} if flow is not None]
+            self._limit = max(_FLOWS, 2 * len(self._flows))
+
+    def invalidate(self) -> None:
+        """
+        Every flow here has to be resolved again.
+        """
+        flows, self._flows = self._flows, []
+        for each in flows:
+            flow = each()
+            if flow is not None:
+                flow.becomeStale()
 
 
 @implementer(IRouter)
@@ -86,8 +112,7 @@ class Router(Service):
         """
         mailbox = self._mailboxes.pop(address, None)
         if mailbox is not None:
-            for flow in list(mailbox.flows):
-                flow.becomeStale()
+            mailbox.invalidate()
         self.flowControls.remove(address)
         if mailbox is not None and mailbox.watchers:
             watchers = mailbox.watchers
@@ -127,8 +152,7 @@ class Router(Service):
         """
         mailbox = self._mailboxes.get(address)
         if mailbox is not None:
-            for flow in list(mailbox.flows):
-                flow.becomeStale()
+            mailbox.invalidate()
 
     def route(self, message: LocalMessage, source: Address) -> bool:
         """
@@ -163,8 +187,8 @@ class Router(Service):
         mailbox = self._admit(message)
         if mailbox is None:
             return None
-        mailbox.flows.add(flow)
-        self._mailboxes[flow.source].flows.add(flow)
+        mailbox.attach(flow)
+        self._mailboxes[flow.source].attach(flow)
         worker = mailbox.worker
         if mailbox.takesFlows:
             try:

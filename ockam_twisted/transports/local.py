@@ -39,7 +39,7 @@ class LocalSockets:
         See L{ISockets.attach}.
         """
         prepareSocket(transport, self.read)
-        output = outputFor(transport, self.turn, self.highWater, self.stalls.heldBack)
+        output = outputFor(transport, self.turn, self.highWater, self.stalls.heldBack, self.stalls.budget)
         output.label = label
         source = Source(transport.pauseProducing, transport.resumeProducing, output, lambda: isDead(transport), lose)
         return output, source

@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from ockam_twisted.interfaces import Buffer, IOutput, ISource
 from ockam_twisted.routing.turn import Turn
+from ockam_twisted.transports.budget import QueueBudget
 from ockam_twisted.transports.sockets import SEND_LIMIT, isPlainSocket
 
 #: What a transport that is full gets at once to keep.  Small, because a part
@@ -40,16 +41,25 @@ class _Queue:
     @ivar losing: The connection ends once this has drained.
     """
 
-    def __init__(self, transport: Any, turn: Turn, highWater: int, heldBack: Callable[[Any], object]) -> None:
+    def __init__(
+        self,
+        transport: Any,
+        turn: Turn,
+        highWater: int,
+        heldBack: Callable[[Any], object],
+        budget: QueueBudget | None = None,
+    ) -> None:
         """
         @param highWater: Bytes that may wait here before sources are paused.
         @param heldBack: Called with this queue when it begins to hold
             sources back; see L{ockam_twisted.transports.stalls}.
+        @param budget: What it shares with others.
         """
         self._transport = transport
         self._turn = turn
         self._highWater = highWater
         self._heldBack = heldBack
+        self._budget = budget or QueueBudget()
         self._pieces: list[Buffer] = []
         self._collected = 0
         self._touched = False
@@ -89,10 +99,17 @@ class _Queue:
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self._busy:
             self._waiting.append(bytes(data))
-            self.queued += size
-            self.full = self.queued > self._highWater
+            self._count(size)
         else:
             self._send(data)
+
+    def _count(self, size: int) -> None:
+        """
+        More waits here than before, or less.
+        """
+        self.queued += size
+        self._budget.used += size
+        self.full = not self.losing and self.queued > self._budget.highWater(self._highWater)
 
     def _send(self, data: Buffer) -> None:
         raise NotImplementedError
@@ -113,7 +130,7 @@ class _Queue:
                 batch.append(waiting.popleft())
                 size += len(batch[-1])
             first = b"".join(batch)
-        self.queued -= size
+        self._count(-size)
         return first
 
     def _eased(self) -> None:
@@ -124,8 +141,9 @@ class _Queue:
             if not self._busy:
                 self._end()
             return
-        self.full = self.queued > self._highWater
-        if self.queued <= self._highWater // 2:
+        highWater = self._budget.highWater(self._highWater)
+        self.full = self.queued > highWater
+        if self.queued <= highWater // 2:
             self._letGo()
 
     def holdBack(self, source: ISource) -> None:
@@ -181,7 +199,7 @@ class _Queue:
         self.lost = True
         self._pieces = []
         self._waiting.clear()
-        self.queued = 0
+        self._count(-self.queued)
         self.full = False
         self._letGo()
 
@@ -241,8 +259,7 @@ class DirectQueue(_Queue):
         self._inTwisted = len(handed)
         if len(rest) > _CHUNK:
             self._waiting.appendleft(rest[_CHUNK:])
-        self.queued += len(rest)
-        self.full = self.queued > self._highWater
+        self._count(len(rest))
         if not self._producing:
             self._producing = True
             # Registering a pull producer calls it at once, before anything
@@ -257,7 +274,7 @@ class DirectQueue(_Queue):
         """
         if self._registering or self._transport is None:
             return
-        self.queued -= self._inTwisted
+        self._count(-self._inTwisted)
         self.sent += self._inTwisted
         self._inTwisted = 0
         self._busy = False
@@ -299,8 +316,15 @@ class WriteQueue(_Queue):
     For transports that may be written to in one way only.
     """
 
-    def __init__(self, transport: Any, turn: Turn, highWater: int, heldBack: Callable[[Any], object]) -> None:
-        super().__init__(transport, turn, highWater, heldBack)
+    def __init__(
+        self,
+        transport: Any,
+        turn: Turn,
+        highWater: int,
+        heldBack: Callable[[Any], object],
+        budget: QueueBudget | None = None,
+    ) -> None:
+        super().__init__(transport, turn, highWater, heldBack, budget)
         transport.registerProducer(self, True)
 
     def _send(self, data: Buffer) -> None:
@@ -314,8 +338,7 @@ class WriteQueue(_Queue):
             self._transport.write(chunk)
         if done < size and self._transport is not None:
             self._waiting.appendleft(bytes(data[done:]))
-            self.queued += size - done
-            self.full = self.queued > self._highWater
+            self._count(size - done)
 
     def pauseProducing(self) -> None:
         """
@@ -345,10 +368,14 @@ class WriteQueue(_Queue):
 
 
 def outputFor(
-    transport: Any, turn: Turn, highWater: int, heldBack: Callable[[Any], object]
+    transport: Any,
+    turn: Turn,
+    highWater: int,
+    heldBack: Callable[[Any], object],
+    budget: QueueBudget | None = None,
 ) -> DirectQueue | WriteQueue:
     """
     @return: The fastest queue that is right for C{transport}.
     """
     kind = DirectQueue if isPlainSocket(transport) else WriteQueue
-    return kind(transport, turn, highWater, heldBack)
+    return kind(transport, turn, highWater, heldBack, budget)

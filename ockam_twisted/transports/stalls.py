@@ -18,6 +18,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from ockam_twisted.transports.budget import QueueBudget
+
 #: An output that held back others for so many seconds ...
 STALL_SECONDS = 9.0
 #: ... while it took less than so many bytes a second, is closed.
@@ -59,11 +61,14 @@ class StallWatch(Service):
     """
     Looks once a second at the outputs that hold sources back; costs nothing
     while there are none.
+
+    @ivar budget: What the outputs that it looks at share.
     """
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime) -> None:
+    def __init__(self, clock: IReactorTime, budget: QueueBudget | None = None) -> None:
+        self.budget = budget or QueueBudget()
         self._clock = clock
         self._watched: dict[Any, _Watched] = {}
         self._loop = LoopingCall(self._look)

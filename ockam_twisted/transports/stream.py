@@ -141,7 +141,9 @@ class MessageStreamProtocol(Protocol):
         host, port = getattr(peer, "host", None), getattr(peer, "port", None)
         self.peer = f"{host}:{port}" if host is not None else str(getattr(peer, "name", None) or "a local socket")
         self._turn = router.turn
-        self.output = outputFor(transport, router.turn, settings.highWater, settings.stalls.heldBack)
+        self.output = outputFor(
+            transport, router.turn, settings.highWater, settings.stalls.heldBack, settings.stalls.budget
+        )
         self.output.label = f"the connection with {self.peer}"
         self.source = Source(
             transport.pauseProducing,

@@ -34,6 +34,7 @@ TAILLESS = 0x83
 #: The empty tracing context that follows the payload in what we send.
 TRANSPORT_TAIL = b"\x62{}"
 
+_ADDRESS_HEADS = tuple(b"\x82" + cbor.uint(transport_type) for transport_type in range(24))
 _PAYLOAD_HEADS = tuple(cbor.head(cbor.BYTES, size) for size in range(256))
 
 
@@ -68,10 +69,13 @@ def routeBytes(route: AnyRoute) -> bytes:
     @raise EncodeError: It is out of bounds.
     """
     hops = _hops(route)
-    pieces = [cbor.arrayHead(len(hops))]
+    encoded = cbor.arrayHead(len(hops))
     for transport_type, value in hops:
-        pieces += (b"\x82", cbor.uint(transport_type), cbor.byteString(value))
-    return b"".join(pieces)
+        if transport_type < 24:
+            encoded += _ADDRESS_HEADS[transport_type] + _PAYLOAD_HEADS[len(value)] + value
+        else:
+            encoded += b"\x82" + cbor.uint(transport_type) + _PAYLOAD_HEADS[len(value)] + value
+    return encoded
 
 
 def readRoute(buffer: bytes | memoryview, position: int, end: int) -> tuple[WireRoute, int]:
