@@ -1,12 +1,7 @@
 """
 A session keeps one way alive: it makes an attempt, watches what came of it,
-and begins again, for ever (design, section 8).
-
-    idle --start--> trying --established--> up
-                      ^  |                   |
-                      |  +--failed--+        +--lost, silent--+
-                      |             v                         |
-                      +---delay-- waiting <-------------------+
+and begins again, for ever (design, section 8).  What follows what is in
+L{ockam_twisted.sessions.life}; here is what is done then.
 
 Nothing else in this package retries.
 """
@@ -17,7 +12,6 @@ import random
 from collections.abc import Callable
 from enum import Enum
 
-from attrs import frozen
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
@@ -31,6 +25,9 @@ from zope.interface import implementer
 from ockam_twisted.errors import OckamError
 from ockam_twisted.interfaces import IAttempt, IWay
 from ockam_twisted.routing.addresses import Route, printable
+from ockam_twisted.sessions.life import Established, Life, makeLife
+
+__all__ = ["Established", "Session", "State", "StaticWay"]
 
 #: Seconds between attempts: the first, and the most.
 FIRST_DELAY = 0.1
@@ -46,28 +43,6 @@ SUSPECT_TIMEOUT = 5.0
 STABLE = 10.0
 #: The same failure is logged again after so many seconds.
 REPEAT = 300.0
-
-
-@frozen
-class Established:
-    """
-    What a successful attempt has made.
-
-    @ivar route: The way.
-    @ivar lost: Fires with the reason when a part of it has ended.
-    @ivar heard: A number that changes whenever the far end is heard.
-    @ivar ping: Asks the far end for an answer; whether it failed does not
-        matter, what is heard does.
-    @ivar close: Ends all parts, politely.
-    @ivar description: What was reached, for people.
-    """
-
-    route: Route
-    lost: Deferred[str]
-    heard: Callable[[], int]
-    ping: Callable[[float], Deferred[bytes]]
-    close: Callable[[], object]
-    description: str
 
 
 class State(Enum):
@@ -120,6 +95,7 @@ class Session(Service):
         self._logged = ("", float("-inf"))
         self._tick = LoopingCall(self._look)
         self._tick.clock = clock
+        self._life: Life = makeLife(self)
         self._heard = 0
         self._lastHeard = 0.0
         self._pingAt = 0.0
@@ -170,23 +146,49 @@ class Session(Service):
         Begin.
         """
         super().startService()
-        self._try()
+        self._life.start()
+
+    def stopService(self) -> None:
+        """
+        End the way and try no more.
+        """
+        super().stopService()
+        self._life.stop()
 
     def _enter(self, state: State) -> None:
         self.state = state
         self.since = self._clock.seconds()
 
-    def _try(self) -> None:
+    def rest(self) -> None:
+        """
+        See L{Core.rest <ockam_twisted.sessions.life.Core.rest>}.
+        """
+        self._enter(State.IDLE)
+        self.why = "it is shutting down"
+
+    def attempt(self) -> None:
+        """
+        See L{Core.attempt <ockam_twisted.sessions.life.Core.attempt>}.
+        """
         self._retry = None
         self._enter(State.TRYING)
         attempt = self._trying = self._attempt.start()
         attempt.addTimeout(ATTEMPT_TIMEOUT, self._clock)
-        attempt.addCallbacks(self._up, self._failed)
+        attempt.addCallbacks(self._succeeded, self._failed)
+
+    def cancelAttempt(self) -> None:
+        """
+        See L{Core.cancelAttempt <ockam_twisted.sessions.life.Core.cancelAttempt>}.
+        """
+        if self._trying is not None:
+            self._trying.cancel()
+
+    def _succeeded(self, established: Established) -> None:
+        self._trying = None
+        self._life.succeeded(established)
 
     def _failed(self, failure: Failure) -> None:
         self._trying = None
-        if not self.running and failure.check(CancelledError):
-            return
         if failure.check(DeferredTimeout):
             reason = f"no success within {ATTEMPT_TIMEOUT:.0f} s"
         else:
@@ -194,11 +196,11 @@ class Session(Service):
             reason = printable(failure.getErrorMessage() or type(failure.value).__name__)
             if not failure.check(OckamError, OSError) and not _isNetworkFailure(failure):
                 self._log.failure("{label}: an attempt failed", failure, label=self.label)
-        self._wait(reason)
+        self._life.failed(reason)
 
-    def _wait(self, reason: str) -> None:
+    def wait(self, reason: str) -> None:
         """
-        Begin again after a while.
+        See L{Core.wait <ockam_twisted.sessions.life.Core.wait>}.
         """
         self._enter(State.WAITING)
         self.why = reason
@@ -209,12 +211,22 @@ class Session(Service):
         if self._logged[0] != reason or now - self._logged[1] >= REPEAT:
             self._logged = (reason, now)
             self._log.warn("{label}: {reason}; next try in {delay:.1f} s", label=self.label, reason=reason, delay=delay)
-        self._retry = self._clock.callLater(delay, self._try)
+        self._retry = self._clock.callLater(delay, self._life.due)
+
+    def cancelWait(self) -> None:
+        """
+        See L{Core.cancelWait <ockam_twisted.sessions.life.Core.cancelWait>}.
+        """
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
 
     # ------------------------------------------------------------------ up
 
-    def _up(self, established: Established) -> None:
-        self._trying = None
+    def comeUp(self, established: Established) -> None:
+        """
+        See L{Core.comeUp <ockam_twisted.sessions.life.Core.comeUp>}.
+        """
         self._enter(State.UP)
         self.established = established
         self.why = ""
@@ -232,7 +244,7 @@ class Session(Service):
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(established.route)
-        established.lost.addCallback(self._down, established)
+        established.lost.addCallback(self._ended, established)
 
     def _answered(self, answer: object, established: Established) -> None:
         if established is self.established:
@@ -255,46 +267,36 @@ class Session(Service):
             return
         silent = now - self._lastHeard
         if self._answers and (silent >= DOWN_AFTER or (self._downAt is not None and now >= self._downAt)):
-            self._down(f"nothing heard for {silent:.0f} s", established)
+            self._life.lost(f"nothing heard for {silent:.0f} s")
         elif silent >= self._pingAt:
             self._pingAt = silent + self._uniform(0.75, 1.0) * PING_AFTER
             established.ping(DOWN_AFTER).addCallbacks(self._answered, lambda failure: None, callbackArgs=(established,))
 
-    def _down(self, reason: str, established: Established) -> None:
-        if self.established is not established:
-            return
+    def _ended(self, reason: str, established: Established) -> None:
+        if established is self.established:
+            self._life.lost(printable(reason))
+
+    def goDown(self) -> float:
+        """
+        See L{Core.goDown <ockam_twisted.sessions.life.Core.goDown>}.
+        """
+        established, self.established = self.established, None
+        assert established is not None
         lasted = self._clock.seconds() - self.since
-        self._clear()
-        established.close()
-        if not self.running:
-            return
         if lasted >= STABLE:
             self._failures = 0
-        self._wait(f"down after {lasted:.0f} s: {printable(reason)}")
-
-    def _clear(self) -> None:
-        self.established = None
         if self._tick.running:
             self._tick.stop()
         for listener in list(self._listeners.values()):
             listener(None)
+        established.close()
+        return lasted
 
-    def stopService(self) -> None:
+    def discard(self, established: Established) -> None:
         """
-        End the way and try no more.
+        See L{Core.discard <ockam_twisted.sessions.life.Core.discard>}.
         """
-        super().stopService()
-        self.why = "it is shutting down"
-        if self._trying is not None:
-            self._trying.cancel()
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
-        established = self.established
-        if established is not None:
-            self._clear()
-            established.close()
-        self._enter(State.IDLE)
+        established.close()
 
 
 def _isNetworkFailure(failure: Failure) -> bool:

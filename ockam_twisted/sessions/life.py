@@ -1,0 +1,187 @@
+"""
+The life of a session, as a state machine (drawn in C{docs/architecture.rst}).
+
+The machine decides what happens next; what that takes is done by its core, a
+L{Core}.  An input that makes no sense in a state is an error, but for those
+that may always come late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from attrs import frozen
+from automat import TypeMachineBuilder
+from twisted.internet.defer import Deferred
+
+from ockam_twisted.routing.addresses import Route
+
+
+@frozen
+class Established:
+    """
+    What a successful attempt has made.
+
+    @ivar route: The way.
+    @ivar lost: Fires with the reason when a part of it has ended.
+    @ivar heard: A number that changes whenever the far end is heard.
+    @ivar ping: Asks the far end for an answer; whether it failed does not
+        matter, what is heard does.
+    @ivar close: Ends all parts, politely.
+    @ivar description: What was reached, for people.
+    """
+
+    route: Route
+    lost: Deferred[str]
+    heard: Callable[[], int]
+    ping: Callable[[float], Deferred[bytes]]
+    close: Callable[[], object]
+    description: str
+
+
+class Life(Protocol):
+    """
+    What may happen to a session.
+    """
+
+    def start(self) -> None:
+        """
+        It shall begin.
+        """
+
+    def stop(self) -> None:
+        """
+        It shall end.
+        """
+
+    def due(self) -> None:
+        """
+        It is time for the next attempt.
+        """
+
+    def succeeded(self, established: Established) -> None:
+        """
+        The attempt has succeeded.
+        """
+
+    def failed(self, reason: str) -> None:
+        """
+        The attempt has failed.
+        """
+
+    def lost(self, reason: str) -> None:
+        """
+        What is in use has ended, or is silent.
+        """
+
+
+class Core(Protocol):
+    """
+    What a session does about it.
+    """
+
+    def attempt(self) -> None:
+        """
+        Make an attempt.
+        """
+
+    def cancelAttempt(self) -> None:
+        """
+        Give up the attempt.
+        """
+
+    def wait(self, reason: str) -> None:
+        """
+        Let some time pass before the next attempt.
+        """
+
+    def cancelWait(self) -> None:
+        """
+        No next attempt.
+        """
+
+    def comeUp(self, established: Established) -> None:
+        """
+        Use what the attempt has made, and watch it.
+        """
+
+    def goDown(self) -> float:
+        """
+        Use it no more, and end what is left of it.
+
+        @return: How long it lasted, seconds.
+        """
+
+    def discard(self, established: Established) -> None:
+        """
+        End what nobody has asked for any more.
+        """
+
+    def rest(self) -> None:
+        """
+        Nothing is to be done until the next start.
+        """
+
+
+_builder = TypeMachineBuilder(Life, Core)  # type: ignore[type-abstract]
+_idle = _builder.state("idle")
+_trying = _builder.state("trying")
+_waiting = _builder.state("waiting")
+_up = _builder.state("up")
+
+# The attempt that was canceled ends; or nothing had begun.
+_idle.upon(Life.failed).loop().returns(None)
+_idle.upon(Life.stop).loop().returns(None)
+
+
+@_idle.upon(Life.start).to(_trying)
+def _begin(life: Life, core: Core) -> None:
+    core.attempt()
+
+
+@_idle.upon(Life.succeeded).loop()
+def _tooLate(life: Life, core: Core, established: Established) -> None:
+    core.discard(established)
+
+
+@_trying.upon(Life.succeeded).to(_up)
+def _established(life: Life, core: Core, established: Established) -> None:
+    core.comeUp(established)
+
+
+@_trying.upon(Life.failed).to(_waiting)
+def _failed(life: Life, core: Core, reason: str) -> None:
+    core.wait(reason)
+
+
+@_waiting.upon(Life.due).to(_trying)
+def _again(life: Life, core: Core) -> None:
+    core.attempt()
+
+
+@_up.upon(Life.lost).to(_waiting)
+def _lost(life: Life, core: Core, reason: str) -> None:
+    core.wait(f"down after {core.goDown():.0f} s: {reason}")
+
+
+@_trying.upon(Life.stop).to(_idle)
+def _stopTrying(life: Life, core: Core) -> None:
+    core.cancelAttempt()
+    core.rest()
+
+
+@_waiting.upon(Life.stop).to(_idle)
+def _stopWaiting(life: Life, core: Core) -> None:
+    core.cancelWait()
+    core.rest()
+
+
+@_up.upon(Life.stop).to(_idle)
+def _stopUp(life: Life, core: Core) -> None:
+    core.goDown()
+    core.rest()
+
+
+#: Makes the machine of one session.
+makeLife = _builder.build()
