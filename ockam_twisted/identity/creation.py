@@ -172,18 +172,19 @@ async def issueCredential(
 # What is kept.
 
 
-async def loadOrCreate(vault: IVault, store: IIdentityStore, now: int) -> tuple[Identity, PurposeKey]:
+async def loadOrCreate(vault: IVault, store: IIdentityStore, now: int, kind: int = 0) -> tuple[Identity, PurposeKey]:
     """
     The identity of this node and its key for secure channels: those in the
     store, or new ones.
 
     @param now: Epoch seconds.
+    @param kind: Of a new identity's key: 0 Ed25519, 1 P-256.
     @raise StateUnusable: The stored identity is damaged, or its secret is
         not in the vault.
     """
     identity = await load(vault, store)
     if identity is None:
-        identity = await createIdentity(vault, now)
+        identity = await createIdentity(vault, now, kind)
         await _store(store, identity)
     return identity, await secureChannelKey(vault, store, identity, now)
 
