@@ -5,6 +5,7 @@ sections 2 and 5.2).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from twisted.application.service import Service
@@ -19,7 +20,7 @@ from ockam_twisted.errors import DecodeError, TimedOut
 from ockam_twisted.interfaces import IAccessControl, ILocalSide, IRouter, ISockets, ITarget, IWorker
 from ockam_twisted.portals.refusals import Refusals
 from ockam_twisted.portals.socket import PortalSocket
-from ockam_twisted.portals.stream import PortalStream, State
+from ockam_twisted.portals.stream import REFUSAL, PortalStream, State
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.wire.portal import DISCONNECT, readPortal
@@ -138,16 +139,17 @@ class Outlet(Service):
             return
         if kind == _PAYLOAD:
             self._refusals.log("its inlet does not wait for Pong (it uses skip_handshake)")
-            self._answer(back)
+            self._answer(back, (DISCONNECT,))
         elif kind == _PING:
             if len(self.streams) >= self._maxStreams or len(self._dialing) >= self._maxDialing:
                 self._refusals.log(f"there are {len(self.streams)} already")
-                self._answer(back)
+                self._answer(back, REFUSAL)
             else:
                 self._dial(message)
 
-    def _answer(self, back: Route) -> None:
-        self._router.route(LocalMessage(back, Route((self.address,)), DISCONNECT), self.address)
+    def _answer(self, back: Route, messages: Iterable[bytes]) -> None:
+        for message in messages:
+            self._router.route(LocalMessage(back, Route((self.address,)), message), self.address)
 
     def _dial(self, ping: LocalMessage) -> None:
         local: Any = self._target.local()

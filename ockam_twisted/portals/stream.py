@@ -29,6 +29,12 @@ from ockam_twisted.wire.portal import DISCONNECT, PING, PONG, portalPayloadHead,
 
 _PONG, _DISCONNECT, _PAYLOAD = 1, 2, 3
 
+#: What is said to an inlet that waits for Pong and gets no stream.  Ours end
+#: with the first; inlets of the Rust implementation ignore a Disconnect then
+#: and would keep their client waiting for ever, but they open at a Pong and
+#: close at the Disconnect that follows.
+REFUSAL = (DISCONNECT, PONG, DISCONNECT)
+
 
 def _nothing() -> None:
     """
@@ -257,7 +263,8 @@ class PortalStream:
         """
         if self.state is not State.ENDED:
             self.isPongDue = self.state is State.PINGED
-            self._send((DISCONNECT,), 1)
+            for message in REFUSAL if self.state is State.DIALING else (DISCONNECT,):
+                self._send((message,), 1)
             self._end(reason, clean=False)
 
     def _end(self, reason: str, clean: bool, told: bool = True) -> None:

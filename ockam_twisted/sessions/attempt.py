@@ -32,6 +32,10 @@ API_TIMEOUT = 3.0
 #: Seconds one dial may take.
 DIAL_TIMEOUT = 10.0
 
+#: How often a relay that is none of ours may keep silent about a name before
+#: one of its own choice is taken.
+_SILENT = 2
+
 ECHO = Address.local("echo")
 
 #: Makes the client endpoint for a host and a port.
@@ -266,6 +270,7 @@ class RegistrationAttempt:
         self._proven = proven
         self._secure = secure
         self._plain = False
+        self._unanswered = 0
 
     def start(self) -> Deferred[Established]:
         """
@@ -281,13 +286,7 @@ class RegistrationAttempt:
             road = Route(((await walk.connectOver(self._relay, parts)).address,))
         channel = await self._prove(road, parts) if self._secure and not parts.channels else None
         at = road if channel is None else Route((channel.encryptor,))
-        client = RelayClient(walk.router, walk.clock, at, self._name, channel is not None)
-        parts.also(client.stop)
-        try:
-            registration = await client.register()
-        except TimedOut:
-            whose = "it may belong to somebody else, or registrations may need permission"
-            raise TimedOut(f"the relay did not register {self._name or 'a name'}: {whose}") from None
+        registration = await self._askFor(at, channel is not None, parts)
         for first in {road[0], at[0]}:
             flowId = walk.router.flowControls.producerId(first)
             if flowId is not None:
@@ -305,6 +304,33 @@ class RegistrationAttempt:
 
         what = f"registered as {registration.address.value.decode('ascii')}"
         return Established(road, parts.lost, heard, ping, parts.close, what)
+
+    async def _askFor(self, at: Route, isProven: bool, parts: _Parts) -> Registration:
+        """
+        Get the name.  A relay that is none of ours may hold on to a name
+        whose registrant is dead, for ever (Rust 0.139 does): if it has kept
+        silent twice, any other name will do.
+        """
+        walk = self._walk
+        name = None if self._unanswered >= _SILENT else self._name
+        client = RelayClient(walk.router, walk.clock, at, name, isProven)
+        parts.also(client.stop)
+        try:
+            registration = await client.register()
+        except TimedOut:
+            if not isProven and self._plain:
+                self._unanswered += 1
+            whose = "it may belong to somebody else, or registrations may need permission"
+            raise TimedOut(f"the relay did not register {name or 'a name'}: {whose}") from None
+        if name is None and self._name is not None:
+            self._log.warn(
+                "{label}: the relay does not give the name {name}; inlets need the new forwarding address {address}",
+                label=self._label,
+                name=self._name,
+                address=registration.address.value.decode("ascii"),
+            )
+        self._unanswered = 0
+        return registration
 
     async def _prove(self, road: Route, parts: _Parts) -> SecureChannel | None:
         """

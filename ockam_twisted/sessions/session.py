@@ -82,7 +82,7 @@ class Session(Service):
         self.label = label
         self.state = State.IDLE
         self.since = clock.seconds()
-        self.why = "it has not been started"
+        self.why = "the first attempt is still under way"
         self.established: Established | None = None
         self._clock = clock
         self._attempt = attempt

@@ -12,11 +12,14 @@ import socket
 import struct
 import subprocess
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
-from tests.scenarios.processes import PATIENCE, Program, ScenarioTestCase, freePort
+from tests.scenarios.processes import PATIENCE, ROOT, Program, ScenarioTestCase, freePort
 
 #: Names the folder with the built programs; see README.rst.
 VARIABLE = "OCKAM_TWISTED_PEERS"
@@ -63,6 +66,26 @@ def receiveExactly(connection: socket.socket, size: int) -> bytes:
             raise EOFError(f"closed after {len(received)} of {size} bytes")
         received += data
     return bytes(received)
+
+
+def eachRelease(case: Any) -> Any:
+    """
+    Have every test of a class once for each release.
+    """
+    for name in [name for name in vars(case) if name.startswith("test_")]:
+        test = getattr(case, name)
+        delattr(case, name)
+        for release in RELEASES:
+            setattr(case, f"{name}_{release}", _with(test, release))
+    return case
+
+
+def _with(test: Callable[[Any, str], None], release: str) -> Callable[[Any], None]:
+    def run(self: Any) -> None:
+        test(self, release)
+
+    run.__doc__ = test.__doc__
+    return run
 
 
 class Target:
@@ -193,13 +216,18 @@ class InteropTestCase(ScenarioTestCase):
 
     # ----------------------------------------------------------------- roles
 
+    #: Tells the state of several portals in one test apart.
+    tag = ""
+
     def relay(self, release: str, *extra: str) -> int:
         """
         @return: The port of a relay.
         """
         port = freePort()
         if release == OURS:
-            self.twist("ockam-relay", "--listen", f"tcp:{port}:interface=127.0.0.1", state="relay").value("Identifier")
+            self.twist("ockam-relay", "--listen", f"tcp:{port}:interface=127.0.0.1", state=f"relay{self.tag}").value(
+                "Identifier"
+            )
         else:
             # As the nodes of the ockam command do; a bare library relay has no alias.
             alias = ("--alias", "static_forwarding_service")
@@ -217,7 +245,14 @@ class InteropTestCase(ScenarioTestCase):
         if release == OURS:
             way = ("--relay", f"127.0.0.1:{relay}") if relay else ("--listen", f"tcp:{port}:interface=127.0.0.1")
             program = self.twist(
-                "ockam-outlet", "--target", f"127.0.0.1:{target}", "--authorized", client, *way, *extra, state="outlet"
+                "ockam-outlet",
+                "--target",
+                f"127.0.0.1:{target}",
+                "--authorized",
+                client,
+                *way,
+                *extra,
+                state=f"outlet{self.tag}",
             )
             program.value("Identifier")
         else:
@@ -228,7 +263,7 @@ class InteropTestCase(ScenarioTestCase):
             )
             program = self.rust(
                 release, "outlet", "--target", f"127.0.0.1:{target}", "--secure", "api", "--authorized", client,
-                *way, *extra, state="outlet",
+                *way, *extra, state=f"outlet{self.tag}",
             )  # fmt: skip
             program.value("Ready")
         service = f"/service/{program.value('Forwarding address')}" if relay else ""
@@ -244,13 +279,21 @@ class InteropTestCase(ScenarioTestCase):
         port = freePort()
         if release == OURS:
             program = self.twist(
-                "ockam-inlet", "--listen", str(port), "--to", address, "--authorized", outlet, *extra, state="inlet"
+                "ockam-inlet",
+                "--listen",
+                str(port),
+                "--to",
+                address,
+                "--authorized",
+                outlet,
+                *extra,
+                state=f"inlet{self.tag}",
             )
             program.value("Identifier")
         else:
             program = self.rust(
                 release, "inlet", "--listen", f"127.0.0.1:{port}", "--to", address, "--authorized", outlet, *extra,
-                state="inlet",
+                state=f"inlet{self.tag}",
             )  # fmt: skip
             program.value("Ready")
         self.waitForPort(port)
@@ -267,7 +310,7 @@ class InteropTestCase(ScenarioTestCase):
         """
         target = self.target()
         at = self.relay(relay) if relay else 0
-        client, server = self.who(inlet, "inlet"), self.who(outlet, "outlet")
+        client, server = self.who(inlet, f"inlet{self.tag}"), self.who(outlet, f"outlet{self.tag}")
         there, address = self.outlet(outlet, target.port, client, at)
         here, port = self.inlet(inlet, address, server)
         return target, port, here, there
@@ -281,18 +324,35 @@ class InteropTestCase(ScenarioTestCase):
         self.addCleanup(client.close)
         return client
 
-    def waitUntil(self, condition: object, what: str) -> None:
+    def waitUntil(self, condition: Callable[[], object], what: str) -> None:
         """
         Wait until C{condition()} holds.
         """
-        import time
-
-        assert callable(condition)
         deadline = time.monotonic() + PATIENCE
         while not condition():
             if time.monotonic() > deadline:
                 raise AssertionError(f"in vain: {what}")
             time.sleep(0.02)
+
+    def eventually(self, attempt: Callable[[], object]) -> None:
+        """
+        Try something until it does not fail because of a connection.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                attempt()
+                return
+            except (OSError, EOFError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+    def environ(self) -> dict[str, str]:
+        """
+        For programs that import the package.
+        """
+        return {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def works(self, port: int, target: Target) -> None:
         """

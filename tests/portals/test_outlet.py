@@ -15,6 +15,7 @@ from zope.interface.verify import verifyObject
 
 from ockam_twisted.interfaces import ITarget, IWorker
 from ockam_twisted.portals.outlet import DIAL_TIMEOUT, Outlet, SocketTarget
+from ockam_twisted.portals.stream import REFUSAL
 from ockam_twisted.routing.access import DenyAll
 from ockam_twisted.testing import Inbox
 from ockam_twisted.wire.portal import DISCONNECT, PING, PONG, encodePortalPayload
@@ -241,7 +242,7 @@ class DialTests(_InletTestCase):
         port = self.network.ports.pop("target")
         self.ping()
         self.ping()
-        self.assertEqual(self.peer.payloads, [DISCONNECT, DISCONNECT])
+        self.assertEqual(self.peer.payloads, [*REFUSAL, *REFUSAL])
         [line] = self.lines()
         self.assertIn("The target target does not answer: Connection was refused", line)
         self.network.ports["target"] = port
@@ -259,7 +260,7 @@ class DialTests(_InletTestCase):
         self.ping()
         self.network.advance(DIAL_TIMEOUT)
         self.assertEqual(slow.canceled, slow.attempts)
-        self.assertEqual(self.peer.payloads, [DISCONNECT])
+        self.assertEqual(self.peer.payloads, [*REFUSAL])
         self.assertIn("no answer within 8 s", self.lines()[0])
         self.assertIdle(outlet)
 
@@ -317,7 +318,7 @@ class DialTests(_InletTestCase):
         outlet = self.outlet(maxStreams=2)
         for _ in range(4):
             self.ping()
-        self.assertEqual(self.peer.payloads, [PONG, PONG, DISCONNECT, DISCONNECT])
+        self.assertEqual(self.peer.payloads, [PONG, PONG, *REFUSAL, *REFUSAL])
         self.assertEqual(len(outlet.streams), 2)
         self.assertEqual(self.lines(), ["A stream was refused: there are 2 already"])
 
@@ -329,5 +330,5 @@ class DialTests(_InletTestCase):
         outlet = self.slowOutlet(slow, maxDialing=2)
         for _ in range(4):
             self.ping()
-        self.assertEqual(self.peer.payloads, [DISCONNECT, DISCONNECT])
+        self.assertEqual(self.peer.payloads, [*REFUSAL, *REFUSAL])
         self.assertEqual((len(outlet.streams), len(slow.attempts)), (2, 2))
