@@ -19,6 +19,7 @@ from zope.interface import implementer
 from ockam_twisted.channels.cipher import Decryptor, Encryptor, NoncesExhausted
 from ockam_twisted.channels.noise import Keys
 from ockam_twisted.errors import OckamError, RecordRefused
+from ockam_twisted.identity.credentials import VerifiedCredential
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.interfaces import Buffer, IFlow, IFlowReceiver, IRouter, ISecureChannel, PayloadReceiver
 from ockam_twisted.routing.access import DenyAll
@@ -33,6 +34,7 @@ from ockam_twisted.wire.channel import (
     ChannelPayload,
     ChannelRefresh,
     decodeChannelMessage,
+    encodeRefresh,
     plaintextBounds,
     plaintextPrefix,
     readPlaintextRoutes,
@@ -129,6 +131,8 @@ class SecureChannel:
     @ivar receiver: Takes the records.
     @ivar isInitiator: Did we begin the handshake?
     @ivar heard: Records accepted; changes whenever the peer was heard.
+    @ivar credential: What an authority of ours says of the peer, as it has
+        presented it last.
     """
 
     _log = Logger()
@@ -143,7 +147,8 @@ class SecureChannel:
         isInitiator: bool,
         spawnerId: str | None = None,
         ordered: bool = True,
-        refreshed: Callable[[ChannelRefresh], object] | None = None,
+        credential: VerifiedCredential | None = None,
+        refreshed: Callable[[ChannelRefresh], VerifiedCredential | None] | None = None,
     ) -> None:
         """
         @param remote: Our address that the handshake used; it is ours from
@@ -152,8 +157,8 @@ class SecureChannel:
         @param spawnerId: The flow-control id of our listener.
         @param ordered: Is the road below ordered?  If not, no portal may use
             this channel, and a window of 32 records is accepted.
-        @param refreshed: Told of credentials that the peer presents anew; may
-            raise an L{ockam_twisted.errors.OckamError}.
+        @param refreshed: Verifies credentials that the peer presents anew;
+            may raise an L{ockam_twisted.errors.OckamError}.
         """
         self.encryptor = Address.random()
         self.decryptor = Address.random()
@@ -169,6 +174,7 @@ class SecureChannel:
         self._encrypt = Encryptor(keys.send)
         self._decrypt = Decryptor(keys.receive, ordered)
         self._ordered = ordered
+        self.credential = credential
         self._refreshed = refreshed
         self._reason: str | None = None
         self._lost: list[Deferred[str]] = []
@@ -204,6 +210,18 @@ class SecureChannel:
             self._end(str(error))
             return
         self._lower.send((nonce, sealed), len(sealed) + 8)
+
+    def presentCredential(self, change_history: bytes, credential: bytes) -> None:
+        """
+        Present a credential anew (spec identity, section 6.11).
+
+        @param change_history: Ours, encoded.
+        @param credential: It and the attestation of the key that signed it,
+            encoded.
+        """
+        if self._reason is None:
+            with self._router.turn:
+                self.sendPlaintext(encodeRefresh(change_history, (credential,)))
 
     # ----------------------------------------------------------- receiving
 
@@ -293,7 +311,7 @@ class SecureChannel:
         elif isinstance(message, ChannelClose):
             self._end("the peer has closed it")
         elif self._refreshed is not None:
-            self._refreshed(message)
+            self.credential = self._refreshed(message)
 
     def _followRoute(self, back: Route) -> None:
         """

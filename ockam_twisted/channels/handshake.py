@@ -10,9 +10,9 @@ the coroutine's Deferred undoes everything.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
@@ -21,12 +21,16 @@ from ockam_twisted.channels.channel import SecureChannel
 from ockam_twisted.channels.noise import InitiatorHandshake, Keys, ResponderHandshake
 from ockam_twisted.errors import ConnectionClosed, HandshakeFailed, LocalProtocolError
 from ockam_twisted.identity.creation import Identity, PurposeKey
-from ockam_twisted.identity.payload import VerifiedPeer, verifyPayload
+from ockam_twisted.identity.credentials import VerifiedCredential
+from ockam_twisted.identity.history import ChangeHistory
+from ockam_twisted.identity.identifiers import Identifier
+from ockam_twisted.identity.payload import VerifiedPeer, verifyPayload, verifyRefresh
 from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.interfaces import IFlowReceiver, IIdentityStore, IRouter, ITrustPolicy, IVault, PayloadReceiver
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.wire import cbor
+from ockam_twisted.wire.channel import ChannelRefresh
 
 _log = Logger()
 
@@ -41,6 +45,10 @@ class Party:
     Who takes part in handshakes on this side.
 
     @ivar now: The time, in whole seconds since the Unix epoch.
+    @ivar authorities: The change histories of whom we accept credentials
+        from; without any, credentials are ignored.
+    @ivar credential: What we present: a credential and the attestation of the
+        key that signed it, encoded; empty for none.
     """
 
     vault: IVault
@@ -48,6 +56,8 @@ class Party:
     identity: Identity
     purposeKey: PurposeKey
     now: Callable[[], int]
+    authorities: Mapping[Identifier, ChangeHistory] = field(factory=dict)
+    credential: bytes = b""
 
     def payload(self) -> bytes:
         """
@@ -58,7 +68,8 @@ class Party:
                 cbor.arrayHead(3),
                 self.identity.history.encode(),
                 self.purposeKey.attestation,
-                cbor.arrayHead(0),
+                cbor.arrayHead(1 if self.credential else 0),
+                self.credential,
             )
         )
 
@@ -80,13 +91,44 @@ class Party:
         @raise IdentityRefused: It proves nothing.
         """
         peer = verifyPayload(
-            payload, now=self.now(), known=self.store.changeHistory, trust=trust, noiseStatic=noiseStatic
+            payload,
+            now=self.now(),
+            known=self.store.changeHistory,
+            trust=trust,
+            noiseStatic=noiseStatic,
+            authorities=self.authorities,
         )
+        if peer.credentialRefused is not None:
+            _log.warn(
+                "A credential of {peer} does not count: {reason}", peer=peer.identifier, reason=peer.credentialRefused
+            )
         # Anybody can make identities without end: those of strangers are
         # not worth a place on the disk.
         if peer.historyIsNewer and not isinstance(trust, TrustEveryone):
             await self.store.storeChangeHistory(peer.identifier, peer.history)
         return peer
+
+    def refreshed(self, identifier: Identifier, message: ChannelRefresh) -> VerifiedCredential | None:
+        """
+        The peer of a channel presents credentials anew.
+
+        @return: What an authority of ours says of it.
+        @raise OckamError: It proves nothing; what it had presented before
+            still counts.
+        """
+        refresh = verifyRefresh(
+            message.change_history,
+            message.credentials,
+            identifier,
+            now=self.now(),
+            known=self.store.changeHistory,
+            authorities=self.authorities,
+        )
+        # Of strangers nothing is stored, as in a handshake.
+        if refresh.historyIsNewer and self.store.changeHistory(identifier) is not None:
+            storing = self.store.storeChangeHistory(identifier, refresh.history)
+            storing.addErrback(lambda failure: _log.failure("A change history was not stored", failure))
+        return refresh.credential
 
 
 @implementer(IFlowReceiver)

@@ -6,6 +6,7 @@ begins them (spec identity, section 6.1).
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
@@ -49,7 +50,17 @@ def createSecureChannel(
     """
 
     def make(remote: Address, road: Route, peer: VerifiedPeer, keys: Keys) -> SecureChannel:
-        return SecureChannel(router, remote, road, peer.identifier, keys, isInitiator=True, ordered=ordered)
+        return SecureChannel(
+            router,
+            remote,
+            road,
+            peer.identifier,
+            keys,
+            isInitiator=True,
+            ordered=ordered,
+            credential=peer.credential,
+            refreshed=partial(party.refreshed, peer.identifier),
+        )
 
     result = Deferred.fromCoroutine(initiate(router, party, route, trust, make))
     result.addTimeout(timeout, clock)
@@ -156,7 +167,16 @@ class SecureChannelListener(Service):
 
     def _make(self, remote: Address, road: Route, peer: VerifiedPeer, keys: Keys) -> SecureChannel:
         return SecureChannel(
-            self._router, remote, road, peer.identifier, keys, False, self.flowId, ordered=self._ordered
+            self._router,
+            remote,
+            road,
+            peer.identifier,
+            keys,
+            isInitiator=False,
+            spawnerId=self.flowId,
+            ordered=self._ordered,
+            credential=peer.credential,
+            refreshed=partial(self._party.refreshed, peer.identifier),
         )
 
     def _finished(self, outcome: object, result: Deferred[SecureChannel]) -> object:

@@ -15,8 +15,8 @@ from ockam_twisted.identity.history import ChangeHistory, Comparison, ReceivedHi
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.purpose_keys import Attestation
 from ockam_twisted.interfaces import ITrustPolicy
-from ockam_twisted.vault.primitives import expectArray
 from ockam_twisted.wire import cbor
+from ockam_twisted.wire.messages import skipItems, structHead
 
 #: Bytes of a handshake message (spec identity, section 6.14).
 MAX_PAYLOAD = 65535
@@ -25,6 +25,19 @@ MAX_PAYLOAD = 65535
 #: the reader counts before it says so.
 MAX_CREDENTIALS = 1
 _COUNTED = 1000
+
+
+def readCredentials(reader: cbor.Reader) -> tuple[CredentialAndPurposeKey, ...]:
+    """
+    Read the list of what a peer presents.
+
+    @raise DecodeError: It does not decode.
+    @raise IdentityRefused: There are several, or one is of another version.
+    """
+    count = reader.readArrayHead(_COUNTED)
+    if count > MAX_CREDENTIALS:
+        raise IdentityRefused(f"a peer presents {count} credentials, more than {MAX_CREDENTIALS}")
+    return tuple(CredentialAndPurposeKey.read(reader) for _ in range(count))
 
 
 @frozen
@@ -53,15 +66,14 @@ class IdentityPayload:
         if len(data) > MAX_PAYLOAD:
             raise DecodeError("a handshake payload is too long")
         reader = cbor.Reader(data)
-        expectArray(reader, 3)
+        # Newer versions may add fields.
+        fields = structHead(reader, 3)
         history = ReceivedHistory.read(reader)
         attestation = Attestation.read(reader)
-        count = reader.readArrayHead(_COUNTED)
-        if count > MAX_CREDENTIALS:
-            raise IdentityRefused(f"a peer presents {count} credentials, more than {MAX_CREDENTIALS}")
-        payload = cls(history, attestation, tuple(CredentialAndPurposeKey.read(reader) for _ in range(count)))
+        credentials = readCredentials(reader)
+        skipItems(reader, fields - 3)
         reader.expectEnd()
-        return payload
+        return cls(history, attestation, credentials)
 
     def encode(self) -> bytes:
         """
@@ -155,6 +167,60 @@ def verifyPayload(
         credential=credential,
         credentialRefused=refused,
     )
+
+
+@frozen
+class VerifiedRefresh:
+    """
+    What a peer has presented anew.
+
+    @ivar history: Its change history, as received.
+    @ivar historyIsNewer: See L{VerifiedPeer}.
+    @ivar credential: What an authority says of it; L{None} if no authority
+        was given, or nothing presented.
+    """
+
+    history: bytes
+    historyIsNewer: bool
+    credential: VerifiedCredential | None
+
+
+def verifyRefresh(
+    change_history: bytes,
+    credentials: bytes,
+    identifier: Identifier,
+    now: int,
+    known: Callable[[Identifier], bytes | None],
+    authorities: Mapping[Identifier, ChangeHistory],
+) -> VerifiedRefresh:
+    """
+    Carry out what the receiver of RefreshCredentials has to check (spec
+    identity, section 6.11).
+
+    @param change_history: As received.
+    @param credentials: The list of them, as received.
+    @param identifier: Of the channel's peer.
+    @param now: Epoch seconds.
+    @param known: What is stored of somebody: L{IIdentityStore.changeHistory}.
+    @param authorities: See L{verifyPayload}.
+    @raise DecodeError: It does not decode.
+    @raise IdentityRefused: It is of somebody else, or does not verify.
+    """
+    if len(change_history) + len(credentials) > MAX_PAYLOAD:
+        raise DecodeError("a refresh of credentials is too long")
+    received = ReceivedHistory.decode(change_history)
+    if received.identifier != identifier:
+        raise IdentityRefused(f"{identifier} presents the change history of {received.identifier}")
+    reader = cbor.Reader(credentials)
+    presented = readCredentials(reader)
+    reader.expectEnd()
+    history = received.verify()
+    newer = _isNewer(history, known(identifier))
+    credential: VerifiedCredential | None = None
+    if authorities:
+        for each in presented:
+            credential = each.verify(authorities, now, identifier)
+    return VerifiedRefresh(history.encode(), newer, credential)
 
 
 def _isNewer(history: ChangeHistory, stored: bytes | None) -> bool:

@@ -205,6 +205,18 @@ class VerifyTests(SynchronousTestCase):
         data = self.payload(credential, credential).encode()
         self.assertRaises(IdentityRefused, IdentityPayload.decode, data)
 
+    def test_fields(self) -> None:
+        """
+        Fields that a newer version may add are skipped; one too few is an
+        error, and so is a field that is announced and not there.
+        """
+        payload = self.payload()
+        data = payload.encode()
+        self.assertEqual(IdentityPayload.decode(b"\x84" + data[1:] + b"\x81\x18\x64"), payload)
+        self.assertEqual(IdentityPayload.decode(b"\x85" + data[1:] + b"\xf6\x60"), payload)
+        for wrong in (b"\x82" + data[1:], b"\x84" + data[1:], data + b"\xf6", b"\x9a\xff\xff\xff\xff" + data[1:]):
+            self.assertRaises(RemoteProtocolError, IdentityPayload.decode, wrong)
+
     def test_tooLong(self) -> None:
         """
         A payload above the size of a handshake message is not looked at.
