@@ -210,10 +210,9 @@ class VerifyTests(SynchronousTestCase):
         Fields that a newer version may add are skipped; one too few is an
         error, and so is a field that is announced and not there.
         """
-        payload = self.payload()
-        data = payload.encode()
-        self.assertEqual(IdentityPayload.decode(b"\x84" + data[1:] + b"\x81\x18\x64"), payload)
-        self.assertEqual(IdentityPayload.decode(b"\x85" + data[1:] + b"\xf6\x60"), payload)
+        data = self.payload().encode()
+        self.assertEqual(IdentityPayload.decode(b"\x84" + data[1:] + b"\x81\x18\x64").encode(), data)
+        self.assertEqual(IdentityPayload.decode(b"\x85" + data[1:] + b"\xf6\x60").encode(), data)
         for wrong in (b"\x82" + data[1:], b"\x84" + data[1:], data + b"\xf6", b"\x9a\xff\xff\xff\xff" + data[1:]):
             self.assertRaises(RemoteProtocolError, IdentityPayload.decode, wrong)
 
