@@ -10,13 +10,13 @@ the state and begins.
 from __future__ import annotations
 
 import os
-import socket
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
@@ -24,11 +24,13 @@ from twisted.python.failure import Failure
 
 from ockam_twisted.config import NodeConfig, RegistrationConfig, TrustConfig
 from ockam_twisted.errors import ConfigurationError, OckamError, StateUnusable
+from ockam_twisted.identity.creation import IDENTITY, storedIdentifier
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifiers
+from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.interfaces import ITrustPolicy
 from ockam_twisted.node import LISTENER_ADDRESSES, Node
-from ockam_twisted.places import clientEndpoint
+from ockam_twisted.places import checkFree, checkRoad, checkWay, clientEndpoint, serverEndpoint
+from ockam_twisted.places import trustPolicy as trustIn
 from ockam_twisted.portals.inlet import Inlet
 from ockam_twisted.portals.outlet import SocketTarget
 from ockam_twisted.relays.client import Registration
@@ -39,46 +41,44 @@ from ockam_twisted.sessions.attempt import RegistrationAttempt
 from ockam_twisted.sessions.session import Session
 from ockam_twisted.storage.folder import StateFolder, defaultStateFolder
 from ockam_twisted.storage.memory import MemoryStore
-from ockam_twisted.storage.sqlite import SQLiteStore
+from ockam_twisted.storage.sqlite import SQLiteStore, readSetting
+
+#: Addresses of the node itself, which no outlet can have.
+OWN_ADDRESSES = (*LISTENER_ADDRESSES, "echo", "uppercase", "hop")
 
 
 def checkNames(config: NodeConfig, reactor: Any) -> None:
     """
-    Check everything that is a name: no file or socket is touched.
+    Check everything that is a name.  No socket is touched, and of files only
+    those that endpoint strings name.
 
     @raise OckamError: One of them is none.
     """
-    trusts = [config.trust, *(inlet.trust for inlet in config.inlets)]
     if config.relayService is not None:
-        trusts.append(TrustConfig(config.relayService.authorized))
-    for trust in trusts:
-        for identifier in trust.authorized:
+        for identifier in config.relayService.authorized:
             Identifier.parse(identifier)
+    if config.outlets or config.relayService is not None:
+        trustPolicy(config.trust)
     for inlet in config.inlets:
-        MultiAddr.fromText(inlet.to)
+        checkWay(MultiAddr.fromText(inlet.to), trustPolicy(inlet.trust), "--to")
+        serverEndpoint(reactor, inlet.listen)
     for registration in config.registrations:
         if registration.name:
             checkRelayName(registration.name)
         if registration.relay.startswith("/"):
-            MultiAddr.fromText(registration.relay)
+            checkRoad(MultiAddr.fromText(registration.relay), "--relay")
+        else:
+            clientEndpoint(reactor, registration.relay)
+    taken = set(OWN_ADDRESSES)
     for outlet in config.outlets:
-        taken = Address.local(outlet.address)
-        if not outlet.address or taken.value.decode() in (*LISTENER_ADDRESSES, "echo"):
-            raise ConfigurationError(f"--address: {outlet.address!r} is taken by a service of the node itself")
+        if not outlet.address or Address.local(outlet.address).value.decode() in taken:
+            raise ConfigurationError(f"--address: {outlet.address!a} is taken by another service of the node")
+        taken.add(outlet.address)
+        clientEndpoint(reactor, outlet.target)
+    for listener in config.listeners:
+        serverEndpoint(reactor, listener)
     if not config.state.ephemeral:
         stateFolder(config)
-    for text in (*config.listeners, *(inlet.listen for inlet in config.inlets)):
-        _endpoint(serverFromString, reactor, text)
-    for text in (*(o.target for o in config.outlets), *(r.relay for r in config.registrations)):
-        if not text.startswith("/"):
-            _endpoint(clientFromString, reactor, text)
-
-
-def _endpoint(parse: Any, reactor: Any, text: str) -> Any:
-    try:
-        return parse(reactor, text)
-    except Exception as error:
-        raise ConfigurationError(f"not an endpoint: {text[:200]} ({str(error)[:200]})") from None
 
 
 def stateFolder(config: NodeConfig) -> StateFolder:
@@ -88,8 +88,9 @@ def stateFolder(config: NodeConfig) -> StateFolder:
     @raise OckamError: The instance has no name that a folder can have.
     """
     state = config.state
-    path = state.folder or defaultStateFolder(config.command, state.instance, os.environ)
-    return StateFolder(path)
+    path = Path(state.folder) if state.folder else defaultStateFolder(config.command, state.instance, os.environ)
+    # C{twistd} goes to another folder before it starts.
+    return StateFolder(path.absolute())
 
 
 def check(config: NodeConfig, reactor: Any) -> None:
@@ -99,36 +100,41 @@ def check(config: NodeConfig, reactor: Any) -> None:
     @raise OckamError: Something would; the text is one plain line.
     """
     checkNames(config, reactor)
+    checkState(config)
+    checkPorts(config, reactor)
+
+
+def checkState(config: NodeConfig) -> None:
+    """
+    Can this user, now, use the state folder and what is in it?
+
+    @raise StateUnusable: No.
+    """
     if not config.state.ephemeral:
-        stateFolder(config).check()
+        folder = stateFolder(config)
+        folder.check()
+        stored = readSetting(folder.database, IDENTITY)
+        if stored is not None:
+            storedIdentifier(stored)
+
+
+def checkPorts(config: NodeConfig, reactor: Any) -> None:
+    """
+    Can this user, now, have all ports?
+
+    @raise ConfigurationError: No.
+    """
     for text in (*config.listeners, *(inlet.listen for inlet in config.inlets)):
-        _checkFree(_endpoint(serverFromString, reactor, text), text)
-
-
-def _checkFree(endpoint: Any, text: str) -> None:
-    """
-    Bind and close, where the endpoint is a TCP port.
-    """
-    port, interface = getattr(endpoint, "_port", None), getattr(endpoint, "_interface", None)
-    if not isinstance(port, int) or not isinstance(interface, str) or port == 0:
-        return
-    family = socket.AF_INET6 if ":" in interface else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((interface, port))
-            probe.listen(1)
-        except OSError as error:
-            raise ConfigurationError(f"cannot listen on {text}: {error.strerror}") from None
+        checkFree(reactor, text)
 
 
 def trustPolicy(trust: TrustConfig) -> ITrustPolicy:
     """
     The policy that a configuration says.
+
+    @raise OckamError: It says nobody, or something that is no identifier.
     """
-    if trust.everyone:
-        return TrustEveryone()
-    return TrustIdentifiers([Identifier.parse(each) for each in trust.authorized])
+    return TrustEveryone() if trust.everyone else trustIn(trust.authorized)
 
 
 def announce(label: str, value: str) -> None:
@@ -148,22 +154,25 @@ def announce(label: str, value: str) -> None:
 
 class NodeService(MultiService):
     """
-    A node as a configuration says.
+    A node as a configuration says.  It runs once: make another one to start
+    again.
 
     @ivar node: The node.
-    @ivar ready: Fires when everything is started; the sessions then try by
-        themselves.
+    @ivar ready: Fires once, with why it could not start; with an empty text
+        if it did.  The sessions then try by themselves.
     """
 
     _log = Logger()
     _folder: StateFolder | None = None
     _bound = False
+    _starting: Deferred[None] | None = None
+    _stopping: Deferred[None] | None = None
 
     def __init__(self, config: NodeConfig, reactor: Any) -> None:
         super().__init__()
         self._config = config
         self._reactor = reactor
-        self.ready: Deferred[None] = Deferred()
+        self.ready: Deferred[str] = Deferred()
         self._announced: set[str] = set()
         store: Any
         if config.state.ephemeral:
@@ -174,8 +183,6 @@ class NodeService(MultiService):
         self._store = store
         self.node = Node(reactor, store, config.command, config.maxFrame)
         self._inlets: list[tuple[Inlet, str]] = []
-        self._ways: list[Session] = []
-        self._listening: list[IListeningPort] = []
         for inlet in config.inlets:
             way = self.node.createWay(inlet.to, trust=trustPolicy(inlet.trust))
             self._inlets.append((self.node.addInlet(way, inlet.connectTimeout), inlet.listen))
@@ -185,55 +192,101 @@ class NodeService(MultiService):
     def privilegedStartService(self) -> None:
         """
         Bind every listener, while this process may.
+
+        @raise StateUnusable: One of them cannot be had.
         """
         super().privilegedStartService()
+        self._orStop(self._bindAll)
+
+    def startService(self) -> None:
+        """
+        Open the state and begin.
+
+        @raise OckamError: Something is in the way; nothing is left open.
+        """
+        Service.startService(self)
+        self._orStop(self._open)
+
+    def _orStop(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except BaseException as error:
+            self._conclude(str(error) or type(error).__name__)
+            self.stopService()
+            raise
+
+    def _open(self) -> None:
+        # C{twist} has no privileged step.
         self._bindAll()
+        if self._folder is not None:
+            self._folder.open()
+            self._store.open()
+        starting = self._starting = Deferred.fromCoroutine(self._start())
+        if starting.called and isinstance(starting.result, Failure):
+            failure = starting.result
+            starting.addErrback(lambda _: None)
+            failure.raiseException()
+        starting.addCallbacks(lambda _: self._conclude(""), self._failed)
 
     def _bindAll(self) -> None:
         if self._bound:
             return
         self._bound = True
         for text in self._config.listeners:
-            self._bind(self.node.listen(serverFromString(self._reactor, text)), text)
+            self._bind(self.node.listen(text), text)
         for inlet, text in self._inlets:
-            self._bind(inlet.listen(serverFromString(self._reactor, text)), text)
+            self._bind(inlet.listen(serverEndpoint(self._reactor, text)), text)
 
-    def _bind(self, listening: Deferred[IListeningPort], text: str) -> None:
+    def _bind(self, binding: Deferred[IListeningPort], text: str) -> None:
         failures: list[Failure] = []
-        listening.addCallbacks(self._listening.append, failures.append)
-        if failures:
-            error = failures[0]
-            value = error.value
-            why = str(value.socketError) if isinstance(value, CannotListenError) else error.getErrorMessage()
-            raise StateUnusable(f"cannot listen on {text}: {why}")
 
-    def startService(self) -> None:
-        """
-        Open the state and begin.
-        """
-        Service.startService(self)
-        # C{twist} has no privileged step.
-        self._bindAll()
-        if self._folder is not None:
-            self._folder.open()
-            self._store.open()
-        Deferred.fromCoroutine(self._start()).addCallbacks(self.ready.callback, self._failed)
+        def listening(port: IListeningPort) -> None:
+            if self._stopping is not None:
+                maybeDeferred(port.stopListening)
+            else:
+                at: Any = port.getHost()
+                where = f"{at.host}:{at.port}" if hasattr(at, "port") else str(at)
+                self._log.info("Listening on {where}", where=where)
+
+        def failed(failure: Failure) -> None:
+            value = failure.value
+            error = value.socketError if isinstance(value, CannotListenError) else value
+            why = Failure(StateUnusable(f"cannot listen on {text}: {getattr(error, 'strerror', None) or error}"))
+            if not atOnce:
+                self._failed(why)
+            failures.append(why)
+
+        atOnce = True
+        binding.addCallbacks(listening, failed)
+        atOnce = False
+        if failures:
+            failures[0].raiseException()
+
+    def _conclude(self, reason: str) -> None:
+        if not self.ready.called:
+            self.ready.callback(reason)
 
     def _failed(self, failure: Failure) -> None:
+        """
+        Something has failed that could not be known in L{startService}.
+        """
+        if self._stopping is not None:
+            return
         if failure.check(OckamError):
             self._log.critical("Cannot start: {reason}", reason=failure.getErrorMessage())
         else:
             self._log.failure("Cannot start", failure)
+        self._conclude(failure.getErrorMessage())
         self._reactor.callLater(0, self._reactor.stop)
 
     async def _start(self) -> None:
         config, node = self._config, self.node
         identifier = await node.loadIdentity()
-        if not self.running:
-            return
         self._say("Identifier", str(identifier))
-        if config.trust.everyone and config.relayService is None:
+        if config.trust.everyone and config.outlets:
             self._log.warn("--trust-everyone: whoever knows the way to this node can use what it offers")
+        if any(inlet.trust.everyone for inlet in config.inlets):
+            self._log.warn("--trust-everyone: whoever is at the end of the way can read and answer what clients send")
         # An inlet has nobody to answer: it runs no listener.
         if config.outlets or config.relayService is not None:
             listener = node.createSecureChannelListener(trustPolicy(config.trust))
@@ -299,7 +352,9 @@ class NodeService(MultiService):
                 before=before.decode("ascii", "replace"),
             )
         if before != identifier.encode("ascii"):
-            self._store.storeSetting(setting, identifier.encode("ascii"))
+            self._store.storeSetting(setting, identifier.encode("ascii")).addErrback(
+                lambda failure: self._log.warn("{reason}", reason=failure.getErrorMessage())
+            )
 
     def _say(self, label: str, value: str) -> None:
         line = f"{label}: {value}"
@@ -313,18 +368,29 @@ class NodeService(MultiService):
     def stopService(self) -> Deferred[None]:
         """
         Drain, then close the state.
+
+        @return: Fires when nothing is open any more, also for those who ask
+            again.
         """
         Service.stopService(self)
+        if self._stopping is None:
+            self._stopping = Deferred()
+            Deferred.fromCoroutine(self._stop()).addErrback(
+                lambda failure: self._log.failure("The state was not closed as it should", failure)
+            ).chainDeferred(self._stopping)
+        stopped: Deferred[None] = Deferred()
 
-        async def stop() -> None:
-            if self.node.running:
-                await self.node.stopService()
-            for port in self._listening:
-                stopping = port.stopListening()
-                if stopping is not None:
-                    await stopping
-            if self._folder is not None:
-                await self._store.close()
-                self._folder.close()
+        def tell(result: None) -> None:
+            stopped.callback(None)
 
-        return Deferred.fromCoroutine(stop())
+        self._stopping.addCallback(tell)
+        return stopped
+
+    async def _stop(self) -> None:
+        if self._starting is not None:
+            self._starting.cancel()
+        self._conclude("it was stopped before it was ready")
+        await self.node.stopService()
+        if self._folder is not None:
+            await self._store.close()
+            self._folder.close()

@@ -13,15 +13,45 @@ from collections.abc import Sequence
 
 from twisted.python import usage
 
+from ockam_twisted import __version__
 from ockam_twisted.errors import OckamError
 
 #: Whose state C{identity} may show.
 COMMANDS = ("ockam-inlet", "ockam-outlet", "ockam-relay")
 
 
-class _StateOptions(usage.Options):
+class _Options(usage.Options):
+    """
+    What all have in common: a version, and examples that are not wrapped.
+    """
+
+    synopsis = ""
+    examples = ""
+
+    def getSynopsis(self) -> str:
+        """
+        The whole line, without what the parents say of themselves.
+        """
+        return str(self.synopsis)
+
+    def getUsage(self, width: int | None = None) -> str:
+        """
+        The help.
+        """
+        usage: str = super().getUsage(width)
+        return f"{usage}\nExamples:\n{self.examples}" if self.examples else usage
+
+    def opt_version(self) -> None:
+        """
+        Display the version and exit.
+        """
+        print(f"ockam-twisted {__version__}")
+        sys.exit(0)
+
+
+class _StateOptions(_Options):
     optParameters = [
-        ["state-dir", None, "", "The state folder [default: the one of --command and --instance]"],
+        ["state-dir", None, None, "The state folder [default: the one that --command has for --instance]"],
         ["command", None, "ockam-inlet", f"Whose state: {', '.join(COMMANDS)}"],
         ["instance", None, "default", "Which instance of it"],
     ]
@@ -39,10 +69,17 @@ class IdentityShow(_StateOptions):
     C{ockam-twisted identity show}
     """
 
+    synopsis = "Usage: ockam-twisted identity show [options]"
     longdesc = (
         "Prints the identifier that a node has, for --authorized on the other side. "
-        "Where the state folder has no identity yet, one is made."
+        "Where the state folder has no identity yet, one is made. The node may be running."
     )
+    examples = """\
+  Of the inlet that `twist ockam-inlet` runs, also before it has ever run:
+    ockam-twisted identity show
+  Of an outlet that was started with --instance web:
+    ockam-twisted identity show --command ockam-outlet --instance web
+"""
 
     def run(self) -> int:
         """
@@ -52,16 +89,19 @@ class IdentityShow(_StateOptions):
 
         from ockam_twisted.demo import showIdentity
 
-        shown = showIdentity(reactor, self["state-dir"], self["command"], self["instance"])
+        shown = showIdentity(reactor, self["state-dir"] or "", self["command"], self["instance"])
         print(f"Identifier: {shown}", flush=True)
         return 0
 
 
-class Identity(usage.Options):
+class Identity(_Options):
     """
     C{ockam-twisted identity}
     """
 
+    synopsis = "Usage: ockam-twisted identity <task> [options]"
+    longdesc = "Who a node is: a name that nobody else can take, and that others authorize."
+    examples = "  ockam-twisted identity show\n"
     subCommands = [["show", None, IdentityShow, "Print the identifier; make the identity if there is none"]]
 
     def postOptions(self) -> None:
@@ -78,15 +118,17 @@ class Identity(usage.Options):
         return int(self.subOptions.run())
 
 
-class Demo(usage.Options):
+class Demo(_Options):
     """
     C{ockam-twisted demo}
     """
 
+    synopsis = "Usage: ockam-twisted demo [options]"
     longdesc = (
         "Starts a private web page, a relay, an outlet and an inlet, each in a process of its own, prints the "
-        "commands, and ends everything on Ctrl-C."
+        "commands, and ends everything on Ctrl-C. Nothing listens outside of this machine, and nothing is kept."
     )
+    examples = "  ockam-twisted demo\n"
     optFlags = [["check", None, "Open the page once through the inlet, then clean up and exit"]]
 
     def run(self) -> int:
@@ -98,29 +140,28 @@ class Demo(usage.Options):
         return runDemo(bool(self["check"]))
 
 
-class Options(usage.Options):
+class Options(_Options):
     """
     C{ockam-twisted}
     """
 
     synopsis = "Usage: ockam-twisted [--version] <command> [options]"
     longdesc = (
-        "Reach private TCP services, end-to-end encrypted, without an open port. "
-        "The long-running parts are `twist ockam-relay`, `twist ockam-outlet` and `twist ockam-inlet`."
+        "Reach private TCP services, end-to-end encrypted, without an open port. This command has the tasks that end "
+        "by themselves; what runs on and on is started with `twist`, or with `twistd` in the background."
     )
+    examples = """\
+  See it work on this machine:
+    ockam-twisted demo
+  For real, each with --help:
+    twist ockam-relay       where everybody can reach it
+    twist ockam-outlet      beside the private service
+    twist ockam-inlet       beside the client
+"""
     subCommands = [
         ["identity", None, Identity, "Show who a node is"],
         ["demo", None, Demo, "See it work on this machine"],
     ]
-
-    def opt_version(self) -> None:
-        """
-        Print the version and exit.
-        """
-        from ockam_twisted import __version__
-
-        print(f"ockam-twisted {__version__}")
-        sys.exit(0)
 
     def postOptions(self) -> None:
         """
@@ -147,6 +188,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(options.subOptions.run())
     except OckamError as error:
         print(f"ockam-twisted: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read the output has gone; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 130

@@ -15,6 +15,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from ockam_twisted.errors import OckamError, StateUnusable, TimedOut
 
 #: Seconds each part of the demo has to come up.
 _PATIENCE = 30.0
+
+#: Seconds each part has to end by itself.
+_GRACE = 5.0
 
 _PAGE = """<!doctype html><meta charset="utf-8"><title>ockam_twisted</title>
 <body style="font-family: sans-serif; max-width: 40em; margin: 4em auto">
@@ -47,7 +51,7 @@ def showIdentity(reactor: Any, folder: str, command: str, instance: str) -> str:
     shown: list[str] = []
     failures: list[BaseException] = []
 
-    if place.path.exists():
+    if place.exists():
         place.checkFolder()
     stored = readSetting(place.database, IDENTITY)
     if stored is not None:
@@ -102,7 +106,7 @@ def _running(command: list[str], show: str, log: Path) -> Iterator[subprocess.Po
         if process.poll() is None:
             process.terminate()
             try:
-                process.wait(5)
+                process.wait(_GRACE)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
@@ -126,8 +130,36 @@ def _waitFor(what: str, process: subprocess.Popen[bytes], log: Path, label: str)
 
 
 def _open(port: int) -> bytes:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=15) as answer:
-        return bytes(answer.read())
+    """
+    The page behind a port of this machine.  The web server may still be
+    starting.
+    """
+    # Proxies are for other machines.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            with opener.open(f"http://127.0.0.1:{port}/", timeout=15) as answer:
+                return bytes(answer.read())
+        except (OSError, HTTPException) as error:
+            if time.monotonic() > deadline:
+                raise TimedOut(f"the page does not come through the inlet: {error}") from None
+        time.sleep(0.2)
+
+
+def _identifier(folder: Path) -> str:
+    """
+    The identity that a state folder gets: a process of its own, since it
+    needs a reactor.
+    """
+    command = [sys.executable, "-m", "ockam_twisted.command", "identity", "show", "--state-dir", str(folder)]
+    try:
+        shown = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise TimedOut(f"cannot make an identity within {_PATIENCE:.0f} s") from None
+    if shown.returncode:
+        raise OckamError(f"cannot make an identity: {shown.stderr.strip()}")
+    return shown.stdout.strip().partition(": ")[2]
 
 
 def runDemo(check: bool) -> int:
@@ -136,65 +168,86 @@ def runDemo(check: bool) -> int:
 
     @param check: Open the page once, then end.
     @return: The exit status.
+    @raise OckamError: Something did not come up, or has ended by itself.
     """
 
     def interrupted(number: int, frame: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupted)
-    twist = [sys.executable, "-m", "twisted"]
+    before = signal.signal(signal.SIGTERM, interrupted)
+    atInterrupt = signal.getsignal(signal.SIGINT)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ockam-twisted-demo-")))
-        web, relay, inlet = _freePort(), _freePort(), _freePort()
-        (folder / "page").mkdir()
-        (folder / "page" / "index.html").write_text(_PAGE.format(web=web, inlet=inlet))
+        stack.callback(signal.signal, signal.SIGTERM, before)
+        stack.callback(signal.signal, signal.SIGINT, atInterrupt)
+        try:
+            return _runParts(stack, check)
+        finally:
+            _ignoreSignals()
 
-        def start(name: str, *arguments: str, plain: bool = False) -> tuple[subprocess.Popen[bytes], Path]:
-            log = folder / f"{name}.log"
-            real = [sys.executable, *arguments] if plain else [*twist, *arguments, "--state-dir", str(folder / name)]
-            show = shlex.join(["python", *arguments] if plain else ["twist", *arguments])
-            return stack.enter_context(_running(real, show, log)), log
 
-        def identifier(name: str) -> str:
-            command = [sys.executable, "-m", "ockam_twisted.command", "identity", "show", "--state-dir"]
-            shown = subprocess.run([*command, str(folder / name)], capture_output=True, text=True, timeout=_PATIENCE)
-            if shown.returncode:
-                raise OckamError(f"cannot make an identity: {shown.stderr.strip()}")
-            return shown.stdout.strip().partition(": ")[2]
+def _ignoreSignals() -> None:
+    """
+    What was started is ended, however often Ctrl-C is pressed.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-        inletIdentifier = identifier("inlet")
-        print("# a private web page", flush=True)
-        start(
-            "web", "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(folder / "page"), str(web), plain=True
-        )
-        print("\n# a relay: it sees only ciphertext", flush=True)
-        relayProcess, relayLog = start("relay", "ockam-relay", "--listen", f"tcp:{relay}:interface=127.0.0.1")
-        _waitFor("the relay", relayProcess, relayLog, "Identifier")
-        print("\n# beside the private page: an outlet, without an open port", flush=True)
-        outletProcess, outletLog = start(
-            "outlet", "ockam-outlet", "--target", f"127.0.0.1:{web}", "--relay", f"127.0.0.1:{relay}",
-            "--authorized", inletIdentifier,
-        )  # fmt: skip
-        outletIdentifier = _waitFor("the outlet", outletProcess, outletLog, "Identifier")
-        address = _waitFor("the outlet", outletProcess, outletLog, "Forwarding address")
-        print(f"Identifier: {outletIdentifier}\nForwarding address: {address}", flush=True)
-        print("\n# beside you: an inlet", flush=True)
-        inletProcess, inletLog = start(
-            "inlet", "ockam-inlet", "--listen", f"tcp:{inlet}:interface=127.0.0.1",
-            "--to", f"/ip4/127.0.0.1/tcp/{relay}/service/{address}/secure/api/service/outlet",
-            "--authorized", outletIdentifier,
-        )  # fmt: skip
-        _waitFor("the inlet", inletProcess, inletLog, "Identifier")
-        if b"It works" not in _open(inlet):
-            raise OckamError("the page that came through the inlet is not the one of the demo")
-        print(f"\nThe page came through. Open http://127.0.0.1:{inlet}/ to see it.", flush=True)
-        if not check:
-            print("Press Ctrl-C to end the demo.", flush=True)
-            try:
-                while all(each.poll() is None for each in (relayProcess, outletProcess, inletProcess)):
-                    time.sleep(0.5)
-            except KeyboardInterrupt:
-                print("\nEnding.", flush=True)
-                return 0
-            raise OckamError("a part of the demo has ended by itself")
-    return 0
+
+def _runParts(stack: ExitStack, check: bool) -> int:
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ockam-twisted-demo-")))
+    web, relay, inlet = _freePort(), _freePort(), _freePort()
+    (folder / "page").mkdir()
+    (folder / "page" / "index.html").write_text(_PAGE.format(web=web, inlet=inlet))
+    parts: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
+
+    def start(name: str, *arguments: str) -> None:
+        log = folder / f"{name}.log"
+        if name == "web":
+            real, show = [sys.executable, *arguments], ["python", *arguments]
+        else:
+            real = [sys.executable, "-m", "twisted", *arguments, "--state-dir", str(folder / name)]
+            show = ["twist", *arguments]
+        parts[name] = stack.enter_context(_running(real, shlex.join(show), log)), log
+
+    def waitFor(name: str, label: str) -> str:
+        return _waitFor(f"the {name}", *parts[name], label)
+
+    inletIdentifier = _identifier(folder / "inlet")
+    print("# a private web page", flush=True)
+    start("web", "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(folder / "page"), str(web))
+    print("\n# a relay: it sees only ciphertext", flush=True)
+    start("relay", "ockam-relay", "--listen", f"tcp:{relay}:interface=127.0.0.1")
+    waitFor("relay", "Identifier")
+    print("\n# beside the private page: an outlet, without an open port", flush=True)
+    start(
+        "outlet", "ockam-outlet", "--target", f"127.0.0.1:{web}", "--relay", f"127.0.0.1:{relay}",
+        "--authorized", inletIdentifier,
+    )  # fmt: skip
+    outletIdentifier = waitFor("outlet", "Identifier")
+    address = waitFor("outlet", "Forwarding address")
+    print(f"Identifier: {outletIdentifier}\nForwarding address: {address}", flush=True)
+    print("\n# beside you: an inlet", flush=True)
+    start(
+        "inlet", "ockam-inlet", "--listen", f"tcp:{inlet}:interface=127.0.0.1",
+        "--to", f"/ip4/127.0.0.1/tcp/{relay}/service/{address}/secure/api/service/outlet",
+        "--authorized", outletIdentifier,
+    )  # fmt: skip
+    waitFor("inlet", "Identifier")
+    if b"It works" not in _open(inlet):
+        raise OckamError("the page that came through the inlet is not the one of the demo")
+    print(f"\nThe page came through. Open http://127.0.0.1:{inlet}/ to see it.", flush=True)
+    return 0 if check else _watch(parts)
+
+
+def _watch(parts: dict[str, tuple[subprocess.Popen[bytes], Path]]) -> int:
+    try:
+        print("Press Ctrl-C to end the demo.", flush=True)
+        while True:
+            for name, (process, log) in parts.items():
+                if process.poll() is not None:
+                    raise OckamError(f"the {name} has ended by itself:\n{log.read_text('utf-8', 'replace')[-2000:]}")
+            time.sleep(0.5)
+    except KeyboardInterrupt:
+        _ignoreSignals()
+        print("\nEnding.", flush=True)
+        return 0

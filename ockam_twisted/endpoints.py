@@ -29,16 +29,18 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
     IStreamServerEndpoint,
 )
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from ockam_twisted.errors import ConfigurationError
 from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.interfaces import ITrustPolicy
 from ockam_twisted.node import LISTENER_ADDRESSES, Node
-from ockam_twisted.places import clientEndpoint, trustPolicy
+from ockam_twisted.places import checkRoad, checkWay, clientEndpoint, serverEndpoint, trustPolicy
 from ockam_twisted.portals.inlet import Inlet
 from ockam_twisted.portals.transport import FactoryTarget, PortalAddress, openStream
 from ockam_twisted.relays.client import Registration
+from ockam_twisted.relays.names import checkRelayName
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.attempt import RegistrationAttempt
 from ockam_twisted.sessions.session import Session
@@ -144,9 +146,20 @@ class OutletEndpoint:
         @param name: The relay name; by default the node's identifier.
         @param address: The outlet's address.
         @param state: The state folder; empty to keep nothing.
+        @raise OckamError: Something is missing, or is not what it should be.
         """
         if not relay and not listen:
             raise ConfigurationError("nobody can reach it: an ockam: server needs relay=HOST\\:PORT or listen=PORT")
+        if name and not relay:
+            raise ConfigurationError("name= is a name at a relay: give relay=HOST\\:PORT, too")
+        if name:
+            checkRelayName(name)
+        if relay.startswith("/"):
+            checkRoad(MultiAddr.fromText(relay), "relay=")
+        elif relay:
+            clientEndpoint(reactor, relay, "relay=")
+        if listen:
+            serverEndpoint(reactor, listen, "listen=")
         self._reactor = reactor
         self._trust = trust
         self._relay = relay
@@ -207,19 +220,24 @@ class InletEndpoint:
     and a way.
     """
 
+    _log = Logger()
+
     def __init__(self, reactor: Any, to: MultiAddr, trust: ITrustPolicy, state: str = "") -> None:
         """
         @param to: The outlet.
         @param trust: Who must be there.
         @param state: The state folder; empty to keep nothing.
+        @raise LocalProtocolError: C{to} leads to no outlet, or to one that
+            cannot prove who it is.
         """
+        checkWay(to, trust, "to=")
         self._reactor = reactor
         self._to = to
         self._trust = trust
         self._owned = OwnedNode(reactor, state)
         self._users = 0
-        self._starting: Deferred[Inlet] | None = None
-        self._stopping: Deferred[None] | None = None
+        self._starting: _Shared | None = None
+        self._stopping: _Shared | None = None
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """
@@ -238,10 +256,10 @@ class InletEndpoint:
 
     async def _inlet(self) -> Inlet:
         if self._stopping is not None:
-            await _shared(self._stopping)
+            await self._stopping.wait()
         if self._starting is None:
-            self._starting = Deferred.fromCoroutine(self._start())
-        inlet = await _shared(self._starting)
+            self._starting = _Shared(Deferred.fromCoroutine(self._start()))
+        inlet = await self._starting.wait()
         assert isinstance(inlet, Inlet)
         return inlet
 
@@ -252,29 +270,45 @@ class InletEndpoint:
     def _release(self) -> None:
         self._users -= 1
         if not self._users and self._starting is not None:
-            self._starting = None
-            stopping = self._stopping = Deferred.fromCoroutine(self._owned.stop())
-
-            def stopped(result: object) -> object:
-                if self._stopping is stopping:
-                    self._stopping = None
-                return result
-
-            stopping.addBoth(stopped)
+            starting, self._starting = self._starting, None
+            starting.cancel()
+            stopping = Deferred.fromCoroutine(self._owned.stop())
+            stopping.addErrback(lambda failure: self._log.failure("The node did not stop as it should", failure))
+            self._stopping = _Shared(stopping)
 
 
-def _shared(original: Deferred[Any]) -> Deferred[Any]:
+class _Shared:
     """
-    One more waiting for what several wait for.
+    What several wait for, each of whom may give up alone.
     """
-    waiting: Deferred[Any] = Deferred()
 
-    def fired(result: Any) -> Any:
-        waiting.callback(None if waiting.called else result)
-        return result
+    def __init__(self, original: Deferred[Any]) -> None:
+        self._original = original
+        self._waiting: list[Deferred[Any]] = []
+        self._outcome: list[Any] = []
+        original.addBoth(self._fired)
 
-    original.addBoth(fired)
-    return waiting
+    def wait(self) -> Deferred[Any]:
+        """
+        One more waits.
+        """
+        waiting: Deferred[Any] = Deferred()
+        if self._outcome:
+            waiting.callback(self._outcome[0])
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
+    def cancel(self) -> None:
+        """
+        Nobody waits any more.
+        """
+        self._original.cancel()
+
+    def _fired(self, outcome: Any) -> None:
+        self._outcome.append(outcome)
+        for each in self._waiting:
+            each.callback(outcome)
 
 
 def _trust(authorized: str, trust: str) -> ITrustPolicy:

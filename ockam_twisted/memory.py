@@ -253,7 +253,8 @@ class MemoryTransport:
             if self.outgoing.pending <= (self.bufferSize // 2 if self._streaming else 0):
                 self._full = False
                 self._producer.resumeProducing()
-                return self._streaming or self.outgoing.pending > 0
+                # A pull producer has done something if it wrote or finished.
+                return self._streaming or self.outgoing.pending > 0 or self._producer is None
         return False
 
     def lost(self, reason: Failure) -> None:
@@ -328,7 +329,7 @@ class MemoryWay:
         self.why = "" if route else why
         self.suspected: list[str] = []
         self._waiting: list[Deferred[Route]] = []
-        self._listeners: list[Callable[[Route | None], None]] = []
+        self._listeners: dict[object, Callable[[Route | None], None]] = {}
 
     def change(self, route: Route | None, why: str = "it went down") -> None:
         """
@@ -336,12 +337,12 @@ class MemoryWay:
         """
         self.route = route
         self.why = "" if route else why
-        for listener in list(self._listeners):
+        for listener in list(self._listeners.values()):
             listener(route)
         if route is not None:
-            waiting, self._waiting = self._waiting, []
-            for each in waiting:
-                each.callback(route)
+            # Whom the first makes give up is not told.
+            while self._waiting:
+                self._waiting.pop(0).callback(route)
 
     def whenUp(self) -> Deferred[Route]:
         """
@@ -349,7 +350,7 @@ class MemoryWay:
         """
         if self.route is not None:
             return succeed(self.route)
-        waiting: Deferred[Route] = Deferred(lambda each: self._waiting.remove(each))
+        waiting: Deferred[Route] = Deferred(lambda each: self._waiting.remove(each) if each in self._waiting else None)
         self._waiting.append(waiting)
         return waiting
 
@@ -363,5 +364,6 @@ class MemoryWay:
         """
         See L{IWay.changed}.
         """
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+        key = object()
+        self._listeners[key] = listener
+        return lambda: self._listeners.pop(key, None) and None

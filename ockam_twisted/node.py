@@ -14,11 +14,10 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from attrs import frozen
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
-from zope.interface import implementer
+from twisted.logger import Logger
 
 from ockam_twisted.channels.channel import SecureChannel
 from ockam_twisted.channels.handshake import Party
@@ -26,8 +25,9 @@ from ockam_twisted.channels.listener import SecureChannelListener, createSecureC
 from ockam_twisted.errors import LocalProtocolError
 from ockam_twisted.identity.creation import loadOrCreate
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.interfaces import IAccessControl, INodeStatus, ITarget, ITrustPolicy, IWay, IWorker
-from ockam_twisted.places import Place, asRoute, clientEndpoint, dial, now, serverEndpoint, trustPolicy
+from ockam_twisted.interfaces import IAccessControl, ITarget, ITrustPolicy, IWay, IWorker
+from ockam_twisted.ops.status import NodeStatus
+from ockam_twisted.places import Place, asRoute, checkSecure, clientEndpoint, dial, now, serverEndpoint, trustPolicy
 from ockam_twisted.portals.inlet import CONNECT_TIMEOUT, Inlet
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
 from ockam_twisted.relays.client import Registration, RelayClient
@@ -51,23 +51,9 @@ from ockam_twisted.vault.software import SoftwareVault
 LISTENER_ADDRESSES = ("api", "secure_channel_listener")
 
 
-@implementer(INodeStatus)
-@frozen
-class NodeStatus:
-    """
-    See L{INodeStatus}.
-    """
-
-    name: str
-    identifier: str
-    listeners: tuple[str, ...]
-    sessions: tuple[tuple[str, str, str], ...]
-    streams: int
-
-
 class _Started(Service):
     """
-    Registers a worker while it runs.
+    Registers a worker.
     """
 
     def __init__(self, router: Router, address: Address, worker: IWorker) -> None:
@@ -92,6 +78,7 @@ class Node(MultiService):
     """
 
     party: Party | None = None
+    _log = Logger()
 
     def __init__(self, reactor: Any, store: Any = None, name: str = "node", maxFrame: int = 1024 * 1024) -> None:
         """
@@ -159,10 +146,13 @@ class Node(MultiService):
         """
         Accept connections of other nodes.
         """
-        if isinstance(endpoint, str):
-            self._listening.append(endpoint)
-            endpoint = serverEndpoint(self.reactor, endpoint)
-        return self.transport.listen(endpoint)
+        at = serverEndpoint(self.reactor, endpoint) if isinstance(endpoint, str) else endpoint
+
+        def listening(port: IListeningPort) -> IListeningPort:
+            self._listening.append(str(endpoint))
+            return port
+
+        return self.transport.listen(at).addCallback(listening)
 
     async def connect(self, endpoint: str | IStreamClientEndpoint) -> Route:
         """
@@ -178,7 +168,13 @@ class Node(MultiService):
     # ------------------------------------------------------------- workers
 
     def _add(self, service: Service) -> None:
-        service.setServiceParent(self)
+        try:
+            service.setServiceParent(self)
+        except BaseException:
+            # Its address is somebody else's: it must not be stopped.
+            self.services.remove(service)
+            service.parent = None
+            raise
 
     def addWorker(self, name: str, worker: IWorker, consumerOf: Iterable[str] = ()) -> None:
         """
@@ -222,16 +218,15 @@ class Node(MultiService):
         Answer handshakes.
 
         @param trust: Whom to accept.
-        @param consumerOf: See L{addWorker}; by default, who connects to us
-            over TCP.
+        @param consumerOf: See L{addWorker}; by default, who connects by TCP.
         """
         reachable = (self.transport.listenerId,) if consumerOf is None else tuple(consumerOf)
-        listener = SecureChannelListener(
-            self.router, self.reactor, self.requireParty(), trust, tuple(map(Address.local, addresses))
-        )
+        at = tuple(map(Address.local, addresses))
+        listener = SecureChannelListener(self.router, self.reactor, self.requireParty(), trust, at)
         self._add(listener)
-        for address in addresses:
-            self.makeReachable(address, reachable)
+        for address in at:
+            for flowId in reachable:
+                self.router.flowControls.addConsumer(address, flowId)
         self.makeReachable("echo", (*reachable, listener.flowId))
         return listener
 
@@ -262,16 +257,15 @@ class Node(MultiService):
 
         @param target: C{HOST:PORT}, an endpoint string, an endpoint or an
             L{ITarget}.
-        @param consumerOf: See L{addWorker}; inlets of this node always reach
-            it.
+        @param consumerOf: See L{addWorker}; our own inlets always reach it.
         """
         if isinstance(target, str):
             target = SocketTarget(self.router, self.sockets, clientEndpoint(self.reactor, target), target)
         elif not ITarget.providedBy(target):
             target = SocketTarget(self.router, self.sockets, target, "of the outlet")
         outlet = Outlet(self.router, self.reactor, target, Address.local(name), incoming)
-        self._portals.append(outlet)
         self._add(outlet)
+        self._portals.append(outlet)
         self.makeReachable(name, consumerOf)
         return outlet
 
@@ -287,8 +281,15 @@ class Node(MultiService):
         @param to: The route to the outlet, or a way that comes and goes.
         """
         way: IWay = to if IWay.providedBy(to) else StaticWay(asRoute(to))
+        if isinstance(endpoint, str):
+            endpoint = serverEndpoint(self.reactor, endpoint)
         inlet = self.addInlet(way, connectTimeout)
-        await inlet.listen(serverEndpoint(self.reactor, endpoint) if isinstance(endpoint, str) else endpoint)
+        try:
+            await inlet.listen(endpoint)
+        except BaseException:
+            self._portals.remove(inlet)
+            await maybeDeferred(self.removeService, inlet)
+            raise
         return inlet
 
     def addInlet(self, way: IWay, connectTimeout: float = CONNECT_TIMEOUT) -> Inlet:
@@ -307,9 +308,12 @@ class Node(MultiService):
         Keep a way alive: connections and channels as a MultiAddr names them.
 
         @param authorized: Who must be at the end of its last channel.
+        @raise LocalProtocolError: There is none, and not everyone is trusted.
         """
         address = MultiAddr.fromText(to) if isinstance(to, str) else to
-        attempt = WayAttempt(self.walk, address, trustPolicy(authorized, trust))
+        policy = trustPolicy(authorized, trust)
+        checkSecure(address, policy)
+        attempt = WayAttempt(self.walk, address, policy)
         return self.addSession(Session(self.reactor, attempt, "way to the outlet"))
 
     def addSession(self, session: Session) -> Session:
@@ -332,38 +336,30 @@ class Node(MultiService):
         Relay for others.
 
         @param authorized: Who may register; L{None}: anybody.
-        @param consumerOf: See L{addWorker}; by default, who connects to us
-            over TCP.
+        @param consumerOf: See L{addWorker}; by default, who connects by TCP.
         @param listener: Registrants may prove who they are through it.
         """
         ids = (self.transport.listenerId,) if consumerOf is None else tuple(consumerOf)
         if listener is not None:
             ids += (listener.flowId,)
+        who = None if authorized is None else frozenset(authorized)
         service = RelayService(
-            router=self.router,
-            clock=self.reactor,
-            names=self.store,
-            now=now,
-            consumerIds=ids,
-            authorized=None if authorized is None else frozenset(authorized),
+            router=self.router, clock=self.reactor, names=self.store, now=now, consumerIds=ids, authorized=who
         )
         self._add(service)
         return service
 
     async def createRelay(self, route: Place, name: str | None = None, reachable: Iterable[str] = ()) -> Registration:
         """
-        Register at the relay at the end of a route, once, without proof of
-        who we are.
+        Register at a relay, once, without proof of who we are.
 
         @param route: To the relay's node.
         @param name: A name; by default the relay picks one.
-        @param reachable: Names of our workers that may be reached through
-            it.
+        @param reachable: Names of our workers to be reached through it.
         @return: Its C{address} is what others route to, at the relay.
         """
         road = asRoute(route)
-        client = RelayClient(self.router, self.reactor, road, name, False)
-        registration = await client.register()
+        registration = await RelayClient(self.router, self.reactor, road, name).register()
         flowId = self.router.flowControls.producerId(road[0])
         if flowId is not None:
             for worker in reachable:
@@ -384,14 +380,20 @@ class Node(MultiService):
             sum(len(portal.streams) for portal in self._portals),
         )
 
-    def stopService(self) -> Deferred[Any]:
+    def stopService(self) -> Deferred[None]:
         """
-        Stop in the reverse order of starting: portals first.
+        Stop in the reverse order of starting: portals first.  Of a node that
+        does not run, only what listens already is stopped.
         """
+        sockets = [self.transport, *(each for each in self._portals if isinstance(each, Inlet))]
+        services = list(self) if self.running else sockets
         Service.stopService(self)
 
         async def stop() -> None:
-            for service in reversed(list(self)):
-                await maybeDeferred(service.stopService)
+            for service in reversed(services):
+                try:
+                    await maybeDeferred(service.stopService)
+                except Exception:
+                    self._log.failure("{service} did not stop as it should", service=type(service).__name__)
 
         return Deferred.fromCoroutine(stop())

@@ -5,19 +5,34 @@ rooms work with.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+# Looking names up needs it, maybe as a user who cannot read Python's files.
+import encodings.idna  # noqa: F401
+import re
+import socket
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from twisted.internet.endpoints import TCP4ClientEndpoint, clientFromString, serverFromString
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    clientFromString,
+    serverFromString,
+)
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.python.runtime import seconds
 
 from ockam_twisted.config import dialEndpoint, listenEndpoint
-from ockam_twisted.errors import LocalProtocolError
+from ockam_twisted.errors import ConfigurationError, InvalidMultiAddr, LocalProtocolError, OckamError
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.identity.trust import TrustIdentifiers
+from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifiers
 from ockam_twisted.interfaces import ITrustPolicy
-from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.routing.addresses import Address, Route, printable
+from ockam_twisted.routing.multiaddr import MultiAddr
+
+#: Seconds one attempt to connect may take.
+DIAL_TIMEOUT = 10
 
 #: A place to send to, in whatever form is at hand.
 Place = Route | Address | str | Iterable[Address | str]
@@ -46,34 +61,123 @@ def now() -> int:
 def dial(reactor: Any, host: str, port: int) -> IStreamClientEndpoint:
     """
     The endpoint to dial a host and a port.
+
+    @param host: An address, or a name: that may be of IPv4, IPv6 or both.
     """
-    if host.replace(".", "").isdigit():
-        # Nothing to look up, and no connection attempts side by side.
-        return TCP4ClientEndpoint(reactor, host, port, timeout=10)
-    text = dialEndpoint(f"[{host}]:{port}" if ":" in host else f"{host}:{port}", "an address to dial")
-    return cast(IStreamClientEndpoint, clientFromString(reactor, text))
+    if isIPAddress(host):
+        return TCP4ClientEndpoint(reactor, host, port, timeout=DIAL_TIMEOUT)
+    if isIPv6Address(host):
+        return TCP6ClientEndpoint(reactor, host, port, timeout=DIAL_TIMEOUT)
+    return HostnameEndpoint(reactor, host, port, timeout=DIAL_TIMEOUT)
 
 
-def clientEndpoint(reactor: Any, text: str) -> IStreamClientEndpoint:
+def clientEndpoint(reactor: Any, text: str, what: str = "an address to dial") -> IStreamClientEndpoint:
     """
     An endpoint to dial, from a shorthand or an endpoint string.
 
+    @param what: What it is for, for the error.
     @raise ConfigurationError: It is neither.
     """
-    text = dialEndpoint(text, "an address to dial")
+    text = dialEndpoint(text, what)
     parts = text.split(":")
     if len(parts) == 3 and parts[0] == "tcp" and parts[1].startswith("host=") and parts[2].startswith("port="):
-        return dial(reactor, parts[1][5:], int(parts[2][5:]))
-    return cast(IStreamClientEndpoint, clientFromString(reactor, text))
+        # Twisted's own looks only for IPv4 addresses of a name.
+        host, port = parts[1][5:], parts[2][5:]
+        if re.fullmatch("[A-Za-z0-9._-]+", host) and re.fullmatch("[0-9]{1,5}", port):
+            return dial(reactor, host, int(port))
+    return cast(IStreamClientEndpoint, _parsed(clientFromString, reactor, text))
 
 
-def serverEndpoint(reactor: Any, text: str) -> IStreamServerEndpoint:
+def serverEndpoint(reactor: Any, text: str, what: str = "a place to listen") -> IStreamServerEndpoint:
     """
     An endpoint to listen on, from a shorthand or an endpoint string.
 
+    @param what: What it is for, for the error.
     @raise ConfigurationError: It is neither.
     """
-    return cast(IStreamServerEndpoint, serverFromString(reactor, listenEndpoint(text, "a place to listen")))
+    return cast(IStreamServerEndpoint, _parsed(serverFromString, reactor, listenEndpoint(text, what)))
+
+
+def _parsed(parse: Callable[[Any, str], object], reactor: Any, text: str) -> object:
+    try:
+        return parse(reactor, text)
+    except OckamError:
+        raise
+    except Exception as error:
+        # Parsers raise whatever they like: the files of certificates are read
+        # here, too.
+        why = printable(str(error) or type(error).__name__)
+        raise ConfigurationError(f"not an endpoint that can be used: {printable(text)} ({why})") from None
+
+
+def checkFree(reactor: Any, text: str) -> None:
+    """
+    Bind and close, where the endpoint string is of a TCP port.
+
+    @raise ConfigurationError: The port cannot be had now.
+    """
+    endpoint: Any = serverEndpoint(reactor, text)
+    port, interface = getattr(endpoint, "_port", None), getattr(endpoint, "_interface", None)
+    if not isinstance(port, int) or not isinstance(interface, str) or port == 0:
+        return
+    family = socket.AF_INET6 if ":" in interface else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((interface, port))
+            probe.listen(1)
+    except (OSError, OverflowError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError(f"cannot listen on {printable(text)}: {why}") from None
+
+
+def checkRoad(address: MultiAddr, what: str) -> None:
+    """
+    Check that a MultiAddr begins with a connection to make, and that we can
+    go where it leads from there.
+
+    @param what: The option, for the error.
+    @raise InvalidMultiAddr: No.
+    """
+    names = [name for name, _ in address]
+    if names[:1] not in (["dnsaddr"], ["ip4"], ["ip6"]) or names[1:2] != ["tcp"]:
+        raise InvalidMultiAddr(
+            f"{what}: {printable(str(address))} does not begin with where to connect to, "
+            "as in /dnsaddr/relay.example.com/tcp/4000"
+        )
+    for name in names[2:]:
+        if name not in ("service", "worker", "secure"):
+            raise InvalidMultiAddr(f"{what}: /{name} cannot come after the first /tcp in {printable(str(address))}")
+
+
+def checkWay(address: MultiAddr, trust: ITrustPolicy, what: str) -> None:
+    """
+    Check that a MultiAddr leads to an outlet, and through a secure channel
+    where it matters who is there.
+
+    @param what: The option, for the error.
+    @raise InvalidMultiAddr: It does not.
+    @raise LocalProtocolError: There is no secure channel.
+    """
+    checkRoad(address, what)
+    if len(address) < 3 or [*address][-1][0] not in ("service", "worker"):
+        raise InvalidMultiAddr(
+            f"{what}: {printable(str(address))} does not end with the outlet, as in /secure/api/service/outlet"
+        )
+    checkSecure(address, trust)
+
+
+def checkSecure(address: MultiAddr, trust: ITrustPolicy) -> None:
+    """
+    Nobody can be told apart without a secure channel.
+
+    @raise LocalProtocolError: There is none, and not everyone is trusted.
+    """
+    if not isinstance(trust, TrustEveryone) and "secure" not in (name for name, _ in address):
+        raise LocalProtocolError(
+            f"{printable(str(address))} has no secure channel, so nobody there proves who they are: "
+            "it ends with /secure/api/service/outlet where there is one"
+        )
 
 
 def trustPolicy(authorized: Iterable[str], trust: ITrustPolicy | None = None) -> ITrustPolicy:

@@ -1,16 +1,21 @@
 """
-Tests of L{ockam_twisted.command}: what can be found out without running
-anything.
+Tests of L{ockam_twisted.command}: what the tasks themselves do is tested in
+L{tests.test_demo}.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from io import StringIO
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from ockam_twisted.command import main
+from ockam_twisted import __version__, demo
+from ockam_twisted.command import Options, main
+from ockam_twisted.errors import StateUnusable
+from tests.scenarios.processes import ROOT
 
 
 class CommandTests(SynchronousTestCase):
@@ -44,3 +49,117 @@ class CommandTests(SynchronousTestCase):
         self.assertIn("dance", self.refuse("dance"))
         self.assertIn("--colour", self.refuse("demo", "--colour"))
         self.assertIn("--command is one of", self.refuse("identity", "show", "--command", "ls"))
+        self.assertIn("dance", self.refuse("identity", "dance"))
+        self.assertIn("Wrong number", self.refuse("demo", "now"))
+
+
+class RunTests(SynchronousTestCase):
+    """
+    Tasks, their output and their status.
+    """
+
+    def run_(self, *arguments: str) -> tuple[int, str, str]:
+        """
+        Run it.
+
+        @return: Status, output and errors.
+        """
+        out, err = StringIO(), StringIO()
+        self.patch(sys, "stdout", out)
+        self.patch(sys, "stderr", err)
+        try:
+            status = main(arguments)
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        return status, out.getvalue(), err.getvalue()
+
+    def test_identity(self) -> None:
+        """
+        The identifier is one line to copy; which folder it is of is a choice.
+        """
+        asked: list[tuple[object, ...]] = []
+
+        def show(reactor: object, *arguments: object) -> str:
+            asked.append(arguments)
+            return "I123"
+
+        self.patch(demo, "showIdentity", show)
+        self.assertEqual(self.run_("identity", "show"), (0, "Identifier: I123\n", ""))
+        self.run_("identity", "show", "--command", "ockam-outlet", "--instance", "web")
+        self.run_("identity", "show", "--state-dir", "/s")
+        self.assertEqual(
+            asked, [("", "ockam-inlet", "default"), ("", "ockam-outlet", "web"), ("/s", "ockam-inlet", "default")]
+        )
+
+    def test_demo(self) -> None:
+        """
+        The demo runs on unless it is only to be checked; its status is that
+        of the command.
+        """
+        asked: list[bool] = []
+
+        def run(check: bool) -> int:
+            asked.append(check)
+            return 3
+
+        self.patch(demo, "runDemo", run)
+        self.assertEqual(self.run_("demo"), (3, "", ""))
+        self.run_("demo", "--check")
+        self.assertEqual(asked, [False, True])
+
+    def test_failures(self) -> None:
+        """
+        What failed is one line and status 1; Ctrl-C is no failure to explain.
+        """
+        for error, status, said in (
+            (StateUnusable("the folder is gone"), 1, "ockam-twisted: the folder is gone\n"),
+            (KeyboardInterrupt(), 130, ""),
+        ):
+
+            def run(check: bool, error: BaseException = error) -> int:
+                raise error
+
+            self.patch(demo, "runDemo", run)
+            self.assertEqual(self.run_("demo"), (status, "", said))
+
+    def test_version(self) -> None:
+        """
+        The version is ours, wherever it is asked for.
+        """
+        for arguments in ((), ("demo",), ("identity",), ("identity", "show")):
+            self.assertEqual(self.run_(*arguments, "--version"), (0, f"ockam-twisted {__version__}\n", ""))
+
+    def test_help(self) -> None:
+        """
+        Every help begins with how to type it, has a text for every option,
+        and ends with examples, each of which can be parsed.
+        """
+        for arguments in ((), ("demo",), ("identity",), ("identity", "show")):
+            status, out, err = self.run_(*arguments, "--help")
+            self.assertEqual((status, err), (0, ""))
+            self.assertTrue(out.startswith(" ".join(("Usage: ockam-twisted", *arguments))), out)
+            self.assertEqual(out.count("Usage:"), 1)
+            text, _, examples = out.partition("\nExamples:\n")
+            for line in text.splitlines():
+                if line.startswith("      --"):
+                    self.assertGreater(len(line.split()), 1, f"no text for {line}")
+            self.assertNotIn("[default: ]", text)
+            commands = [line.split()[1:] for line in examples.splitlines() if line.strip().startswith("ockam-twisted ")]
+            self.assertTrue(commands, examples)
+            for command in commands:
+                Options().parseOptions(command)
+
+    def test_nobodyReads(self) -> None:
+        """
+        Whoever reads the output may go away early.
+        """
+        program = [sys.executable, "-m", "ockam_twisted.command", "identity", "show", "--state-dir", self.mktemp()]
+        reading, writing = os.pipe()
+        os.close(reading)
+        try:
+            done = subprocess.run(
+                program, stdout=writing, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)}, timeout=30
+            )
+        finally:
+            os.close(writing)
+        self.assertEqual((done.returncode, done.stderr), (1, b""))

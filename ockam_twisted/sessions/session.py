@@ -15,7 +15,7 @@ from enum import Enum
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.error import ConnectError, ConnectionLost, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionLost, DNSLookupError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
@@ -241,9 +241,9 @@ class Session(Service):
         established.ping(DOWN_AFTER).addCallbacks(self._answered, lambda failure: None, callbackArgs=(established,))
         for listener in list(self._listeners.values()):
             listener(established.route)
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.callback(established.route)
+        while self._waiting:
+            # One of them may cancel another one.
+            self._waiting.pop(0).callback(established.route)
         established.lost.addCallback(self._ended, established)
 
     def _answered(self, answer: object, established: Established) -> None:
@@ -303,7 +303,10 @@ def _isNetworkFailure(failure: Failure) -> bool:
     """
     Is this one of the failures a dial may end with?
     """
-    return failure.check(ConnectError, ConnectionLost, DNSLookupError, CancelledError) is not None
+    return (
+        failure.check(ConnectError, ConnectingCancelledError, ConnectionLost, DNSLookupError, CancelledError)
+        is not None
+    )
 
 
 @implementer(IWay)

@@ -40,6 +40,14 @@ def defaultStateFolder(command: str, instance: str, environ: Mapping[str, str]) 
     return Path(base, "ockam-twisted", command, instance)
 
 
+def _isWritable(folder: Path) -> bool:
+    """
+    May the effective user, who is not the real one while privileges are put
+    aside, make files there?
+    """
+    return os.access(folder, os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
 class StateFolder:
     """
     A folder with mode 0700, a lock and a database.
@@ -71,7 +79,7 @@ class StateFolder:
         """
         if self._lock is not None:
             raise StateUnusable(f"the state folder {self.path} is already open")
-        if not self._exists(self.path):
+        if not self.exists():
             self._checkParent()
             return
         self.checkFolder()
@@ -91,11 +99,13 @@ class StateFolder:
         """
         if self._lock is not None:
             raise StateUnusable(f"the state folder {self.path} is already open")
-        if not self._exists(self.path):
+        if not self.exists():
             try:
                 self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
-                raise StateUnusable(f"cannot make the state folder {self.path}: {error.strerror}") from None
+                raise StateUnusable(
+                    f"cannot make the state folder {self.path}: {error.strerror}; use --state-dir for another"
+                ) from None
         self.checkFolder()
         self._lock = self._takeLock()
 
@@ -107,13 +117,24 @@ class StateFolder:
             os.close(self._lock)
             self._lock = None
 
+    def exists(self) -> bool:
+        """
+        Is there something at its path?
+
+        @raise StateUnusable: That cannot be found out.
+        """
+        return self._exists(self.path)
+
     def _exists(self, path: Path) -> bool:
         try:
             os.stat(path)
         except FileNotFoundError:
             return False
         except OSError as error:
-            raise StateUnusable(f"the state folder {self.path} cannot be used: {error.strerror}") from None
+            raise StateUnusable(
+                f"the state folder {self.path} cannot be used by user {os.geteuid()}: {error.strerror};"
+                " use --state-dir for another"
+            ) from None
         return True
 
     def _checkParent(self) -> None:
@@ -125,8 +146,11 @@ class StateFolder:
             parent = parent.parent
         if not parent.is_dir():
             raise StateUnusable(f"cannot make the state folder {self.path}: {parent} is not a folder")
-        if not os.access(parent, os.W_OK | os.X_OK):
-            raise StateUnusable(f"cannot make the state folder {self.path}: {parent} is not writable for us")
+        if not _isWritable(parent):
+            raise StateUnusable(
+                f"cannot make the state folder {self.path}: {parent} is not writable for user {os.geteuid()};"
+                " use --state-dir for another"
+            )
 
     def checkFolder(self) -> None:
         """
@@ -146,12 +170,30 @@ class StateFolder:
                 " run as that user or use --state-dir"
             )
         mends = f"run: chmod 700 {shlex.quote(str(self.path))}"
+        if status.st_mode & 0o077 and self._isForeign():
+            raise StateUnusable(
+                f"{self.path} is no state folder: there are other files in it, and other users can get at them;"
+                " use --state-dir for one of its own"
+            )
         if status.st_mode & 0o077:
-            raise StateUnusable(f"other users can get at the state folder {self.path}; {mends}")
+            raise StateUnusable(
+                f"other users can get at the state folder {self.path}; {mends}"
+                " (in a systemd unit: StateDirectoryMode=0700)"
+            )
         if status.st_mode & 0o700 != 0o700:
             raise StateUnusable(f"the state folder {self.path} is not writable; {mends}")
-        if not os.access(self.path, os.W_OK | os.X_OK):
+        if not _isWritable(self.path):
             raise StateUnusable(f"the state folder {self.path} is not writable; use --state-dir for another")
+
+    def _isForeign(self) -> bool:
+        """
+        Is there something in it, and nothing of ours?
+        """
+        try:
+            names = {each.name for each in self.path.iterdir()}
+        except OSError:
+            return False
+        return bool(names) and not names & {"lock", self.database.name}
 
     def _takeLock(self) -> int:
         """

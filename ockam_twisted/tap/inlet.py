@@ -20,13 +20,19 @@ class Options(NodeOptions):
     synopsis = "--listen PORT --to MULTIADDR --authorized IDENTIFIER [options]"
     longdesc = (
         "Listens for local clients and connects each of them, end-to-end encrypted, to a private TCP service beside "
-        "an outlet. Example: twist ockam-inlet --listen 5432 "
-        "--to /dnsaddr/relay.example/tcp/4000/service/forward_to_I3f.../secure/api/service/outlet "
-        "--authorized I3f...  (the outlet's identifier, which it prints at its start)"
+        "an outlet. The outlet prints its identifier and its forwarding address at its start."
     )
+    examples = """\
+  Through a relay; both I3f... are the outlet's identifier:
+    twist ockam-inlet --listen 5432 --authorized I3f... --to \\
+      /dnsaddr/relay.example.com/tcp/4000/service/forward_to_I3f.../secure/api/service/outlet
+  To an outlet that listens itself:
+    twist ockam-inlet --listen 5432 --authorized I3f... --to \\
+      /ip4/192.0.2.1/tcp/4000/secure/api/service/outlet
+"""
     optParameters = [
         ["listen", "l", None, "Where clients connect: PORT (loopback), HOST:PORT or an endpoint string"],
-        ["to", None, None, "The MultiAddr of the outlet"],
+        ["to", None, None, "Where the outlet is: a MultiAddr, see the examples"],
         ["connect-timeout", None, "10", "Seconds a client is held until its stream is open"],
     ]
     optFlags = [["trust-everyone", None, "Accept any outlet at the end of the way; excludes --authorized"]]
@@ -46,7 +52,7 @@ class Options(NodeOptions):
         if not self["to"]:
             raise usage.UsageError(
                 "--to says where the outlet is, for example "
-                "--to /dnsaddr/relay.example/tcp/4000/service/forward_to_NAME/secure/api/service/outlet"
+                "--to /dnsaddr/relay.example.com/tcp/4000/service/forward_to_NAME/secure/api/service/outlet"
             )
         return NodeConfig(
             self.command,
@@ -55,7 +61,7 @@ class Options(NodeOptions):
                 InletConfig(
                     listenEndpoint(self["listen"], "--listen"),
                     self["to"],
-                    trustConfig(self, "the one that the outlet prints"),
+                    trustConfig(self, "the outlet prints it at its start"),
                     self.number("connect-timeout", 0.1, 3600),
                 ),
             ),

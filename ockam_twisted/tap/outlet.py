@@ -27,12 +27,18 @@ class Options(NodeOptions):
     longdesc = (
         "Runs beside a private TCP service and lets authorized inlets reach it, end-to-end encrypted, without an "
         "open port: it connects out to a relay. It prints its identifier and its forwarding address, which the "
-        "inlet needs. Example: twist ockam-outlet --target 127.0.0.1:5432 --relay relay.example:4000 "
-        "--authorized I3f...  (the inlet's identifier: `ockam-twisted identity show --command ockam-inlet`)"
+        "inlet needs."
     )
+    examples = """\
+  Beside the client, once: who will the inlet be?
+    ockam-twisted identity show --command ockam-inlet
+  Beside the service, with what that has printed:
+    twist ockam-outlet --target 127.0.0.1:5432 --relay relay.example.com:4000 \\
+      --authorized I3f...
+"""
     optParameters = [
-        ["target", "t", None, "The service: HOST:PORT or an endpoint string"],
-        ["name", None, "", "Relay name to register [default: this outlet's identifier]"],
+        ["target", "t", None, "The service: PORT (on this machine), HOST:PORT or an endpoint string"],
+        ["name", None, None, "Relay name to register [default: this outlet's identifier]"],
         ["address", None, "outlet", "Worker address of the outlet"],
     ]
     optFlags = [["trust-everyone", None, "Accept anybody who knows the way; excludes --authorized"]]
@@ -65,14 +71,18 @@ class Options(NodeOptions):
             raise usage.UsageError(
                 "nobody can reach this outlet: give --relay HOST:PORT (no open port), or --listen ENDPOINT"
             )
-        trust = trustConfig(self, "an inlet that may connect")
+        if self["name"] and not self["relay"]:
+            raise usage.UsageError("--name is a name at a relay: give --relay HOST:PORT, too")
+        trust = trustConfig(self, "an inlet that may connect: `ockam-twisted identity show` beside it prints it")
         return NodeConfig(
             self.command,
             self.state(),
             listeners=tuple(listenEndpoint(text, "--listen") for text in self["listen"]),
             trust=trust,
             registrations=tuple(
-                RegistrationConfig(text if text.startswith("/") else dialEndpoint(text, "--relay"), text, self["name"])
+                RegistrationConfig(
+                    text if text.startswith("/") else dialEndpoint(text, "--relay"), text, self["name"] or ""
+                )
                 for text in self["relay"]
             ),
             outlets=(OutletConfig(dialEndpoint(self["target"], "--target"), self["target"], self["address"]),),

@@ -17,9 +17,17 @@ class Options(NodeOptions):
     synopsis = "[options]"
     longdesc = (
         "Runs a relay: outlets without a reachable address connect to it and register a name; inlets reach them "
-        "by that name. What passes through is encrypted between inlet and outlet: the relay cannot read or change "
-        "it. Example: twist ockam-relay --listen tcp:4000"
+        "by that name. What passes through is encrypted between inlet and outlet: the relay cannot read or change it."
     )
+    examples = """\
+  On all interfaces, for everybody:
+    twist ockam-relay --listen 4000
+  In the background, bound to one address, as a user without privileges:
+    twistd --uid ockam --pidfile relay.pid --logfile relay.log \\
+      ockam-relay --listen 192.0.2.1:4000 --state-dir /var/lib/ockam-relay
+  For one outlet only (it prints its identifier):
+    twist ockam-relay --authorized I3f...
+"""
     optFlags = [
         ["uppercase", None, "Offer the `uppercase` worker, for trying out"],
         ["hop", None, "Offer the `hop` worker: anybody may route through this node"],

@@ -306,7 +306,9 @@ class MessageStreamProtocol(Protocol):
         """
         if self._reason is None:
             self._reason = reason
-            self._log.warn("Losing the connection with {peer}: {reason}", peer=self.peer, reason=reason)
+            # Until it is ready, who has made it is told, and says so.
+            if self._greeted or self._spawnerId is not None:
+                self._log.warn("Losing the connection with {peer}: {reason}", peer=self.peer, reason=reason)
         self.output.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -80,6 +80,21 @@ class Program:
         """
         return self.log.read_text("utf-8", "replace")
 
+    def memory(self) -> int:
+        """
+        How much memory it has resident, in bytes.
+        """
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError(f"{self.process.args} has ended:\n{self.text()[-3000:]}")
+
+    def openFiles(self) -> int:
+        """
+        How many file descriptors it has open.
+        """
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
     def value(self, label: str) -> str:
         """
         Wait for a line C{label: value}.
@@ -132,6 +147,12 @@ class ScenarioTestCase(SynchronousTestCase):
         self.folder = Path(tempfile.mkdtemp(prefix="ockam-twisted-test-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.count = 0
+        # Runs after the programs have ended, before the folder is removed.
+        self.addCleanup(self._checkLogs)
+
+    def _checkLogs(self) -> None:
+        for log in self.folder.glob("*.log"):
+            self.assertNotIn("Traceback", log.read_text("utf-8", "replace"))
 
     def start(self, *arguments: str) -> Program:
         """
@@ -177,6 +198,15 @@ class ScenarioTestCase(SynchronousTestCase):
         self.waitForPort(port)
         return port, folder
 
+    def target(self, kind: str, *arguments: str) -> int:
+        """
+        Start a private service of L{tests.scenarios.targets}.
+
+        @return: Its port.
+        """
+        script = str(Path(__file__).with_name("targets.py"))
+        return int(self.start(sys.executable, script, kind, *arguments).value("Port"))
+
     def waitForPort(self, port: int) -> None:
         """
         Wait until somebody listens.
@@ -187,13 +217,14 @@ class ScenarioTestCase(SynchronousTestCase):
                 raise AssertionError(f"nobody listens on port {port}")
             time.sleep(0.05)
 
-    def portal(self, target: int, relayAt: int = 0) -> tuple[int, Program, Program, Program]:
+    def portal(self, target: int, relayAt: int = 0, *authorized: str) -> tuple[int, Program, Program, Program]:
         """
         Start relay, outlet and inlet.
 
         @param target: The port of the private service.
         @param relayAt: Where inlet and outlet find the relay, if something
             is in between.
+        @param authorized: Who else may connect to the outlet, identifiers.
         @return: The inlet's port; inlet, relay and outlet.
         """
         at, port = freePort(), freePort()
@@ -205,7 +236,7 @@ class ScenarioTestCase(SynchronousTestCase):
         relay.value("Identifier")
         out = self.twist(
             "ockam-outlet", "--target", f"127.0.0.1:{target}", "--relay", f"127.0.0.1:{at}", "--authorized", inlet,
-            state="outlet",
+            *(f"--authorized={each}" for each in authorized), state="outlet",
         )  # fmt: skip
         address = out.value("Forwarding address")
         self.assertEqual(address, f"forward_to_{outlet}")

@@ -5,8 +5,10 @@ Tests for L{ockam_twisted.storage.folder}.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -198,3 +200,37 @@ class StateFolderTests(SynchronousTestCase):
         self.folder.database.write_bytes(b"rubbish" * 1000)
         self.folder.close()
         self.assertIn(f"the database {self.folder.database} is damaged", self.refused(self.folder.check))
+
+    def test_otherContents(self) -> None:
+        """
+        Where there are other files and nothing of ours, nobody is told to
+        change the mode of the folder.
+        """
+        self.path.mkdir(parents=True)
+        self.path.chmod(0o755)
+        self.assertIn("chmod 700", self.refused(self.folder.check))
+        (self.path / "letters").touch()
+        error = self.refused(self.folder.check)
+        self.assertNotIn("chmod", error)
+        self.assertIn("--state-dir", error)
+        (self.path / "lock").touch()
+        self.assertIn("chmod 700", self.refused(self.folder.check))
+
+    def test_effectiveUser(self) -> None:
+        """
+        What counts is the user that we act as for now, not the one we are.
+        """
+        if os.geteuid() != 0:
+            raise SkipTest("NOT ROOT: cannot become another user")
+        place = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, place)
+        place.chmod(0o755)
+        self.path = place / "state"
+        self.folder = StateFolder(self.path)
+        os.seteuid(65534)
+        try:
+            self.assertIn("is not writable for user 65534", self.refused(self.folder.check))
+            self.assertFalse(self.folder.exists())
+        finally:
+            os.seteuid(0)
+        self.folder.check()

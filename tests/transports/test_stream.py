@@ -189,7 +189,7 @@ class InboundTests(StreamCase):
         The data loses the connection, with one line in the log and no
         traceback.
         """
-        hop = self.connected(self.node)
+        hop = self.connected(self.node, self.node.hop("listener"))
         with capturedLogs() as events:
             hop.dataReceived(data[:1])
             hop.dataReceived(data[1:])
@@ -203,6 +203,18 @@ class InboundTests(StreamCase):
         else:
             self.failureResultOf(hop.ready, error)
         self.assertFalse(self.transport.disconnected)
+
+    def test_hostileServer(self) -> None:
+        """
+        Who has made the connection is told, and nothing is logged.
+        """
+        hop = self.connected(self.node)
+        with capturedLogs() as events:
+            hop.dataReceived(b"HTTP/1.1 400 Bad Request")
+        self.assertTrue(hop.transport.disconnected)
+        self.assertEqual(len(events), 0)
+        hop.connectionLost(Failure(ConnectionLost()))
+        self.failureResultOf(hop.ready, VersionMismatch)
 
     def test_hostile(self) -> None:
         """
@@ -607,7 +619,7 @@ class EndTests(StreamCase):
         """
         A peer that says nothing is given up after 10 seconds.
         """
-        hop = self.connected(self.node)
+        hop = self.connected(self.node, self.node.hop("listener"))
         self.node.clock.advance(9.9)
         self.assertFalse(hop.transport.disconnected)
         with capturedLogs() as events:

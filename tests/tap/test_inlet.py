@@ -1,0 +1,97 @@
+"""
+Tests of L{ockam_twisted.tap.inlet}.
+"""
+
+from __future__ import annotations
+
+from ockam_twisted.config import InletConfig, TrustConfig
+from ockam_twisted.tap import inlet
+from tests.tap.common import OTHER, WHO, OptionsTestCase
+
+TO = "/dnsaddr/relay.example.com/tcp/4000/service/forward_to_blue/secure/api/service/outlet"
+
+
+class OptionsTests(OptionsTestCase):
+    """
+    C{twist ockam-inlet}.
+    """
+
+    module = inlet
+    needed = ("--listen", "5432", "--to", TO, "--authorized", WHO)
+
+    def test_needed(self) -> None:
+        """
+        A port, which is on loopback, a way and who is there make an inlet,
+        which takes no connections of other nodes.
+        """
+        config = self.parse(*self.needed)
+        self.assertEqual(config.command, "ockam-inlet")
+        self.assertEqual(config.inlets, (InletConfig("tcp:5432:interface=127.0.0.1", TO, TrustConfig((WHO,)), 10.0),))
+        self.assertEqual((config.listeners, config.outlets, config.registrations), ((), (), ()))
+        self.assertIsNone(config.relayService)
+
+    def test_missing(self) -> None:
+        """
+        What is missing is named, with an example of it.
+        """
+        listen, to, trust = self.needed[:2], self.needed[2:4], self.needed[4:]
+        self.refused("--listen 5432", *to, *trust)
+        self.refused("--to /dnsaddr/relay.example.com/tcp/4000", *listen, *trust)
+        self.refused("nobody is trusted by default", *listen, *to)
+
+    def test_listen(self) -> None:
+        """
+        C{-l} is short for C{--listen}; other forms are taken as they are.
+        """
+        for text, meant in (("0.0.0.0:1", "tcp:1:interface=0.0.0.0"), ("unix:/run/x.sock", "unix:/run/x.sock")):
+            [made] = self.parse("-l", text, *self.needed[2:]).inlets
+            self.assertEqual(made.listen, meant)
+        self.refused("--listen", "-l", "a b", *self.needed[2:])
+
+    def test_to(self) -> None:
+        """
+        The way must be a MultiAddr that leads to an outlet; a plain host and
+        port is answered with how to write it.
+        """
+        for to, says in (
+            ("relay.example.com:4000", "/dnsaddr/relay.example.com/tcp/4000"),
+            ("/service/outlet", "--to"),
+            (TO.removesuffix("/service/outlet"), "--to"),
+        ):
+            self.refused(says, "-l", "1", "--to", to, "--authorized", WHO)
+
+    def test_encrypted(self) -> None:
+        """
+        Whoever is authorized has to prove it: a way without a secure channel
+        is taken with C{--trust-everyone} only.
+        """
+        plain = ("-l", "1", "--to", "/ip4/192.0.2.1/tcp/4000/service/outlet")
+        self.refused("no secure channel", *plain, "--authorized", WHO)
+        self.assertEqual(len(self.parse(*plain, "--trust-everyone").inlets), 1)
+
+    def test_trust(self) -> None:
+        """
+        C{--authorized} is repeatable; C{--trust-everyone} excludes it.
+        """
+        [made] = self.more("--authorized", OTHER).inlets
+        self.assertEqual(made.trust, TrustConfig((WHO, OTHER)))
+        self.refused("excludes --authorized", *self.needed, "--trust-everyone")
+        self.refused("identifier", *self.needed[:4], "--authorized", "I123")
+
+    def test_patience(self) -> None:
+        """
+        How long a client is held is a choice within bounds.
+        """
+        [made] = self.more("--connect-timeout", "2.5").inlets
+        self.assertEqual(made.connectTimeout, 2.5)
+        for text in ("0", "-1", "3601", "soon", "nan", "inf"):
+            self.refused("--connect-timeout is a number from 0.1 to 3600", *self.needed, "--connect-timeout", text)
+
+    def test_common(self) -> None:
+        """
+        What all plugins have: help, version, state and limits.
+        """
+        self.checkHelp()
+        self.checkVersion()
+        self.checkState()
+        self.checkFrame()

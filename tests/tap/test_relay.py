@@ -1,0 +1,70 @@
+"""
+Tests of L{ockam_twisted.tap.relay}.
+"""
+
+from __future__ import annotations
+
+from ockam_twisted.config import RelayServiceConfig
+from ockam_twisted.tap import relay
+from tests.tap.common import OTHER, WHO, OptionsTestCase
+
+
+class OptionsTests(OptionsTestCase):
+    """
+    C{twist ockam-relay}.
+    """
+
+    module = relay
+
+    def test_default(self) -> None:
+        """
+        Without options it relays for everybody on all interfaces, and offers
+        nothing else.
+        """
+        config = self.parse()
+        self.assertEqual(config.command, "ockam-relay")
+        self.assertEqual(config.listeners, ("tcp:4000",))
+        self.assertEqual(config.relayService, RelayServiceConfig())
+        self.assertTrue(config.trust.everyone)
+        self.assertFalse(config.uppercase or config.hop)
+        self.assertEqual((config.outlets, config.inlets, config.registrations), ((), (), ()))
+
+    def test_listen(self) -> None:
+        """
+        C{--listen} is repeatable; a bare port is on all interfaces.
+        """
+        config = self.parse("--listen", "4000", "--listen", "127.0.0.1:4001", "--listen", "unix:/run/relay.sock")
+        self.assertEqual(config.listeners, ("tcp:4000", "tcp:4001:interface=127.0.0.1", "unix:/run/relay.sock"))
+        self.refused("--listen", "--listen", "a b")
+        self.refused("tcp:abc", "--listen", "tcp:abc")
+
+    def test_authorized(self) -> None:
+        """
+        C{--authorized} is repeatable, and takes identifiers only.
+        """
+        config = self.parse("--authorized", WHO, "--authorized", OTHER)
+        self.assertEqual(config.relayService, RelayServiceConfig((WHO, OTHER)))
+        self.refused("identifier", "--authorized", "I123")
+
+    def test_workers(self) -> None:
+        """
+        The workers for trying out are there on request.
+        """
+        self.assertTrue(self.parse("--uppercase").uppercase)
+        self.assertTrue(self.parse("--hop").hop)
+
+    def test_unknown(self) -> None:
+        """
+        Arguments that are no options are refused.
+        """
+        self.refused("Wrong number", "4000")
+        self.refused("--lisen", "--lisen", "4000")
+
+    def test_common(self) -> None:
+        """
+        What all plugins have: help, version, state and limits.
+        """
+        self.checkHelp()
+        self.checkVersion()
+        self.checkState()
+        self.checkFrame()
