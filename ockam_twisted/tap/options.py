@@ -15,6 +15,7 @@ from twisted.python.util import runAsEffectiveUser
 from ockam_twisted import __version__
 from ockam_twisted.config import NodeConfig, StateConfig
 from ockam_twisted.errors import OckamError, StateUnusable
+from ockam_twisted.tap.garbage import collectSeldom
 from ockam_twisted.tap.signals import endAtSecondSignal
 
 _MIN_FRAME, _MAX_FRAME = 64 * 1024, 16 * 1024 * 1024
@@ -133,6 +134,7 @@ def makeNodeService(options: Any) -> IService:
     except OckamError as error:
         raise SystemExit(f"{options.command}: {error}") from None
     reactor.callWhenRunning(endAtSecondSignal, reactor)
+    reactor.callWhenRunning(collectSeldom)
     return NodeService(config, reactor)
 
 
