@@ -14,8 +14,8 @@ YOUNG = 20_000
 def collectSeldom() -> None:
     """
     Leave alone what is there once a node has started, which stays anyway, and
-    look at the rest less often than usual: one percent of the work of
-    streams, a tenth of that of short ones.
+    look at the rest less often than usual: that saves about five percent of
+    the work of short streams.
     """
     gc.collect()
     gc.freeze()

@@ -1,0 +1,1 @@
+Works with nodes of Ockam's Rust implementation (0.139.0 and 0.150.0) as inlet, outlet and relay; ``docs/compatibility.rst`` says what was tried. Credentials are presented and checked in secure channels.
