@@ -37,6 +37,7 @@ class Relay:
         self.answers = False
         self._router = router
         self.probe: Probe | None = None
+        self._isStarted = False
         self._unwatch: Callable[[], None] | None = None
 
     def answered(self, lives: bool) -> None:
@@ -56,16 +57,21 @@ class Relay:
         self._router.register(self.claim.address, self)
         for flowId in consumerIds:
             self._router.flowControls.addConsumer(self.claim.address, flowId)
-        self._unwatch = self._router.watch(self.claim.forward_route[0], lambda: gone(self))
+        self._isStarted = True
+        # Whoever is gone already is told at once.
+        unwatch = self._router.watch(self.claim.forward_route[0], lambda: gone(self))
+        self._unwatch = unwatch if self._isStarted else None
 
     def stop(self) -> None:
         """
         Take no more.
         """
+        if self._isStarted:
+            self._isStarted = False
+            self._router.unregister(self.claim.address)
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
-            self._router.unregister(self.claim.address)
         if self.probe is not None:
             self.probe.stop()
             self.probe = None

@@ -319,6 +319,9 @@ class RelayService(Service):
         """
         Give the name to C{claim}, whoever had it before, and say so.
         """
+        if self._router.worker(claim.forward_route[0]) is None:
+            # Its connection was lost meanwhile: whoever has the name keeps it.
+            return
         takeovers: tuple[float, ...] = ()
         old = self.relays.get(claim.address)
         if old is not None:
@@ -331,9 +334,6 @@ class RelayService(Service):
             relay.start(self._consumerIds, self._drop)
         except AddressTaken:
             self._refusals.note("this is the name of a worker of this node", claim.name, claim.peer)
-            return
-        if self._router.worker(claim.address) is not relay:
-            # Its connection was gone already.
             return
         self.relays[claim.address] = relay
         self._perConnection[claim.hop] += 1
