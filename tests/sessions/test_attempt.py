@@ -1,0 +1,393 @@
+"""
+Tests for L{ockam_twisted.sessions.attempt}.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.protocol import Factory, Protocol
+from twisted.logger import globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from ockam_twisted.errors import InvalidMultiAddr, PeerNotTrusted, TimedOut, VersionMismatch
+from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifier
+from ockam_twisted.interfaces import IAttempt
+from ockam_twisted.relays.client import Registration
+from ockam_twisted.relays.service import RelayService
+from ockam_twisted.routing.addresses import Address
+from ockam_twisted.routing.multiaddr import MultiAddr
+from ockam_twisted.sessions.attempt import API_TIMEOUT, RegistrationAttempt, Walk, WayAttempt
+from ockam_twisted.sessions.life import Established
+from ockam_twisted.testing import MemoryNetwork, MemoryNode
+from tests.channels.common import ChannelTestCase
+
+
+class AttemptTestCase(ChannelTestCase):
+    """
+    Alice tries to get to Bob, whose name is also his host name.
+    """
+
+    def setUp(self) -> None:
+        """
+        Two nodes, and what Alice has at the beginning.
+        """
+        SynchronousTestCase.setUp(self)
+        self.logged = []
+        globalLogPublisher.addObserver(self._logged)
+        self.addCleanup(globalLogPublisher.removeObserver, self._logged)
+        self.network = MemoryNetwork()
+        self.alice, self.bob = MemoryNode(self.network, "alice"), MemoryNode(self.network, "bob")
+        self.walk = Walk(
+            self.alice.router,
+            self.network.clock,
+            self.alice.transport,
+            lambda: self.alice.party,
+            lambda host, port: self.network.endpoint(host),
+        )
+        self.before = set(self.alice.router._mailboxes)
+
+    def assertNothingLeft(self) -> None:
+        """
+        Alice has what she had at the beginning: no connection, no worker, no
+        timer.
+        """
+        self.network.pump()
+        self.assertEqual(set(self.alice.router._mailboxes), self.before)
+        self.assertEqual(self.alice.transport.hops, set())
+        self.network.advance(0)
+        self.assertEqual([call for call in self.network.clock.getDelayedCalls() if call.active()], [])
+
+    def try_(self, text: str, trust: Any = None) -> Deferred[Established]:
+        """
+        Make one attempt.
+        """
+        attempt = WayAttempt(self.walk, MultiAddr.fromText(text), trust or TrustIdentifier(self.bob.identifier))
+        self.assertTrue(verifyObject(IAttempt, attempt))
+        result = attempt.start()
+        self.network.pump()
+        return result
+
+
+class WayTests(AttemptTestCase):
+    """
+    Tests for L{WayAttempt} and L{Walk}.
+    """
+
+    def reached(self, text: str) -> Established:
+        """
+        An attempt that succeeds.
+        """
+        return self.successResultOf(self.try_(text))
+
+    def test_channel(self) -> None:
+        """
+        The way leads through the channel; the far end's echo answers inside
+        it, and is heard.
+        """
+        listener = self.bob.listen(TrustIdentifier(self.alice.identifier))
+        self.bob.inbox("echo", listener.flowId, echo=True)
+        made = self.reached("/dnsaddr/bob/tcp/4000/secure/api/service/outlet")
+        self.assertEqual(made.route[1], Address.local("outlet"))
+        self.assertEqual(self.alice.router.flowControls.producerId(made.route[0]) is not None, True)
+        self.assertIn(str(self.bob.identifier), made.description)
+        heard = made.heard()
+        answer = made.ping(5.0)
+        self.network.pump()
+        self.assertEqual(len(self.successResultOf(answer)), 9)
+        self.assertNotEqual(made.heard(), heard)
+        made.close()
+        self.network.pump()
+        self.assertTrue(made.lost.called)
+        self.assertNothingLeft()
+        self.assertEqual(listener.channels, {})
+
+    def test_innermost(self) -> None:
+        """
+        Two channels to the same node, one in the other.
+        """
+        outer = self.bob.listen(TrustIdentifier(self.alice.identifier))
+        self.bob.listen(TrustIdentifier(self.alice.identifier), outer.flowId, name="inner")
+        made = self.reached("/dnsaddr/bob/tcp/4000/secure/api/secure/inner/service/outlet")
+        self.assertEqual(len(made.route), 2)
+        made.close()
+        self.assertNothingLeft()
+        # Whom to trust is asked at the last one.
+        text, other = "/dnsaddr/bob/tcp/4000/secure/api/secure/inner", TrustIdentifier(self.alice.identifier)
+        self.failureResultOf(self.try_(text, other), PeerNotTrusted)
+        self.assertNothingLeft()
+
+    def test_plain(self) -> None:
+        """
+        Without a channel the connection is the way, and says so.
+        """
+        made = self.reached("/dnsaddr/bob/tcp/4000/service/outlet")
+        self.assertIn("without a secure channel", made.description)
+        self.network.links[-1].cut()
+        self.network.pump()
+        self.assertIn("lost", self.successResultOf(made.lost).lower())
+        made.close()
+        self.assertNothingLeft()
+
+    def test_refused(self) -> None:
+        """
+        Nobody listens.
+        """
+        self.failureResultOf(self.try_("/dnsaddr/nobody/tcp/4000/secure/api"), ConnectionRefusedError)
+        self.assertNothingLeft()
+
+    def test_otherProtocol(self) -> None:
+        """
+        The far end speaks something else, or nothing.
+        """
+
+        class Web(Protocol):
+            def connectionMade(self) -> None:
+                self.transport.write(b"HTTP/1.1 400\r\n")  # type: ignore[union-attr]
+
+        self.network.endpoint("web").listen(Factory.forProtocol(Web))
+        self.failureResultOf(self.try_("/dnsaddr/web/tcp/4000/secure/api"), VersionMismatch)
+        self.assertNothingLeft()
+        self.network.endpoint("silent").listen(Factory.forProtocol(Protocol))
+        silent = self.try_("/dnsaddr/silent/tcp/4000/secure/api")
+        self.assertNoResult(silent)
+        self.network.advance(10.5)
+        self.failureResultOf(silent, TimedOut)
+        self.assertNothingLeft()
+
+    def test_wrongIdentifier(self) -> None:
+        """
+        Somebody else is there.
+        """
+        self.bob.listen(TrustEveryone())
+        other = TrustIdentifier(self.alice.identifier)
+        self.failureResultOf(self.try_("/dnsaddr/bob/tcp/4000/secure/api", other), PeerNotTrusted)
+        self.assertNothingLeft()
+
+    def test_noListener(self) -> None:
+        """
+        Nobody answers a handshake.
+        """
+        result = self.try_("/dnsaddr/bob/tcp/4000/secure/api")
+        self.network.advance(10.5)
+        self.assertIn("no answer to a handshake", self.failureResultOf(result, TimedOut).getErrorMessage())
+        self.assertNothingLeft()
+
+    def test_addresses(self) -> None:
+        """
+        What cannot be gone along is said.
+        """
+        for text in ("/dnsaddr/bob/tcp/4000/service/x/tcp/5000", "/dnsaddr/bob/udp/4000"):
+            self.failureResultOf(self.try_(text), InvalidMultiAddr)
+            self.assertNothingLeft()
+
+    def test_canceled(self) -> None:
+        """
+        Whenever it is given up, nothing is left.
+        """
+        self.bob.listen(TrustIdentifier(self.alice.identifier))
+        for steps in range(12):
+            attempt = WayAttempt(
+                self.walk,
+                MultiAddr.fromText("/dnsaddr/bob/tcp/4000/secure/api"),
+                TrustIdentifier(self.bob.identifier),
+            )
+            result = attempt.start()
+            for _ in range(steps):
+                for link in self.network.links:
+                    if link.isAlive:
+                        link.step()
+            if result.called:
+                self.successResultOf(result).close()
+            else:
+                result.cancel()
+                self.failureResultOf(result, CancelledError)
+            self.assertNothingLeft()
+
+    def test_lost(self) -> None:
+        """
+        The end of the channel is the end of the way.
+        """
+        listener = self.bob.listen(TrustIdentifier(self.alice.identifier))
+        made = self.reached("/dnsaddr/bob/tcp/4000/secure/api/service/outlet")
+        [theirs] = listener.channels
+        theirs.close()
+        self.network.pump()
+        self.assertIn("the peer has closed it", self.successResultOf(made.lost))
+        made.close()
+        self.assertNothingLeft()
+
+
+class RegistrationTests(AttemptTestCase):
+    """
+    Tests for L{RegistrationAttempt}, at a relay called C{bob}.
+    """
+
+    def setUp(self) -> None:
+        """
+        What is told.
+        """
+        super().setUp()
+        self.reachable: list[str] = []
+        self.registered: list[Registration] = []
+        self.proven: list[str] = []
+
+    def relay(self, secure: bool) -> RelayService:
+        """
+        Make Bob a relay.
+        """
+        ids = [self.bob.transport.listenerId]
+        if secure:
+            ids.append(self.bob.listen(TrustEveryone()).flowId)
+        service = RelayService(
+            router=self.bob.router,
+            clock=self.network.clock,
+            names=self.bob.store,
+            now=self.bob.now,
+            consumerIds=tuple(ids),
+        )
+        service.startService()
+        self.addCleanup(service.stopService)
+        return service
+
+    def attempt(self, name: str | None, secure: bool = True, text: str = "") -> RegistrationAttempt:
+        """
+        An attempt to come.
+        """
+        relay: Any = MultiAddr.fromText(text) if text else self.network.endpoint("bob")
+        return RegistrationAttempt(
+            self.walk, relay, "relay bob", name, self.reachable.append, self.registered.append, self.proven.append,
+            secure,
+        )  # fmt: skip
+
+    def ended(self, made: Established) -> None:
+        """
+        Close it; nothing of Alice's is left.
+        """
+        made.close()
+        self.network.pump()
+        self.assertEqual(set(self.alice.router._mailboxes), self.before)
+        self.assertEqual(self.alice.transport.hops, set())
+
+    def test_proven(self) -> None:
+        """
+        At a relay of ours the identity is proven, the name belongs to it, and
+        what is relayed comes over the connection itself.
+        """
+        service = self.relay(True)
+        attempt = self.attempt("shop")
+        result = attempt.start()
+        self.network.pump()
+        made = self.successResultOf(result)
+        self.assertEqual(self.proven, [str(self.bob.identifier)])
+        self.assertEqual(self.bob.store.owner("shop"), self.alice.identifier)
+        [registration] = self.registered
+        self.assertTrue(registration.direct)
+        self.assertIn("forward_to_shop", made.description)
+        self.assertEqual(len(self.reachable), 2)
+        self.ended(made)
+        self.assertEqual(service.relays, {})
+
+    def test_alongAddress(self) -> None:
+        """
+        The way to the relay may be a MultiAddr.
+        """
+        self.relay(True)
+        result = self.attempt("shop", text="/dnsaddr/bob/tcp/4000").start()
+        self.network.pump()
+        self.ended(self.successResultOf(result))
+
+    def test_plain(self) -> None:
+        """
+        Where nobody answers at C{api} the name is registered without proof,
+        and that is said once.
+        """
+        self.relay(False)
+        attempt = self.attempt("shop")
+        for _ in range(3):
+            result = attempt.start()
+            self.network.advance(API_TIMEOUT + 0.5)
+            self.ended(self.successResultOf(result))
+        self.assertEqual(self.proven, [])
+        self.assertFalse(self.registered[0].direct)
+
+    def test_refused(self) -> None:
+        """
+        A name that belongs to somebody else is not given, and the reason says
+        what it may be; at a relay of ours no other name is taken.
+        """
+        self.relay(True)
+        self.network.result(self.bob.store.storeOwner("shop", self.bob.identifier, self.bob.now()))
+        attempt = self.attempt("shop")
+        for _ in range(4):
+            result = attempt.start()
+            self.network.advance(11)
+            text = self.failureResultOf(result, TimedOut).getErrorMessage()
+            self.assertIn("the relay did not register shop: it may belong to somebody else", text)
+        self.assertEqual(self.registered, [])
+        self.assertEqual(self.alice.transport.hops, set())
+
+    def test_silentRelay(self) -> None:
+        """
+        A relay that is none of ours and keeps silent about a name twice is
+        asked for one of its choice, which is said.
+        """
+        service = self.relay(False)
+        self.network.result(self.bob.store.storeOwner("shop", self.bob.identifier, self.bob.now()))
+        attempt = self.attempt("shop")
+        for _ in range(2):
+            result = attempt.start()
+            self.network.advance(API_TIMEOUT + 11)
+            self.failureResultOf(result, TimedOut)
+        result = attempt.start()
+        self.network.advance(API_TIMEOUT + 1)
+        made = self.successResultOf(result)
+        self.assertIn("does not give the name shop", "\n".join(self.lines()))
+        self.assertNotEqual(self.registered[0].name, "shop")
+        self.ended(made)
+        self.assertEqual(service.relays, {})
+        # The next time the name is asked for again.
+        self.network.result(self.bob.store.forgetUnused(self.bob.now() + 1))
+        result = attempt.start()
+        self.network.advance(API_TIMEOUT + 1)
+        self.ended(self.successResultOf(result))
+        self.assertEqual(self.registered[1].name, "shop")
+
+    def test_ping(self) -> None:
+        """
+        The relay's echo answers, and that is heard.
+        """
+        self.relay(True)
+        self.bob.inbox("echo", self.bob.transport.listenerId, echo=True)
+        result = self.attempt(None).start()
+        self.network.pump()
+        made = self.successResultOf(result)
+        heard = made.heard()
+        answer = made.ping(5.0)
+        self.network.pump()
+        self.successResultOf(answer)
+        self.assertNotEqual(made.heard(), heard)
+        self.ended(made)
+
+    def test_canceled(self) -> None:
+        """
+        Whenever it is given up, nothing is left.
+        """
+        self.relay(True)
+        for steps in range(16):
+            result = self.attempt("shop").start()
+            for _ in range(steps):
+                for link in self.network.links:
+                    if link.isAlive:
+                        link.step()
+            if result.called:
+                self.successResultOf(result).close()
+            else:
+                result.cancel()
+                self.failureResultOf(result, CancelledError)
+            self.network.pump()
+            self.assertEqual(set(self.alice.router._mailboxes), self.before)
+            self.assertEqual(self.alice.transport.hops, set())
