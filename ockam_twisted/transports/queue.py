@@ -72,6 +72,12 @@ class _Queue:
         self.lost = False
         self.label = ""
         self.held: set[ISource] = set()
+        self._begin()
+
+    def _begin(self) -> None:
+        """
+        The transport is there.
+        """
 
     def write(self, pieces: Sequence[Buffer], size: int) -> None:
         """
@@ -316,16 +322,8 @@ class WriteQueue(_Queue):
     For transports that may be written to in one way only.
     """
 
-    def __init__(
-        self,
-        transport: Any,
-        turn: Turn,
-        highWater: int,
-        heldBack: Callable[[Any], object],
-        budget: QueueBudget | None = None,
-    ) -> None:
-        super().__init__(transport, turn, highWater, heldBack, budget)
-        transport.registerProducer(self, True)
+    def _begin(self) -> None:
+        self._transport.registerProducer(self, True)
 
     def _send(self, data: Buffer) -> None:
         size = len(data)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
@@ -18,31 +18,20 @@ from ockam_twisted.node import Node
 from ockam_twisted.places import now
 from ockam_twisted.storage.memory import MemoryStore
 from tests.interop.peers import RELEASES, InteropTestCase, peerProgram
-from tests.scenarios.processes import PATIENCE, freePort
-
-T = TypeVar("T", bound="type[NodeTestCase]")
+from tests.scenarios.processes import PATIENCE, eachVariant, freePort
 
 
-def eachRelease(case: T) -> T:
-    """
-    Have every test of a class once for each release.
-    """
-    for name in [name for name in vars(case) if name.startswith("test_")]:
-        test = getattr(case, name)
-        delattr(case, name)
-        for release in RELEASES:
-            setattr(case, f"{name}_{release}", _with(test, release))
-    return case
-
-
-def _with(test: Callable[[Any], Any], release: str) -> Callable[[Any], Any]:
-    async def run(self: Any) -> None:
+def _released(test: Callable[..., Any], release: str) -> Callable[..., Any]:
+    async def run(self: NodeTestCase) -> None:
         self.release = release
         peerProgram(release)
         await test(self)
 
-    run.__doc__ = test.__doc__
     return run
+
+
+#: Have every test of a class once for each release, which is C{self.release}.
+eachRelease = eachVariant(*RELEASES, call=_released)
 
 
 class NodeTestCase(InteropTestCase, TestCase):

@@ -15,11 +15,10 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from twisted.trial.unittest import SkipTest
 
-from tests.scenarios.processes import PATIENCE, ROOT, Program, ScenarioTestCase, freePort
+from tests.scenarios.processes import PATIENCE, ROOT, Program, ScenarioTestCase, eachVariant, freePort
 
 #: Names the folder with the built programs; see README.rst.
 VARIABLE = "OCKAM_TWISTED_PEERS"
@@ -68,24 +67,8 @@ def receiveExactly(connection: socket.socket, size: int) -> bytes:
     return bytes(received)
 
 
-def eachRelease(case: Any) -> Any:
-    """
-    Have every test of a class once for each release.
-    """
-    for name in [name for name in vars(case) if name.startswith("test_")]:
-        test = getattr(case, name)
-        delattr(case, name)
-        for release in RELEASES:
-            setattr(case, f"{name}_{release}", _with(test, release))
-    return case
-
-
-def _with(test: Callable[[Any, str], None], release: str) -> Callable[[Any], None]:
-    def run(self: Any) -> None:
-        test(self, release)
-
-    run.__doc__ = test.__doc__
-    return run
+#: Have every test of a class once for each release.
+eachRelease = eachVariant(*RELEASES)
 
 
 class Target:

@@ -12,7 +12,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
@@ -32,6 +34,32 @@ def require(*programs: str) -> None:
     missing = [each for each in programs if shutil.which(each, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None]
     if missing:
         raise SkipTest(f"NOT INSTALLED: {', '.join(missing)}")
+
+
+def _called(test: Callable[..., Any], variant: str) -> Callable[..., Any]:
+    return lambda self: test(self, variant)
+
+
+def eachVariant(
+    *variants: str, call: Callable[[Callable[..., Any], str], Callable[..., Any]] = _called
+) -> Callable[[Any], Any]:
+    """
+    Have every test of a class once for each variant, which it is called with.
+
+    @param call: Makes the test of one variant.
+    """
+
+    def decorate(case: Any) -> Any:
+        for name in [name for name in vars(case) if name.startswith("test_")]:
+            test = getattr(case, name)
+            delattr(case, name)
+            for variant in variants:
+                run = call(test, variant)
+                run.__doc__ = test.__doc__
+                setattr(case, f"{name}_{variant.replace(' -', '_')}", run)
+        return case
+
+    return decorate
 
 
 def freePort() -> int:

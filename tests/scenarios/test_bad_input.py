@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.scenarios.processes import PATIENCE, ROOT, ScenarioTestCase, freePort
+from tests.scenarios.processes import PATIENCE, ROOT, ScenarioTestCase, eachVariant, freePort
 
 _TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
 
@@ -192,24 +192,7 @@ class BadInputTestCase(ScenarioTestCase):
         return check
 
 
-def eachRunner(case: type[BadInputTestCase]) -> type[BadInputTestCase]:
-    """
-    Have every test of a class once for each runner.
-    """
-    for name in [name for name in vars(case) if name.startswith("test_")]:
-        test = getattr(case, name)
-        delattr(case, name)
-        for runner in ("twist", "twistd -n", "twistd"):
-            setattr(case, f"{name}_{runner.replace(' -', '_')}", _with(test, runner))
-    return case
-
-
-def _with(test: Callable[[BadInputTestCase, str], None], runner: str) -> Callable[[BadInputTestCase], None]:
-    def run(self: BadInputTestCase) -> None:
-        test(self, runner)
-
-    run.__doc__ = test.__doc__
-    return run
+eachRunner = eachVariant("twist", "twistd -n", "twistd")
 
 
 @eachRunner
