@@ -141,6 +141,11 @@ class ISource(Interface):
         this source is paused?
         """
 
+    def owns(output: IOutput) -> bool:
+        """
+        Does C{output} leave through the connection that this reads from?
+        """
+
     def checkLiveness() -> None:
         """
         Paused, this source does not hear that its connection was reset: look,

@@ -85,6 +85,12 @@ class Source:
             return False
         return any(each is not output and each is not own and not each.lost for each in self._fed)
 
+    def owns(self, output: IOutput) -> bool:
+        """
+        See L{ISource.owns}.
+        """
+        return output is self._own
+
     def checkLiveness(self) -> None:
         """
         See L{ISource.checkLiveness}.

@@ -24,6 +24,10 @@ from ockam_twisted.transports.budget import QueueBudget
 STALL_SECONDS = 9.0
 #: ... while it took less than so many bytes a second, is closed.
 STALL_RATE = 16 * 1024
+#: If it is only the reading side of the same connection that serves others,
+#: it may be that something farther on holds up the peer, which deals with it
+#: in the time above; only then it is the peer itself.
+OWN_SECONDS = 30.0
 #: An output that only drains, and takes nothing for so long, is dropped.
 DRAIN_SECONDS = 60.0
 TICK = 1.0
@@ -121,15 +125,16 @@ class StallWatch(Service):
                 seconds=idle,
             )
             output.abortConnection()
-        elif (
-            seconds >= STALL_SECONDS
-            and read < STALL_RATE * seconds
-            and any(source.servesOthers(output) for source in output.held)
-        ):
-            self._log.warn(
-                "Closing {whom}: it has read {read} bytes in {seconds:.0f} s and holds others back",
-                whom=output.label,
-                read=read,
-                seconds=seconds,
-            )
-            output.abortConnection()
+        elif seconds >= STALL_SECONDS and read < STALL_RATE * seconds:
+            serving = [source for source in output.held if source.servesOthers(output)]
+            if any(not source.owns(output) for source in serving) or (serving and idle >= OWN_SECONDS):
+                self._close(output, read, seconds)
+
+    def _close(self, output: Any, read: int, seconds: float) -> None:
+        self._log.warn(
+            "Closing {whom}: it has read {read} bytes in {seconds:.0f} s and holds others back",
+            whom=output.label,
+            read=read,
+            seconds=seconds,
+        )
+        output.abortConnection()

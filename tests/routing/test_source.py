@@ -86,6 +86,13 @@ class SourceTests(SynchronousTestCase):
         self.own.lost = True
         self.assertFalse(self.source.servesOthers(one))
 
+    def test_owns(self) -> None:
+        """
+        It knows the output of its own connection.
+        """
+        self.assertTrue(self.source.owns(self.own))
+        self.assertFalse(self.source.owns(Output()))
+
     def test_noOwn(self) -> None:
         """
         A source without an output of its own works the same.

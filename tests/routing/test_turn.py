@@ -71,7 +71,7 @@ class Source:
         """
 
     resumeFor = pauseFor
-    servesOthers = pauseFor
+    servesOthers = owns = pauseFor
 
     def checkLiveness(self):
         """

@@ -109,4 +109,3 @@ class StoppedTests(ScenarioTestCase):
         grown = [more - was for more, was in zip(most, before, strict=True)]
         for program, growth in zip(programs, grown, strict=True):
             self.assertLessEqual(growth, GROWTH, program.process.args)
-            print(grown, stopped)

@@ -95,7 +95,7 @@ class Source:
         Not asked here.
         """
 
-    servesOthers = fed
+    servesOthers = owns = fed
 
     def checkLiveness(self):
         """

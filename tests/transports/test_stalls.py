@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from ockam_twisted.interfaces import IOutput, ISource
-from ockam_twisted.transports.stalls import DRAIN_SECONDS, STALL_RATE, STALL_SECONDS, StallWatch
+from ockam_twisted.transports.stalls import DRAIN_SECONDS, OWN_SECONDS, STALL_RATE, STALL_SECONDS, StallWatch
 
 
 @implementer(IOutput)
@@ -61,11 +61,15 @@ class Source:
 
     def __init__(self, others: bool = False) -> None:
         self.others = others
+        self.own = False
         self.looked = 0
         self.whenLooked = lambda: None
 
     def servesOthers(self, output):
         return self.others
+
+    def owns(self, output):
+        return self.own
 
     def checkLiveness(self):
         self.looked += 1
@@ -132,6 +136,19 @@ class StallWatchTests(SynchronousTestCase):
         self.assertEqual(self.output.aborted, 1)
         self.assertEqual(len(events), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_own(self) -> None:
+        """
+        Where only the other direction of the same connection suffers, it may
+        be somebody behind the peer: it is closed only when nothing has moved
+        for 30 seconds.
+        """
+        self.source.others = self.source.own = True
+        self.watch.heldBack(self.output)
+        self.pass_(OWN_SECONDS - 1)
+        self.assertEqual(self.output.aborted, 0)
+        self.pass_(2)
+        self.assertEqual(self.output.aborted, 1)
 
     def test_nobodySuffers(self) -> None:
         """
