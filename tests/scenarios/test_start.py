@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.scenarios.processes import PATIENCE, ROOT, ScenarioTestCase, freePort
 
 _ID = "I" + "0" * 64
+_TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
 _TO = "/ip4/127.0.0.1/tcp/9/secure/api/service/outlet"
 
 
@@ -94,6 +95,45 @@ class StartTests(ScenarioTestCase):
             1, "--instance", "ockam-relay", "--listen", "tcp:0:interface=127.0.0.1", "--state-dir",
             str(self.folder / "same"),
         )  # fmt: skip
+
+    def test_twistdRefuses(self) -> None:
+        """
+        C{twistd}, in the foreground and in the background, ends with the same
+        words, a status, and no pidfile.
+        """
+        folder = self.folder / "open"
+        folder.mkdir(mode=0o755)
+        folder.chmod(0o755)
+        damaged = self.folder / "damaged"
+        damaged.mkdir(mode=0o700)
+        (damaged / "state.sqlite").write_bytes(b"this is no database" * 100)
+        (self.folder / "file").write_text("")
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            inlet = ("ockam-inlet", "--ephemeral", "--listen", "0", "--authorized", _ID, "--to")
+            for says, arguments in (
+                (f"cannot listen on tcp:{port}", ("ockam-relay", "--ephemeral", "--listen", f"127.0.0.1:{port}")),
+                ("chmod 700", ("ockam-relay", "--listen", "0", "--state-dir", str(folder))),
+                ("state.sqlite", ("ockam-relay", "--listen", "0", "--state-dir", str(damaged))),
+                ("cannot be used", ("ockam-relay", "--listen", "0", "--state-dir", str(self.folder / "file" / "state"))),
+                ("unknown protocol /tpc", (*inlet, "/ip4/127.0.0.1/tpc/9")),
+                ("option --lisen", ("ockam-relay", "--lisen", "1")),
+            ):
+                for foreground in ([], ["-n"]):
+                    pidfile = self.folder / "twistd.pid"
+                    done = subprocess.run(
+                        [*_TWISTD, *foreground, "--pidfile", str(pidfile), "--logfile", "log", *arguments],
+                        capture_output=True,
+                        text=True,
+                        timeout=PATIENCE,
+                        env={**os.environ, "PYTHONPATH": str(ROOT)},
+                        cwd=self.folder,
+                    )
+                    text = done.stdout + done.stderr
+                    self.assertIn(says, text)
+                    self.assertNotIn("Traceback", text)
+                    self.assertNotEqual(done.returncode, 0, text)
+                    self.assertFalse(pidfile.exists(), text)
 
     def test_garbage(self) -> None:
         """
