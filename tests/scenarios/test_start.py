@@ -115,7 +115,10 @@ class StartTests(ScenarioTestCase):
                 (f"cannot listen on tcp:{port}", ("ockam-relay", "--ephemeral", "--listen", f"127.0.0.1:{port}")),
                 ("chmod 700", ("ockam-relay", "--listen", "0", "--state-dir", str(folder))),
                 ("state.sqlite", ("ockam-relay", "--listen", "0", "--state-dir", str(damaged))),
-                ("cannot be used", ("ockam-relay", "--listen", "0", "--state-dir", str(self.folder / "file" / "state"))),
+                (
+                    "cannot be used",
+                    ("ockam-relay", "--listen", "0", "--state-dir", str(self.folder / "file" / "state")),
+                ),
                 ("unknown protocol /tpc", (*inlet, "/ip4/127.0.0.1/tpc/9")),
                 ("option --lisen", ("ockam-relay", "--lisen", "1")),
             ):

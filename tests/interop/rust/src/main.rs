@@ -5,6 +5,7 @@
 mod api;
 mod arguments;
 mod peer;
+mod requests;
 mod roles;
 mod workers;
 
@@ -25,6 +26,7 @@ outlet    --target HOST:PORT [--outlet NAME] [--secure NAME]... [--plaintext] [-
 inlet     --listen HOST:PORT --to MULTIADDR [--skip-handshake]
 listener  [--secure NAME]... (--listen HOST:PORT | --relay MULTIADDR [--relay-name NAME])
 initiator --to MULTIADDR [--count N] [--size BYTES] [--window N] [--bytes] [--stay]
+request   --to MULTIADDR [--method METHOD] [--path PATH]
 identity  [--p256] [--rotate] [--revoke-purpose-keys]
 issue     --subject HISTORY [--attribute KEY=VALUE]... [--ttl SECONDS]
 

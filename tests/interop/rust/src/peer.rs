@@ -16,6 +16,7 @@ use ockam::vault::SigningKeyType;
 use ockam::{Address, Context, Route, SqlxDatabase, Worker, WorkerBuilder};
 
 use crate::arguments::{Arguments, Failure};
+use crate::requests::Requests;
 use crate::workers::{Echo, Hop, Uppercase};
 use crate::{api, now, say};
 
@@ -172,6 +173,7 @@ impl Peer {
         let verbose = self.arguments.has("verbose");
         self.start("echo", Echo { verbose }, ids).await?;
         self.start("uppercase", Uppercase, ids).await?;
+        self.start("requests", Requests, ids).await?;
         self.start("hop", Hop, ids).await
     }
 

@@ -13,12 +13,14 @@ use ockam::identity::utils::AttributesBuilder;
 use ockam::remote::{RemoteRelay, RemoteRelayOptions};
 use ockam::tcp::{TcpInletOptions, TcpOutletOptions};
 use ockam::transport::HostnamePort;
+use minicbor::Decoder;
 use ockam::{route, Any, Context, LocalMessage, MessageReceiveOptions};
 use ockam::{RelayService, RelayServiceOptions};
+use ockam_core::api::{Error, RequestHeader, ResponseHeader};
 
 use crate::arguments::{Arguments, Failure};
 use crate::peer::{import, Peer, Way};
-use crate::{api, now, say};
+use crate::{api, now, requests, say};
 
 const ROLES: &[&str] = &[
     "relay",
@@ -26,6 +28,7 @@ const ROLES: &[&str] = &[
     "inlet",
     "listener",
     "initiator",
+    "request",
     "identity",
     "issue",
 ];
@@ -45,6 +48,7 @@ pub async fn play(context: Context, arguments: Arguments) -> Result<(), Failure>
         "inlet" => inlet(&peer).await?,
         "listener" => listener(&peer).await?,
         "initiator" => initiator(&peer).await?,
+        "request" => request(&peer).await?,
         "identity" => identity(&peer).await?,
         "issue" => issue(&peer).await?,
         _ => unreachable!("roles are checked above"),
@@ -187,6 +191,7 @@ async fn initiator(peer: &Peer) -> Result<(), Failure> {
         if reply.payload() != expected && reply.payload() != capitals(expected, size) {
             return Err(format!("reply {received} is not what was sent").into());
         }
+        sleep(Duration::from_secs(peer.arguments.number("pause", 0)? as u64)).await;
         if peer.arguments.has("verbose") {
             say("Received", reply.payload().len());
             say("Return route", reply.return_route());
@@ -199,6 +204,45 @@ async fn initiator(peer: &Peer) -> Result<(), Failure> {
     }
     for channel in way.channels.iter().rev() {
         now!(peer.channels.stop_secure_channel(&peer.context, channel))?;
+    }
+    leave().await
+}
+
+/// Sends one request, and says what comes back.
+async fn request(peer: &Peer) -> Result<(), Failure> {
+    let way = peer
+        .way(peer.arguments.require("to")?, "authorized")
+        .await?;
+    let method = requests::method(peer.arguments.get("method").unwrap_or("GET"))
+        .ok_or("there is no such --method")?;
+    let path = peer.arguments.get("path").unwrap_or("/");
+    let seconds = peer.arguments.number("timeout", 30)?;
+
+    let name = "requester";
+    let mut context = now!(peer.context.new_detached(name, AllowAll, AllowAll))?;
+    if let Some(id) = &way.id {
+        api::add_consumer(&context, name, id);
+    }
+    let header = minicbor::to_vec(RequestHeader::new(method, path, false))?;
+    let message = LocalMessage::new()
+        .with_onward_route(way.route())
+        .with_return_route(route![name])
+        .with_payload(requests::wrapped(&header));
+    context.forward(message).await?;
+    let patience = MessageReceiveOptions::new().with_timeout(Duration::from_secs(seconds as u64));
+    let reply = context.receive_extended::<Any>(patience).await?;
+    let response = requests::unwrapped(reply.payload()).ok_or("the response has no length")?;
+    let mut decoder = Decoder::new(response);
+    let header: ResponseHeader = decoder.decode()?;
+    match header.status() {
+        Some(status) => say("Status", status),
+        None => say("Status", "none"),
+    }
+    if header.is_ok() {
+        say("Body", decoder.str()?);
+    } else {
+        let error: Error = decoder.decode()?;
+        say("Error", error.message().unwrap_or("no message"));
     }
     leave().await
 }
