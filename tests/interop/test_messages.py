@@ -5,7 +5,9 @@ releases: the small services, extensions and sizes; over real sockets.
 
 from __future__ import annotations
 
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from zope.interface import implementer
 
@@ -19,8 +21,11 @@ from ockam_twisted.services.requests import requestRaw
 from ockam_twisted.wire import bare
 from ockam_twisted.wire.portal import DISCONNECT, PING, PONG, encodePortalPayload, readPortal
 from tests.interop.nodes import NodeTestCase, eachRelease
-from tests.interop.peers import Target, receiveExactly
+from tests.interop.peers import RELEASES, Target, receiveExactly
 from tests.scenarios.processes import freePort
+
+#: Of five seconds each: two minutes.
+PINGS = 24
 
 
 @implementer(IWorker)
@@ -287,3 +292,31 @@ class SkipTests(NodeTestCase):
         client.sendall(b"early")
         self.assertEqual(await deferToThread(client.recv, 1), b"")
         self.assertIn("skip_handshake", outlet.text())
+
+
+class PingTests(NodeTestCase):
+    """
+    What keeps the sessions of Rust nodes alive.
+    """
+
+    timeout = 5 * PINGS + 90
+
+    async def test_minutes(self) -> None:
+        """
+        Our echo answers what Rust nodes of both releases send every five
+        seconds to learn that we live, for minutes, in the clear and inside a
+        channel.
+        """
+        node = await self.node()
+        node.createSecureChannelListener(TrustEveryone())
+        node.makeReachable("echo", (node.transport.listenerId,))
+        to = f"/dnsaddr/127.0.0.1/tcp/{await self.listening(node)}"
+        pings = ("--bytes", "--size", "9", "--count", str(PINGS), "--pause", "5", "--timeout", "5")
+        programs = [
+            self.rust(release, "initiator", "--to", to + way, *pings)
+            for release in RELEASES
+            for way in ("/service/echo", "/secure/api/service/echo")
+        ]
+        await deferLater(reactor, 5 * PINGS)  # type: ignore[arg-type]
+        for program in programs:
+            self.assertEqual(await deferToThread(program.value, "Echoed"), str(PINGS))
