@@ -114,19 +114,23 @@ class Target:
         except OSError:
             pass
         finally:
+            # Under the lock, so that abort() never sees one that is closed.
             with self._lock:
                 self.live.discard(client)
-            client.close()
+                client.close()
 
     def abort(self) -> None:
         """
         Reset every connection there is.
         """
         with self._lock:
-            live = list(self.live)
-        for each in live:
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            each.shutdown(socket.SHUT_RDWR)
+            for each in self.live:
+                each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                try:
+                    each.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    # The other side was faster.
+                    pass
 
     def close(self) -> None:
         """
