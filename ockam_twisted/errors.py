@@ -65,6 +65,12 @@ class AddressTaken(LocalProtocolError):
     """
 
 
+class PolicyError(LocalProtocolError, ValueError):
+    """
+    A text is no policy, or a policy has no value.
+    """
+
+
 class EncodeError(LocalProtocolError, ValueError):
     """
     A value has no encoding, or one above a limit of the wire.

@@ -1,3 +1,3 @@
 """
-The access expression language.  Nothing is here yet.
+Who may use what: Ockam's expression language over identities and attributes.
 """

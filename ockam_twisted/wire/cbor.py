@@ -295,6 +295,12 @@ class Reader:
         self.position += 1
         return True
 
+    def slice(self, start: int) -> bytes:
+        """
+        What has been read since C{start}.
+        """
+        return bytes(self._data[start : self.position])
+
     def skip(self, depth: int = MAX_DEPTH) -> None:
         """
         Read one item of any kind, with at most C{depth} levels of arrays,
