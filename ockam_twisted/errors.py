@@ -59,6 +59,12 @@ class InvalidRelayName(LocalProtocolError, ValueError):
     """
 
 
+class InvalidTicket(LocalProtocolError, ValueError):
+    """
+    A text is no ticket, is damaged, or has expired.
+    """
+
+
 class AddressTaken(LocalProtocolError):
     """
     A worker is already registered at the address.
@@ -113,6 +119,13 @@ class HandshakeFailed(RemoteProtocolError):
 class PeerNotTrusted(HandshakeFailed):
     """
     The peer proved an identity that the trust policy does not accept.
+    """
+
+
+class EnrollmentRefused(RemoteProtocolError):
+    """
+    A one-time code is unknown, used, expired or revoked; or the peer says so
+    of ours.
     """
 
 

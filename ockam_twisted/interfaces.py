@@ -21,7 +21,7 @@ on the wire are whole seconds since the Unix epoch.  Sizes are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from ockam_twisted.identity.identifiers import Identifier
+    from ockam_twisted.identity.members import EnrollmentToken, Member
     from ockam_twisted.routing.addresses import Address, Route
     from ockam_twisted.routing.local_message import LocalInfo, LocalMessage
 
@@ -420,15 +421,52 @@ class IIdentityStore(Interface):
         Keep a named value.
         """
 
+    def deleteSetting(name: str) -> Deferred[None]:
+        """
+        Forget a named value.
+        """
+
 
 class IMemberStore(Interface):
     """
-    Who is a member, with which attributes, and which tickets are open.
+    Who is a member, with which attributes, and which enrollment tokens were
+    given out.  Reads answer at once from memory; writes return a Deferred
+    that fires after the commit.
     """
 
-    def members() -> Any:
+    def members() -> Mapping[Identifier, Member]:
         """
-        @return: Identifiers and attributes of all members.
+        @return: All members.
+        """
+
+    def storeMember(member: Member) -> Deferred[None]:
+        """
+        Keep a member, in place of what was known of it.
+        """
+
+    def deleteMember(identifier: Identifier) -> Deferred[None]:
+        """
+        Forget a member.
+        """
+
+    def tokens() -> Mapping[bytes, EnrollmentToken]:
+        """
+        @return: All tokens, by the hash of their code.
+        """
+
+    def storeToken(token: EnrollmentToken) -> Deferred[None]:
+        """
+        Keep a token, in place of what was known of it.
+        """
+
+    def storeRedemption(token: EnrollmentToken, member: Member) -> Deferred[None]:
+        """
+        Keep a token and the member that it has made, both or neither.
+        """
+
+    def deleteTokens(codeHashes: Iterable[bytes]) -> Deferred[None]:
+        """
+        Forget tokens.
         """
 
 

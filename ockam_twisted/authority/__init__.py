@@ -1,3 +1,3 @@
 """
-Members, tickets and credentials.  Nothing is here yet.
+Who is a member, how one becomes one, and what is attested of them.
 """

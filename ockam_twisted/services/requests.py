@@ -5,7 +5,6 @@ to an address that exists for this answer only.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -23,26 +22,18 @@ from ockam_twisted.wire.api import (
     INTERNAL_ERROR,
     OK,
     STATUS,
-    ApiError,
     Request,
     Response,
     decodeApiError,
     decodeRequest,
     decodeResponse,
-    encodeApiError,
     encodeRequest,
     encodeResponse,
+    refuse,
 )
 
 #: Seconds until a request that is not answered has failed.
 TIMEOUT = 10.0
-
-
-def newId() -> int:
-    """
-    A fresh id for a request or a response: random, not 0.
-    """
-    return int.from_bytes(os.urandom(4), "big") or 1
 
 
 # ----------------------------------------------------------------- asking --
@@ -155,24 +146,6 @@ def accepted(response: Response) -> Response:
 
 
 # -------------------------------------------------------------- answering --
-
-
-def respond(request: Request, body: bytes | None = None) -> Response:
-    """
-    The response that all went well.
-
-    @param body: One CBOR item, encoded.
-    """
-    return Response(newId(), request.id, OK, body)
-
-
-def refuse(request: Request, status: int, reason: str) -> Response:
-    """
-    The response that it did not.
-
-    @param reason: In words, for the peer.
-    """
-    return Response(newId(), request.id, status, encodeApiError(ApiError(request.path, request.method, reason)))
 
 
 #: Answers a request.

@@ -13,6 +13,7 @@ from zope.interface import implementer
 
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.interfaces import IIdentityStore, INameStore
+from ockam_twisted.storage.members import MemberRecords
 
 
 @frozen
@@ -38,12 +39,13 @@ class NameOwner:
 
 
 @implementer(IIdentityStore, INameStore)
-class MemoryStore:
+class MemoryStore(MemberRecords):
     """
     Everything in memory; writes have been carried out when they return.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self._secrets: dict[bytes, StoredSecret] = {}
         self._histories: dict[Identifier, bytes] = {}
         self._settings: dict[str, bytes] = {}
@@ -100,6 +102,13 @@ class MemoryStore:
         See L{IIdentityStore.storeSetting}.
         """
         self._settings[name] = value
+        return succeed(None)
+
+    def deleteSetting(self, name: str) -> Deferred[None]:
+        """
+        See L{IIdentityStore.deleteSetting}.
+        """
+        self._settings.pop(name, None)
         return succeed(None)
 
     # Of relay names.

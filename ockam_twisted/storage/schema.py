@@ -19,6 +19,13 @@ MIGRATIONS: list[tuple[str, ...]] = [
         "CREATE TABLE settings (name TEXT PRIMARY KEY, value BLOB NOT NULL)",
         "CREATE TABLE relay_names (name TEXT PRIMARY KEY, identifier TEXT NOT NULL, last_used INTEGER NOT NULL)",
     ),
+    (
+        "CREATE TABLE members (identifier TEXT PRIMARY KEY, attributes BLOB NOT NULL, added INTEGER NOT NULL,"
+        " added_by TEXT NOT NULL)",
+        "CREATE TABLE enrollment_tokens (code_hash BLOB PRIMARY KEY, attributes BLOB NOT NULL,"
+        " created INTEGER NOT NULL, expires INTEGER NOT NULL, uses INTEGER NOT NULL, redemptions BLOB NOT NULL,"
+        " revoked INTEGER NOT NULL, startup INTEGER NOT NULL)",
+    ),
 ]
 
 #: The version that this code writes.

@@ -7,17 +7,23 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorFromThreads
 
-from ockam_twisted.errors import InvalidIdentifier, StateUnusable
+from ockam_twisted.errors import DecodeError, InvalidIdentifier, StateUnusable
 from ockam_twisted.identity.identifiers import Identifier
+from ockam_twisted.identity.members import EnrollmentToken, Member
 from ockam_twisted.storage import schema
+from ockam_twisted.storage.members import memberOf, memberRow, tokenOf, tokenRow
 from ockam_twisted.storage.memory import MemoryStore, NameOwner, StoredSecret
 from ockam_twisted.storage.writer import Statement, Writer
+
+_STORE_MEMBER = "INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?)"
+_STORE_TOKEN = "INSERT OR REPLACE INTO enrollment_tokens VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 def readSetting(path: Path, name: str) -> bytes | None:
@@ -101,7 +107,14 @@ class SQLiteStore(MemoryStore):
                 self._settings = dict(cursor.execute("SELECT name, value FROM settings"))
                 rows = cursor.execute("SELECT name, identifier, last_used FROM relay_names")
                 self._names = {name: NameOwner(Identifier(identifier), used) for name, identifier, used in rows}
-            except InvalidIdentifier as error:
+                rows = cursor.execute("SELECT identifier, attributes, added, added_by FROM members")
+                self._members = {member.identifier: member for member in map(memberOf, rows)}
+                rows = cursor.execute(
+                    "SELECT code_hash, attributes, created, expires, uses, redemptions, revoked, startup"
+                    " FROM enrollment_tokens"
+                )
+                self._tokens = {token.codeHash: token for token in map(tokenOf, rows)}
+            except (InvalidIdentifier, DecodeError, ValueError, TypeError) as error:
                 raise StateUnusable(f"the database {self._path} is damaged ({error})") from None
         self._owned = Counter(owner.identifier for owner in self._names.values())
 
@@ -156,3 +169,46 @@ class SQLiteStore(MemoryStore):
         forgotten = super().forgetUnused(before)
         written = self._write(("DELETE FROM relay_names WHERE last_used < ?", (before,)))
         return written.addCallback(lambda _: forgotten)
+
+    def deleteSetting(self, name: str) -> Deferred[None]:
+        """
+        See L{IIdentityStore.deleteSetting}.
+        """
+        super().deleteSetting(name)
+        return self._write(("DELETE FROM settings WHERE name = ?", (name,)))
+
+    def storeMember(self, member: Member) -> Deferred[None]:
+        """
+        See L{ockam_twisted.interfaces.IMemberStore.storeMember}.
+        """
+        super().storeMember(member)
+        return self._write((_STORE_MEMBER, memberRow(member)))
+
+    def deleteMember(self, identifier: Identifier) -> Deferred[None]:
+        """
+        See L{ockam_twisted.interfaces.IMemberStore.deleteMember}.
+        """
+        super().deleteMember(identifier)
+        return self._write(("DELETE FROM members WHERE identifier = ?", (str(identifier),)))
+
+    def storeToken(self, token: EnrollmentToken) -> Deferred[None]:
+        """
+        See L{ockam_twisted.interfaces.IMemberStore.storeToken}.
+        """
+        super().storeToken(token)
+        return self._write((_STORE_TOKEN, tokenRow(token)))
+
+    def storeRedemption(self, token: EnrollmentToken, member: Member) -> Deferred[None]:
+        """
+        See L{ockam_twisted.interfaces.IMemberStore.storeRedemption}.
+        """
+        super().storeRedemption(token, member)
+        return self._write((_STORE_TOKEN, tokenRow(token)), (_STORE_MEMBER, memberRow(member)))
+
+    def deleteTokens(self, codeHashes: Iterable[bytes]) -> Deferred[None]:
+        """
+        See L{ockam_twisted.interfaces.IMemberStore.deleteTokens}.
+        """
+        hashes = tuple(codeHashes)
+        super().deleteTokens(hashes)
+        return self._write(*(("DELETE FROM enrollment_tokens WHERE code_hash = ?", (each,)) for each in hashes))

@@ -5,6 +5,7 @@ body, two CBOR items one after the other, together wrapped as one BARE data.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -105,6 +106,31 @@ class ApiError:
     cause: ApiError | None = None
 
 
+def newId() -> int:
+    """
+    A fresh id for a request or a response: random, not 0.
+    """
+    return int.from_bytes(os.urandom(4), "big") or 1
+
+
+def respond(request: Request, body: bytes | None = None) -> Response:
+    """
+    The response that all went well.
+
+    @param body: One CBOR item, encoded.
+    """
+    return Response(newId(), request.id, OK, body)
+
+
+def refuse(request: Request, status: int, reason: str) -> Response:
+    """
+    The response that it did not.
+
+    @param reason: In words, for the peer.
+    """
+    return Response(newId(), request.id, status, encodeApiError(ApiError(request.path, request.method, reason)))
+
+
 def encodeRequest(request: Request) -> bytes:
     """
     Encode a request as the payload of a message.
@@ -176,7 +202,7 @@ def _decode(
     content = outer.readData(len(payload))
     outer.expectEnd()
     reader = cbor.Reader(content)
-    fields = _readFields(
+    fields = readFields(
         reader,
         {1: _readId, 2: readSecond, 3: cbor.Reader.readUint, 4: cbor.Reader.readBool},
     )
@@ -191,7 +217,7 @@ def _decode(
     return fields, body
 
 
-def _readFields(reader: cbor.Reader, known: dict[int, Callable[[cbor.Reader], Any]]) -> dict[int, Any]:
+def readFields(reader: cbor.Reader, known: dict[int, Callable[[cbor.Reader], Any]]) -> dict[int, Any]:
     """
     Read a map with the given fields; others, and those that are null, are
     skipped.
@@ -244,7 +270,7 @@ def _readError(reader: cbor.Reader, depth: int) -> ApiError:
         raise DecodeError("an error has too many causes")
     if reader.major == cbor.TEXT:
         return ApiError(message=reader.readText(MAX_TEXT))
-    fields = _readFields(
+    fields = readFields(
         reader,
         {
             1: lambda reader: reader.readText(MAX_PATH),

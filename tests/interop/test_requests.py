@@ -11,9 +11,9 @@ from ockam_twisted.errors import OckamError, RequestFailed
 from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
-from ockam_twisted.services.requests import RequestWorker, accepted, newId, refuse, request, requestRaw, respond
+from ockam_twisted.services.requests import RequestWorker, accepted, request, requestRaw
 from ockam_twisted.wire import cbor
-from ockam_twisted.wire.api import METHODS, Request, Response
+from ockam_twisted.wire.api import METHODS, Request, Response, newId, refuse, respond
 from tests.interop.nodes import NodeTestCase, eachRelease
 
 #: What the Rust peer's worker answers, by method.

@@ -12,13 +12,10 @@ from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.services.requests import (
     RequestWorker,
     accepted,
-    newId,
-    refuse,
     request,
     requestRaw,
-    respond,
 )
-from ockam_twisted.wire.api import GET, Request, Response, encodeRequest
+from ockam_twisted.wire.api import GET, Request, Response, encodeRequest, newId, refuse, respond
 from tests.services.common import ServiceTestCase
 
 
