@@ -29,6 +29,7 @@ from zope.interface import Attribute, Interface
 if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
+    from ockam_twisted.identity.credentials import VerifiedCredential
     from ockam_twisted.identity.identifiers import Identifier
     from ockam_twisted.identity.members import EnrollmentToken, Member
     from ockam_twisted.routing.addresses import Address, Route
@@ -40,6 +41,10 @@ Buffer = bytes | memoryview
 #: How a payload travels inside a node: its pieces in order, and their total
 #: size.  The receiver joins them only if it has to.
 PayloadReceiver = Callable[[Sequence[Buffer], int], None]
+
+#: Calls something once when a calendar time (epoch seconds) has come; what it
+#: returns cancels that.
+Until = Callable[[int, Callable[[], object]], Callable[[], None]]
 
 
 # --------------------------------------------------------------------- L1 --
@@ -201,6 +206,7 @@ class IRouter(Interface):
 
     turn = Attribute("The L{ockam_twisted.routing.turn.Turn} that every entry from the reactor enters and leaves.")
     flowControls = Attribute("The L{ockam_twisted.routing.flow.FlowControls} of this node.")
+    peers = Attribute("The L{ockam_twisted.routing.peers.Peers}: who is at the other end of channels.")
 
     def register(
         address: Address,
@@ -375,7 +381,17 @@ class ITrustPolicy(Interface):
 
     def accepts(identifier: Identifier) -> bool:
         """
-        @param identifier: The peer's, proven.
+        Asked before anything is verified.
+
+        @param identifier: The peer's, proven in the end.
+        """
+
+    def confirms(identifier: Identifier, credential: VerifiedCredential | None) -> bool:
+        """
+        Asked once everything is verified, of whom L{accepts} accepts; and
+        again whenever something has changed.
+
+        @param credential: What an authority of ours says of it.
         """
 
 
@@ -506,7 +522,22 @@ class INameStore(Interface):
 # --------------------------------------------------------------------- L3 --
 
 
-class ISecureChannel(Interface):
+class IPresenter(Interface):
+    """
+    Something that credentials can be presented to.
+    """
+
+    def presentCredential(change_history: bytes, credential: bytes) -> None:
+        """
+        Present a credential anew (spec identity, section 6.11).
+
+        @param change_history: Ours, encoded.
+        @param credential: It and the attestation of the key that signed it,
+            encoded; empty to present the history only.
+        """
+
+
+class ISecureChannel(IPresenter):
     """
     An end-to-end encrypted, mutually authenticated way to one peer.
     """

@@ -20,8 +20,8 @@ from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, I
 from twisted.logger import Logger
 
 from ockam_twisted.channels.channel import SecureChannel
-from ockam_twisted.channels.handshake import Party
 from ockam_twisted.channels.listener import SecureChannelListener, createSecureChannel
+from ockam_twisted.channels.party import Party
 from ockam_twisted.errors import LocalProtocolError
 from ockam_twisted.identity.creation import loadOrCreate
 from ockam_twisted.identity.identifiers import Identifier

@@ -38,8 +38,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ockam_twisted.channels.channel import SecureChannel
-from ockam_twisted.channels.handshake import Party
 from ockam_twisted.channels.listener import SecureChannelListener, createSecureChannel
+from ockam_twisted.channels.party import Party
 from ockam_twisted.identity.creation import loadOrCreate
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.interfaces import ITrustPolicy, IVault, IWorker

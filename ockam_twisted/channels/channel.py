@@ -10,6 +10,7 @@ outer ones by machines on the way has no say over these.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
@@ -18,6 +19,8 @@ from zope.interface import implementer
 
 from ockam_twisted.channels.cipher import Decryptor, Encryptor, NoncesExhausted
 from ockam_twisted.channels.noise import Keys
+from ockam_twisted.channels.party import Party
+from ockam_twisted.channels.standing import Standing
 from ockam_twisted.errors import OckamError, RecordRefused
 from ockam_twisted.identity.credentials import VerifiedCredential
 from ockam_twisted.identity.identifiers import Identifier
@@ -30,9 +33,9 @@ from ockam_twisted.wire.channel import (
     CLOSE,
     PLAINTEXT_HEAD,
     PLAINTEXT_TAIL,
+    REFUSED,
     ChannelClose,
     ChannelPayload,
-    ChannelRefresh,
     decodeChannelMessage,
     encodeRefresh,
     plaintextBounds,
@@ -131,8 +134,7 @@ class SecureChannel:
     @ivar receiver: Takes the records.
     @ivar isInitiator: Did we begin the handshake?
     @ivar heard: Records accepted; changes whenever the peer was heard.
-    @ivar credential: What an authority of ours says of the peer, as it has
-        presented it last.
+    @ivar standing: What is known of the peer, now.
     """
 
     _log = Logger()
@@ -148,7 +150,7 @@ class SecureChannel:
         spawnerId: str | None = None,
         ordered: bool = True,
         credential: VerifiedCredential | None = None,
-        refreshed: Callable[[ChannelRefresh], VerifiedCredential | None] | None = None,
+        party: Party | None = None,
     ) -> None:
         """
         @param remote: Our address that the handshake used; it is ours from
@@ -157,8 +159,8 @@ class SecureChannel:
         @param spawnerId: The flow-control id of our listener.
         @param ordered: Is the road below ordered?  If not, no portal may use
             this channel, and a window of 32 records is accepted.
-        @param refreshed: Verifies credentials that the peer presents anew;
-            may raise an L{ockam_twisted.errors.OckamError}.
+        @param credential: What an authority of ours says of the peer.
+        @param party: Our side of it; verifies what the peer presents anew.
         """
         self.encryptor = Address.random()
         self.decryptor = Address.random()
@@ -167,15 +169,12 @@ class SecureChannel:
         self.receiver = _RecordReceiver(self)
         self.peerIdentifier = peerIdentifier
         self.isInitiator = isInitiator
-        self.heard = 0
-        self._dropped = 0
+        self.heard = self._dropped = 0
         self._router = router
         self._route = route
         self._encrypt = Encryptor(keys.send)
         self._decrypt = Decryptor(keys.receive, ordered)
         self._ordered = ordered
-        self.credential = credential
-        self._refreshed = refreshed
         self._reason: str | None = None
         self._lost: list[Deferred[str]] = []
         self._flows: dict[bytes, _Inbound] = {}
@@ -183,7 +182,11 @@ class SecureChannel:
         self._last: _Inbound | None = None
         # The route that records come with; it changes seldom.
         self._back: Route | None = None
-        self._info = (PeerIdentity(peerIdentifier, self.encryptor, route[0]),)
+        info = PeerIdentity(peerIdentifier, self.encryptor, route[0])
+        self.standing = Standing(router, info, credential, party)
+        self.standing.changed = self._forgetFlows
+        if party is not None:
+            party.channels.add(self)
         router.register(self.encryptor, _EncryptorWorker(self))
         router.register(self.decryptor, _EncryptorWorker(self), DenyAll())
         router.flowControls.addProducer(self.decryptor, self.flowId, spawnerId, (self.encryptor,))
@@ -196,7 +199,7 @@ class SecureChannel:
         The end of the road below is our end; it may have come already.
         """
         self._unwatch()
-        self._unwatch = self._router.watch(self._route[0], self._roadGone)
+        self._unwatch = self._router.watch(self._route[0], partial(self._end, "the connection below it was lost"))
 
     # ------------------------------------------------------------- sending
 
@@ -213,15 +216,11 @@ class SecureChannel:
 
     def presentCredential(self, change_history: bytes, credential: bytes) -> None:
         """
-        Present a credential anew (spec identity, section 6.11).
-
-        @param change_history: Ours, encoded.
-        @param credential: It and the attestation of the key that signed it,
-            encoded.
+        See L{ISecureChannel.presentCredential}.
         """
         if self._reason is None:
             with self._router.turn:
-                self.sendPlaintext(encodeRefresh(change_history, (credential,)))
+                self.sendPlaintext(encodeRefresh(change_history, (credential,) if credential else ()))
 
     # ----------------------------------------------------------- receiving
 
@@ -281,7 +280,7 @@ class SecureChannel:
         onward, back, position = readPlaintextRoutes(plaintext, 0, len(plaintext))
         prefix = plaintext[:position]
         flow = self._router.open(
-            Route.fromWire(onward), Route.fromWire((self.encryptor, *back)), self.decryptor, self._info
+            Route.fromWire(onward), Route.fromWire((self.encryptor, *back)), self.decryptor, (self.standing.info,)
         )
         found = _Inbound(prefix, position, flow)
         if len(flows) >= _MAX_FLOWS:
@@ -292,6 +291,13 @@ class SecureChannel:
             self._lengths.insert(0, position)
         flows[prefix] = found
         return found
+
+    def _forgetFlows(self) -> None:
+        """
+        What was decided about the peer's messages may not hold any more.
+        """
+        self._flows.clear()
+        self._last = None
 
     def _control(self, plaintext: bytes) -> None:
         """
@@ -304,14 +310,14 @@ class SecureChannel:
                     Route.fromWire(message.onward_route),
                     Route.fromWire((self.encryptor, *message.return_route)),
                     message.payload,
-                    self._info,
+                    (self.standing.info,),
                 ),
                 self.decryptor,
             )
         elif isinstance(message, ChannelClose):
-            self._end("the peer has closed it")
-        elif self._refreshed is not None:
-            self.credential = self._refreshed(message)
+            self._end("the peer does not accept us" if plaintext == REFUSED else "the peer has closed it")
+        else:
+            self.standing.presented(message)
 
     def _followRoute(self, back: Route) -> None:
         """
@@ -352,9 +358,6 @@ class SecureChannel:
                     self._router.route(message, self.encryptor)
                 self._end(reason)
 
-    def _roadGone(self) -> None:
-        self._end("the connection below it was lost")
-
     def _end(self, reason: str) -> None:
         if self._reason is not None:
             return
@@ -362,13 +365,21 @@ class SecureChannel:
         with self._router.turn:
             self._unwatch()
             self._lower.close()
-            self._flows.clear()
-            self._last = None
+            self._forgetFlows()
+            self.standing.end()
             for address in (self.remote, self.decryptor, self.encryptor):
                 self._router.unregister(address)
             lost, self._lost = self._lost, []
             for waiting in lost:
                 waiting.callback(reason)
+
+    @property
+    def credential(self) -> VerifiedCredential | None:
+        """
+        What an authority of ours says of the peer, as it has presented it
+        last.
+        """
+        return self.standing.credential
 
     @property
     def hasEnded(self) -> bool:

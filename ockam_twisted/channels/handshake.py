@@ -10,125 +10,28 @@ the coroutine's Deferred undoes everything.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from ockam_twisted.channels.channel import SecureChannel
+from ockam_twisted.channels.cipher import Encryptor
 from ockam_twisted.channels.noise import InitiatorHandshake, Keys, ResponderHandshake
-from ockam_twisted.errors import ConnectionClosed, HandshakeFailed, LocalProtocolError
-from ockam_twisted.identity.creation import Identity, PurposeKey
-from ockam_twisted.identity.credentials import VerifiedCredential
-from ockam_twisted.identity.history import ChangeHistory
-from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.identity.payload import VerifiedPeer, verifyPayload, verifyRefresh
-from ockam_twisted.identity.trust import TrustEveryone
-from ockam_twisted.interfaces import IFlowReceiver, IIdentityStore, IRouter, ITrustPolicy, IVault, PayloadReceiver
+from ockam_twisted.channels.party import Party
+from ockam_twisted.errors import ConnectionClosed, HandshakeFailed, IdentityRefused
+from ockam_twisted.identity.payload import VerifiedPeer
+from ockam_twisted.interfaces import IFlowReceiver, IRouter, ITrustPolicy, IVault, PayloadReceiver
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
-from ockam_twisted.wire import cbor
-from ockam_twisted.wire.channel import ChannelRefresh
+from ockam_twisted.wire.channel import REFUSED
 
 _log = Logger()
 
 #: Records that may arrive while the last step of a handshake is still being
 #: worked on.
 _MAX_EARLY = 64
-
-
-@frozen
-class Party:
-    """
-    Who takes part in handshakes on this side.
-
-    @ivar now: The time, in whole seconds since the Unix epoch.
-    @ivar authorities: The change histories of whom we accept credentials
-        from; without any, credentials are ignored.
-    @ivar credential: What we present: a credential and the attestation of the
-        key that signed it, encoded; empty for none.
-    """
-
-    vault: IVault
-    store: IIdentityStore
-    identity: Identity
-    purposeKey: PurposeKey
-    now: Callable[[], int]
-    authorities: Mapping[Identifier, ChangeHistory] = field(factory=dict)
-    credential: bytes = b""
-
-    def payload(self) -> bytes:
-        """
-        What proves our identity to the peer.
-        """
-        return b"".join(
-            (
-                cbor.arrayHead(3),
-                self.identity.history.encode(),
-                self.purposeKey.attestation,
-                cbor.arrayHead(1 if self.credential else 0),
-                self.credential,
-            )
-        )
-
-    def staticKey(self) -> tuple[bytes, bytes]:
-        """
-        @return: The vault's handle of our key for secure channels, and its
-            public half.
-        """
-        public = self.purposeKey.publicKey
-        if not isinstance(public, bytes):
-            raise LocalProtocolError("a purpose key for credentials is none for secure channels")
-        return self.purposeKey.key, public
-
-    async def verify(self, payload: bytes, noiseStatic: bytes, trust: ITrustPolicy) -> VerifiedPeer:
-        """
-        Find out who the peer is.
-
-        @raise PeerNotTrusted: Not somebody we accept.
-        @raise IdentityRefused: It proves nothing.
-        """
-        peer = verifyPayload(
-            payload,
-            now=self.now(),
-            known=self.store.changeHistory,
-            trust=trust,
-            noiseStatic=noiseStatic,
-            authorities=self.authorities,
-        )
-        if peer.credentialRefused is not None:
-            _log.warn(
-                "A credential of {peer} does not count: {reason}", peer=peer.identifier, reason=peer.credentialRefused
-            )
-        # Anybody can make identities without end: those of strangers are
-        # not worth a place on the disk.
-        if peer.historyIsNewer and not isinstance(trust, TrustEveryone):
-            await self.store.storeChangeHistory(peer.identifier, peer.history)
-        return peer
-
-    def refreshed(self, identifier: Identifier, message: ChannelRefresh) -> VerifiedCredential | None:
-        """
-        The peer of a channel presents credentials anew.
-
-        @return: What an authority of ours says of it.
-        @raise OckamError: It proves nothing; what it had presented before
-            still counts.
-        """
-        refresh = verifyRefresh(
-            message.change_history,
-            message.credentials,
-            identifier,
-            now=self.now(),
-            known=self.store.changeHistory,
-            authorities=self.authorities,
-        )
-        # Of strangers nothing is stored, as in a handshake.
-        if refresh.historyIsNewer and self.store.changeHistory(identifier) is not None:
-            storing = self.store.storeChangeHistory(identifier, refresh.history)
-            storing.addErrback(lambda failure: _log.failure("A change history was not stored", failure))
-        return refresh.credential
 
 
 @implementer(IFlowReceiver)
@@ -276,10 +179,18 @@ async def initiate(
 
 
 async def respond(
-    router: IRouter, party: Party, first: LocalMessage, trust: ITrustPolicy, makeChannel: MakeChannel
+    router: IRouter,
+    party: Party,
+    first: LocalMessage,
+    trust: ITrustPolicy,
+    makeChannel: MakeChannel,
+    enrolment: ITrustPolicy | None = None,
 ) -> SecureChannel:
     """
     Answer message 1 of a handshake.
+
+    @param trust: Whom we accept.
+    @param enrolment: Whom we accept to enrol; nothing is kept of them.
 
     @raise HandshakeFailed: The peer is not who it should be, or breaks the
         protocol.
@@ -302,8 +213,15 @@ async def respond(
         third = await exchange.receive()
         rs = noise.readMessage3Static(third.payload)
         payload = noise.readMessage3Payload(await vault.agree(ephemeral, rs))
-        peer = await party.verify(payload, rs, trust)
-        channel = makeChannel(exchange.address, first.return_route, peer, noise.split())
+        keys = noise.split()
+        try:
+            peer = await party.verify(payload, rs, trust, enrolment)
+            channel = makeChannel(exchange.address, first.return_route, peer, keys)
+        except (HandshakeFailed, IdentityRefused):
+            # The initiator believes that there is a channel by now, and
+            # nothing else would tell it that there is none.
+            exchange.send(first.return_route, b"".join(Encryptor(keys.send).encrypt(REFUSED)))
+            raise
     except BaseException:
         exchange.close()
         raise

@@ -6,20 +6,22 @@ begins them (spec identity, section 6.1).
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
+from collections.abc import Callable
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ockam_twisted.channels.channel import SecureChannel
-from ockam_twisted.channels.handshake import Party, initiate, respond
+from ockam_twisted.channels.handshake import initiate, respond
 from ockam_twisted.channels.noise import Keys
-from ockam_twisted.errors import OckamError, TimedOut
+from ockam_twisted.channels.party import Party
+from ockam_twisted.errors import OckamError, PeerNotTrusted, TimedOut
+from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.payload import VerifiedPeer
 from ockam_twisted.interfaces import IRouter, ITrustPolicy, IWorker
 from ockam_twisted.routing.addresses import Address, Route
@@ -28,6 +30,9 @@ from ockam_twisted.routing.local_message import LocalMessage
 
 #: Seconds a handshake may take.
 HANDSHAKE_TIMEOUT = 10.0
+
+#: Seconds that a channel for enrolment lives.
+ENROLMENT_TIMEOUT = 10.0
 
 
 def createSecureChannel(
@@ -59,7 +64,7 @@ def createSecureChannel(
             isInitiator=True,
             ordered=ordered,
             credential=peer.credential,
-            refreshed=partial(party.refreshed, peer.identifier),
+            party=party,
         )
 
     result = Deferred.fromCoroutine(initiate(router, party, route, trust, make))
@@ -79,6 +84,7 @@ class SecureChannelListener(Service):
     Answers handshakes at one or more addresses.
 
     @ivar flowId: The flow-control id that its channels are spawned under.
+    @ivar enrolmentFlowId: That of channels of those who may only enrol.
     @ivar channels: The channels there are, each with how many records had
         been heard of it when it was last looked at.
     """
@@ -97,6 +103,7 @@ class SecureChannelListener(Service):
         maxUnfinished: int = 256,
         maxUnfinishedPerSource: int = 32,
         maxChannels: int = 4096,
+        enrolment: ITrustPolicy | None = None,
     ) -> None:
         """
         @param trust: Whom it accepts.
@@ -107,8 +114,14 @@ class SecureChannelListener(Service):
             is behind it.
         @param maxChannels: How many channels there may be; over it, one that
             has been silent for long is closed.
+        @param enrolment: Who may have a channel that reaches nothing but the
+            consumers of L{enrolmentFlowId}, and ends soon.
         """
         self.flowId = newFlowId()
+        self.enrolmentFlowId = newFlowId()
+        self._enrolment = enrolment
+        self._enrolling: dict[SecureChannel, IDelayedCall] = {}
+        self._unwatch: Callable[[], None] | None = None
         self.channels: dict[SecureChannel, int] = {}
         self._router = router
         self._clock = clock
@@ -131,6 +144,7 @@ class SecureChannelListener(Service):
         for address in self._addresses:
             self._router.register(address, self)
             self._router.flowControls.addSpawner(address, self.flowId)
+        self._unwatch = self._router.peers.watch(self._peerChanged)
 
     def stopService(self) -> None:
         """
@@ -139,10 +153,12 @@ class SecureChannelListener(Service):
         super().stopService()
         for address in self._addresses:
             self._router.unregister(address)
+        if self._unwatch is not None:
+            self._unwatch()
         for unfinished in list(self._unfinished):
             unfinished.cancel()
         with self._router.turn:
-            for channel in list(self.channels):
+            for channel in [*self.channels, *self._enrolling]:
                 channel.close()
 
     def messageReceived(self, message: LocalMessage) -> None:
@@ -159,32 +175,86 @@ class SecureChannelListener(Service):
             ofSource[0].cancel()
         elif len(self._unfinished) >= self._maxUnfinished:
             self._busiest().cancel()
-        result = Deferred.fromCoroutine(respond(self._router, self._party, message, self._trust, self._make))
+        result = Deferred.fromCoroutine(
+            respond(self._router, self._party, message, self._trust, self._make, self._enrolment)
+        )
         self._unfinished[result] = source
         result.addTimeout(self._timeout, self._clock)
         result.addBoth(self._finished, result)
         result.addCallbacks(self._opened, self._failed)
 
     def _make(self, remote: Address, road: Route, peer: VerifiedPeer, keys: Keys) -> SecureChannel:
-        return SecureChannel(
+        # Much may have happened since it was verified: a disk was waited for.
+        isAccepted = self._party.accepts(self._trust, peer)
+        if not isAccepted and not (self._enrolment is not None and self._party.accepts(self._enrolment, peer)):
+            raise PeerNotTrusted(f"the peer {peer.identifier} is not trusted here any more")
+        channel = SecureChannel(
             self._router,
             remote,
             road,
             peer.identifier,
             keys,
             isInitiator=False,
-            spawnerId=self.flowId,
+            spawnerId=self.flowId if isAccepted else self.enrolmentFlowId,
             ordered=self._ordered,
             credential=peer.credential,
-            refreshed=partial(self._party.refreshed, peer.identifier),
+            party=self._party,
         )
+        if not isAccepted:
+            self._enrols(channel)
+        return channel
+
+    def _enrols(self, channel: SecureChannel) -> None:
+        """
+        A channel for enrolment has begun; it never becomes more than that.
+        """
+        end = self._clock.callLater(ENROLMENT_TIMEOUT, channel.fail, "its time for enrolment is over")
+        self._enrolling[channel] = end
+
+        def lost(reason: str) -> None:
+            del self._enrolling[channel]
+            if end.active():
+                end.cancel()
+
+        channel.whenLost().addCallback(lost)
+        if len(self._enrolling) > self._maxUnfinished:
+            next(iter(self._enrolling)).fail("there are too many enrolments")
+
+    def _peerChanged(self, encryptor: Address) -> None:
+        for channel in list(self.channels):
+            if channel.encryptor == encryptor:
+                self._check(channel)
+
+    def recheck(self, identifier: Identifier) -> None:
+        """
+        It may not be accepted any more: end its channels then, and its
+        enrolments and unfinished handshakes.
+        """
+        with self._router.turn:
+            for channel in list(self.channels):
+                if channel.peerIdentifier == identifier:
+                    self._check(channel)
+                    if not channel.hasEnded:
+                        self._router.peers.changed(channel.encryptor)
+            if not self._trust.accepts(identifier):
+                for channel in list(self._enrolling):
+                    if channel.peerIdentifier == identifier:
+                        channel.fail("it was removed")
+
+    def _check(self, channel: SecureChannel) -> None:
+        peer, trust = channel.peerIdentifier, self._trust
+        if not (trust.accepts(peer) and trust.confirms(peer, channel.credential)):
+            self._log.info(
+                "The channel with {peer} ends: it is not accepted any more", peer=peer, audit="channel-ended"
+            )
+            channel.fail("it is not accepted any more")
 
     def _finished(self, outcome: object, result: Deferred[SecureChannel]) -> object:
         self._unfinished.pop(result, None)
         return outcome
 
     def _opened(self, channel: SecureChannel) -> None:
-        if channel.hasEnded:
+        if channel.hasEnded or channel in self._enrolling:
             return
         if len(self.channels) >= self._maxChannels:
             self._mostSilent().fail("there are too many channels")

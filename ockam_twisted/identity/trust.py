@@ -5,18 +5,37 @@ Trust policies: who may complete a handshake with us (spec identity, section
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from attrs import field, frozen
 from zope.interface import implementer
 
+from ockam_twisted.identity.credentials import Attributes, VerifiedCredential
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.interfaces import ITrustPolicy
 
 
+class _ByIdentifier:
+    """
+    Policies that are about nothing but who it is.
+    """
+
+    def accepts(self, identifier: Identifier) -> bool:
+        """
+        See L{ITrustPolicy.accepts}.
+        """
+        raise NotImplementedError
+
+    def confirms(self, identifier: Identifier, credential: VerifiedCredential | None) -> bool:
+        """
+        Nothing else counts.
+        """
+        return self.accepts(identifier)
+
+
 @implementer(ITrustPolicy)
 @frozen
-class TrustEveryone:
+class TrustEveryone(_ByIdentifier):
     """
     Accept whoever proves an identity, whichever that is.
     """
@@ -30,7 +49,7 @@ class TrustEveryone:
 
 @implementer(ITrustPolicy)
 @frozen
-class TrustIdentifier:
+class TrustIdentifier(_ByIdentifier):
     """
     Accept one.
     """
@@ -50,7 +69,7 @@ def _identifiers(them: Iterable[Identifier]) -> frozenset[Identifier]:
 
 @implementer(ITrustPolicy)
 @frozen
-class TrustIdentifiers:
+class TrustIdentifiers(_ByIdentifier):
     """
     Accept several; nobody if there are none.
     """
@@ -82,6 +101,12 @@ class AllTrust:
         """
         return all(policy.accepts(identifier) for policy in self.policies)
 
+    def confirms(self, identifier: Identifier, credential: VerifiedCredential | None) -> bool:
+        """
+        Does every policy confirm it?
+        """
+        return all(policy.confirms(identifier, credential) for policy in self.policies)
+
 
 @implementer(ITrustPolicy)
 @frozen(init=False)
@@ -100,3 +125,53 @@ class AnyTrust:
         Does a policy accept it?  Stops at the first that does.
         """
         return any(policy.accepts(identifier) for policy in self.policies)
+
+    def confirms(self, identifier: Identifier, credential: VerifiedCredential | None) -> bool:
+        """
+        Does a policy that accepts it confirm it?
+        """
+        return any(policy.accepts(identifier) and policy.confirms(identifier, credential) for policy in self.policies)
+
+
+@implementer(ITrustPolicy)
+@frozen
+class TrustCredential:
+    """
+    Accept who has a credential of an authority; whoever that is.
+
+    @ivar demand: Says of a subject and its attributes why it is refused;
+        L{None}: any credential will do.
+    """
+
+    authority: Identifier
+    demand: Callable[[Identifier, Attributes], str] | None = None
+
+    def accepts(self, identifier: Identifier) -> bool:
+        """
+        It cannot be told yet.
+        """
+        return True
+
+    def confirms(self, identifier: Identifier, credential: VerifiedCredential | None) -> bool:
+        """
+        Is its credential one that we ask for?
+        """
+        if credential is None or credential.authority != self.authority or credential.subject != identifier:
+            return False
+        return self.demand is None or not self.demand(identifier, credential.attributes)
+
+
+@implementer(ITrustPolicy)
+@frozen
+class TrustIf(_ByIdentifier):
+    """
+    Accept whom a function accepts, now.
+    """
+
+    decide: Callable[[Identifier], bool]
+
+    def accepts(self, identifier: Identifier) -> bool:
+        """
+        Ask it.
+        """
+        return self.decide(identifier)

@@ -27,11 +27,17 @@ class PeerIdentity(LocalInfo):
     @ivar encryptor: The channel's address on this node; names the channel.
     @ivar hop: The connection that the channel's handshake came over: the
         first address of the route to the peer.
+    @ivar attributes: What C{authority} says the peer has, in a credential
+        that was presented on this channel and has not expired; L{None}:
+        nothing was.
+    @ivar authority: An identifier, in text.
     """
 
     identifier: str
     encryptor: Address
     hop: Address
+    attributes: tuple[tuple[bytes, bytes], ...] | None = None
+    authority: str = ""
 
 
 @define

@@ -17,6 +17,7 @@ from ockam_twisted.interfaces import Buffer, IAccessControl, IFlowReceiver, IRou
 from ockam_twisted.routing.addresses import MAX_HOPS, Address, Route
 from ockam_twisted.routing.flow import Flow, FlowControls
 from ockam_twisted.routing.local_message import LocalInfo, LocalMessage
+from ockam_twisted.routing.peers import Peers
 from ockam_twisted.routing.turn import Turn
 
 #: Why a message was dropped; the keys of L{Router.dropped}.
@@ -86,6 +87,7 @@ class Router(Service):
     def __init__(self) -> None:
         self.turn = Turn()
         self.flowControls = FlowControls(self.invalidate)
+        self.peers = Peers()
         self.dropped: Counter[str] = Counter()
         self._mailboxes: dict[Address, _Mailbox] = {}
 

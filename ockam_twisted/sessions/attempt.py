@@ -15,8 +15,8 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ockam_twisted.channels.channel import SecureChannel
-from ockam_twisted.channels.handshake import Party
 from ockam_twisted.channels.listener import createSecureChannel
+from ockam_twisted.channels.party import Party
 from ockam_twisted.errors import ConnectionClosed, InvalidMultiAddr, OckamError, TimedOut
 from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.interfaces import IAttempt, IHop, IRouter, ITransport, ITrustPolicy

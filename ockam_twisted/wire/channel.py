@@ -36,6 +36,10 @@ PLAINTEXT_TAIL = b"\x40"
 #: The whole plaintext that ends a channel.
 CLOSE = b"\x82\x82\x02\x80\x40"
 
+#: The same to somebody who is not accepted.  Padding means nothing to anybody
+#: else.
+REFUSED = CLOSE[:-1] + b"\x47refused"
+
 
 @frozen
 class ChannelPayload:

@@ -640,11 +640,11 @@ class RefreshTests(ChannelTestCase):
         mine, theirs = self.channel()
         told: list[ChannelRefresh] = []
 
-        def refreshed(refresh: ChannelRefresh) -> None:
+        def refreshed(identifier: str, refresh: ChannelRefresh) -> None:
             told.append(refresh)
             raise IdentityRefused("not today")
 
-        theirs._refreshed = refreshed
+        theirs.standing._verify = refreshed
         history = self.alice.party.identity.history.encode()
         mine.sendPlaintext(encodeRefresh(history, []))
         self.network.pump()

@@ -10,8 +10,9 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 
 from ockam_twisted.channels.channel import SecureChannel
-from ockam_twisted.channels.handshake import Party, initiate, respond
+from ockam_twisted.channels.handshake import initiate, respond
 from ockam_twisted.channels.noise import Keys
+from ockam_twisted.channels.party import Party
 from ockam_twisted.errors import ConnectionClosed, HandshakeFailed, LocalProtocolError, PeerNotTrusted, TimedOut
 from ockam_twisted.identity.creation import Identity, PurposeKey, attestCredentialKey
 from ockam_twisted.identity.history import ChangeHistory

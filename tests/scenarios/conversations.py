@@ -22,7 +22,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from ockam_twisted.channels.handshake import Party
+from ockam_twisted.channels.party import Party
 from ockam_twisted.identity.creation import loadOrCreate
 from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.interfaces import ILocalSide, ITarget

@@ -1,0 +1,149 @@
+"""
+Who takes part in handshakes on this side, and what it knows of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from weakref import WeakSet
+
+from attrs import define, field
+from twisted.logger import Logger
+
+from ockam_twisted.errors import LocalProtocolError, PeerNotTrusted
+from ockam_twisted.identity.creation import Identity, PurposeKey
+from ockam_twisted.identity.credentials import VerifiedCredential
+from ockam_twisted.identity.history import ChangeHistory
+from ockam_twisted.identity.identifiers import Identifier
+from ockam_twisted.identity.payload import VerifiedPeer, verifyPayload, verifyRefresh
+from ockam_twisted.identity.trust import AnyTrust, TrustEveryone
+from ockam_twisted.interfaces import IIdentityStore, IPresenter, ITrustPolicy, IVault, Until
+from ockam_twisted.wire import cbor
+from ockam_twisted.wire.channel import ChannelRefresh
+
+_log = Logger()
+
+
+def _never(when: int, call: Callable[[], object]) -> Callable[[], None]:
+    """
+    The calendar of who has none.
+    """
+    return lambda: None
+
+
+@define(eq=False)
+class Party:
+    """
+    See the module.
+
+    @ivar now: The time, in whole seconds since the Unix epoch.
+    @ivar authorities: The change histories of whom we accept credentials
+        from; without any, credentials are ignored.
+    @ivar credential: What we present: a credential and the attestation of the
+        key that signed it, encoded; empty for none.
+    @ivar until: Calls something when a calendar time has come.
+    @ivar channels: The channels there are.
+    """
+
+    vault: IVault
+    store: IIdentityStore
+    identity: Identity
+    purposeKey: PurposeKey
+    now: Callable[[], int]
+    authorities: Mapping[Identifier, ChangeHistory] = field(factory=dict)
+    credential: bytes = b""
+    until: Until = _never
+    channels: WeakSet[IPresenter] = field(factory=WeakSet)
+
+    def payload(self) -> bytes:
+        """
+        What proves our identity to the peer.
+        """
+        return b"".join(
+            (
+                cbor.arrayHead(3),
+                self.identity.history.encode(),
+                self.purposeKey.attestation,
+                cbor.arrayHead(1 if self.credential else 0),
+                self.credential,
+            )
+        )
+
+    def staticKey(self) -> tuple[bytes, bytes]:
+        """
+        @return: The vault's handle of our key for secure channels, and its
+            public half.
+        """
+        public = self.purposeKey.publicKey
+        if not isinstance(public, bytes):
+            raise LocalProtocolError("a purpose key for credentials is none for secure channels")
+        return self.purposeKey.key, public
+
+    def present(self, credential: bytes) -> None:
+        """
+        Present a credential from now on, also over the channels there are.
+
+        @param credential: See L{credential}.
+        """
+        self.credential = credential
+        for channel in list(self.channels):
+            channel.presentCredential(self.identity.history.encode(), credential)
+
+    async def verify(
+        self, payload: bytes, noiseStatic: bytes, trust: ITrustPolicy, enrolment: ITrustPolicy | None = None
+    ) -> VerifiedPeer:
+        """
+        Find out who the peer is.
+
+        @param enrolment: Whom we accept, too, but keep nothing of.
+        @raise PeerNotTrusted: Not somebody we accept.
+        @raise IdentityRefused: It proves nothing.
+        """
+        everybody = trust if enrolment is None else AnyTrust(trust, enrolment)
+        peer = verifyPayload(
+            payload,
+            now=self.now(),
+            known=self.store.changeHistory,
+            trust=everybody,
+            noiseStatic=noiseStatic,
+            authorities=self.authorities,
+        )
+        if peer.credentialRefused is not None:
+            _log.warn(
+                "A credential of {peer} does not count: {reason}", peer=peer.identifier, reason=peer.credentialRefused
+            )
+        if not everybody.confirms(peer.identifier, peer.credential):
+            raise PeerNotTrusted(f"the peer {peer.identifier} is not trusted here: it has no credential that says so")
+        # Anybody can make identities without end: those of strangers are
+        # not worth a place on the disk.
+        if peer.historyIsNewer and not isinstance(trust, TrustEveryone) and self.accepts(trust, peer):
+            await self.store.storeChangeHistory(peer.identifier, peer.history)
+        return peer
+
+    def accepts(self, trust: ITrustPolicy, peer: VerifiedPeer) -> bool:
+        """
+        Does a policy accept a peer, all things considered?
+        """
+        return trust.accepts(peer.identifier) and trust.confirms(peer.identifier, peer.credential)
+
+    def refreshed(self, identifier: Identifier, message: ChannelRefresh) -> VerifiedCredential | None:
+        """
+        The peer of a channel presents credentials anew.
+
+        @return: What an authority of ours says of it.
+        @raise OckamError: It proves nothing; what it had presented before
+            still counts.
+        """
+        refresh = verifyRefresh(
+            message.change_history,
+            message.credentials,
+            identifier,
+            now=self.now(),
+            known=self.store.changeHistory,
+            authorities=self.authorities,
+        )
+        # Of strangers nothing is stored, as in a handshake.
+        if refresh.historyIsNewer and self.store.changeHistory(identifier) is not None:
+            storing = self.store.storeChangeHistory(identifier, refresh.history)
+            storing.addErrback(lambda failure: _log.failure("A change history was not stored", failure))
+        return refresh.credential

@@ -1,0 +1,80 @@
+"""
+Who is at the other end of the secure channels of this node, now: messages
+carry what was true when they came, decisions that last have to follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ockam_twisted.routing.addresses import Address
+from ockam_twisted.routing.local_message import PeerIdentity
+
+#: Told the encryptor of a channel about whose peer something has changed.
+PeerWatcher = Callable[[Address], object]
+
+
+class Peers:
+    """
+    See the module.
+    """
+
+    def __init__(self) -> None:
+        self._peers: dict[Address, PeerIdentity] = {}
+        self._watchers: list[PeerWatcher] = []
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def find(self, encryptor: Address) -> PeerIdentity | None:
+        """
+        Who is behind an encryptor.
+        """
+        return self._peers.get(encryptor)
+
+    def ofIdentifier(self, identifier: str) -> list[PeerIdentity]:
+        """
+        The channels of one identity.
+        """
+        return [each for each in self._peers.values() if each.identifier == identifier]
+
+    def add(self, peer: PeerIdentity) -> None:
+        """
+        There is a new channel.
+        """
+        self._peers[peer.encryptor] = peer
+
+    def update(self, peer: PeerIdentity) -> None:
+        """
+        Something else is known of the peer of a channel.
+        """
+        if peer.encryptor in self._peers:
+            self._peers[peer.encryptor] = peer
+            self.changed(peer.encryptor)
+
+    def changed(self, encryptor: Address) -> None:
+        """
+        Decisions about the peer of a channel have to be made anew.
+        """
+        for watcher in list(self._watchers):
+            watcher(encryptor)
+
+    def remove(self, encryptor: Address) -> None:
+        """
+        A channel is over.
+        """
+        self._peers.pop(encryptor, None)
+
+    def watch(self, watcher: PeerWatcher) -> Callable[[], None]:
+        """
+        Be told of changes.
+
+        @return: Call it to be told no more.
+        """
+        self._watchers.append(watcher)
+
+        def unwatch() -> None:
+            if watcher in self._watchers:
+                self._watchers.remove(watcher)
+
+        return unwatch
