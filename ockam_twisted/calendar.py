@@ -19,12 +19,18 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from ockam_twisted.interfaces import IIdentityStore
+
 #: Seconds between two looks at the clocks.
 TICK = 1.0
 
 #: Seconds that a clock may be behind before nothing is believed any more
 #: (clocks of two machines may differ as much).
 TOLERATED = 60
+
+#: Where the newest time is kept, and how often, seconds.
+NEWEST = "newest-time"
+NOTED_EVERY = 60
 
 
 def _sinceBoot() -> float:
@@ -45,9 +51,14 @@ class Calendar(Service):
     _log = Logger()
 
     def __init__(
-        self, clock: IReactorTime, wall: Callable[[], float] = time.time, boot: Callable[[], float] = _sinceBoot
+        self,
+        clock: IReactorTime,
+        wall: Callable[[], float] = time.time,
+        boot: Callable[[], float] = _sinceBoot,
+        store: IIdentityStore | None = None,
     ) -> None:
         """
+        @param store: Where the newest time that was ever seen is kept.
         @param wall: The wall clock, seconds since the Unix epoch.
         @param boot: A clock that only goes forward, seconds.
         """
@@ -60,6 +71,8 @@ class Calendar(Service):
         self._byBoot: list[tuple[float, int, list[Callable[[], object]]]] = []
         self._number = count()
         self._offset = wall() - boot()
+        self._store = store
+        self._noted = 0
 
     def now(self) -> int:
         """
@@ -103,19 +116,43 @@ class Calendar(Service):
         self._again()
         self.look()
 
+    def checkNewest(self) -> None:
+        """
+        Was the clock set back while the node did not run?
+        """
+        stored = None if self._store is None else self._store.setting(NEWEST)
+        newest = int(stored) if stored is not None and stored.isdigit() else 0
+        if self.now() < newest - TOLERATED:
+            self._wasSetBack(newest - self.now())
+
+    def _wasSetBack(self, seconds: float) -> None:
+        self._log.warn(
+            "The clock is {seconds} s behind what it was: no ticket and no stored credential counts any more",
+            seconds=int(seconds),
+            audit="clock-set-back",
+        )
+        for call in list(self.setBack):
+            call()
+        self._note()
+
+    def _note(self) -> None:
+        self._noted = self.now()
+        if self._store is not None:
+            self._store.storeSetting(NEWEST, b"%d" % self._noted).addErrback(
+                lambda failure: self._log.warn("{reason}", reason=failure.getErrorMessage())
+            )
+
     def look(self) -> None:
         """
         Look at the clocks now.
         """
         wall, boot = self._wall(), self._boot()
         if wall - boot < self._offset - TOLERATED:
-            self._log.warn(
-                "The clock was set back by {seconds} s: tickets and credentials that depend on it count no more",
-                seconds=int(self._offset - (wall - boot)),
-            )
+            behind = self._offset - (wall - boot)
             self._offset = wall - boot
-            for call in list(self.setBack):
-                call()
+            self._wasSetBack(behind)
+        if not self._noted <= self.now() < self._noted + NOTED_EVERY:
+            self._note()
         # A clock that is set forward may be set back again.
         self._offset = max(self._offset, wall - boot)
         self._fire(self._waiting, wall)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ockam_twisted.identity.identifiers import Identifier
     from ockam_twisted.identity.members import EnrollmentToken, Member
     from ockam_twisted.routing.addresses import Address, Route
-    from ockam_twisted.routing.local_message import LocalInfo, LocalMessage
+    from ockam_twisted.routing.local_message import LocalInfo, LocalMessage, PeerIdentity
 
 #: Bytes that can be joined, sliced and sent, without a copy where possible.
 Buffer = bytes | memoryview
@@ -116,6 +116,18 @@ class IAccessControl(Interface):
     def permits(message: LocalMessage) -> bool:
         """
         @param message: The message; its payload is not looked at.
+        """
+
+
+class IAdmission(Interface):
+    """
+    A decision about a peer: may it use a service?
+    """
+
+    def refusal(peer: PeerIdentity | None) -> str:
+        """
+        @param peer: Who asks; L{None}: it did not come through a channel.
+        @return: Why not, in words for our log; empty if it may.
         """
 
 

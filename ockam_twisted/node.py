@@ -19,17 +19,20 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.logger import Logger
 
+from ockam_twisted.authority.authority import Authority
+from ockam_twisted.calendar import Calendar
 from ockam_twisted.channels.channel import SecureChannel
 from ockam_twisted.channels.listener import SecureChannelListener, createSecureChannel
 from ockam_twisted.channels.party import Party
 from ockam_twisted.errors import LocalProtocolError
 from ockam_twisted.identity.creation import loadOrCreate
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.interfaces import IAccessControl, ITarget, ITrustPolicy, IWay, IWorker
+from ockam_twisted.interfaces import IAccessControl, IAdmission, ITarget, ITrustPolicy, IWay, IWorker
 from ockam_twisted.ops.status import NodeStatus
-from ockam_twisted.places import Place, asRoute, checkSecure, clientEndpoint, dial, now, serverEndpoint, trustPolicy
+from ockam_twisted.places import Place, asRoute, checkSecure, clientEndpoint, dial, serverEndpoint, trustPolicy
 from ockam_twisted.portals.inlet import CONNECT_TIMEOUT, Inlet
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
+from ockam_twisted.relays.claims import Admits
 from ockam_twisted.relays.client import Registration, RelayClient
 from ockam_twisted.relays.service import RelayService
 from ockam_twisted.routing.addresses import Address, Route
@@ -92,6 +95,9 @@ class Node(MultiService):
         self.reactor = reactor
         self.store = MemoryStore() if store is None else store
         self.vault = SoftwareVault(self.store)
+        self.calendar = Calendar(reactor, store=self.store)
+        self.calendar.setServiceParent(self)
+        self.authority = Authority(self.store, self.calendar.now)
         self.router = Router()
         self.router.setServiceParent(self)
         self._stalls = StallWatch(reactor)
@@ -121,8 +127,9 @@ class Node(MultiService):
         """
         Take the identity from the store, or make one.
         """
+        now = self.calendar.now
         identity, purposeKey = await loadOrCreate(self.vault, self.store, now())
-        self.party = Party(self.vault, self.store, identity, purposeKey, now)
+        self.party = Party(self.vault, self.store, identity, purposeKey, now, until=self.calendar.at)
         return identity.identifier
 
     def requireParty(self) -> Party:
@@ -213,16 +220,18 @@ class Node(MultiService):
         trust: ITrustPolicy,
         addresses: Iterable[str] = LISTENER_ADDRESSES,
         consumerOf: Iterable[str] | None = None,
+        enrolment: ITrustPolicy | None = None,
     ) -> SecureChannelListener:
         """
         Answer handshakes.
 
         @param trust: Whom to accept.
+        @param enrolment: Whom to accept for enrolment only.
         @param consumerOf: See L{addWorker}; by default, who connects by TCP.
         """
         reachable = (self.transport.listenerId,) if consumerOf is None else tuple(consumerOf)
         at = tuple(map(Address.local, addresses))
-        listener = SecureChannelListener(self.router, self.reactor, self.requireParty(), trust, at)
+        listener = SecureChannelListener(self.router, self.reactor, self.requireParty(), trust, at, enrolment=enrolment)
         self._add(listener)
         for address in at:
             for flowId in reachable:
@@ -251,6 +260,7 @@ class Node(MultiService):
         target: str | IStreamClientEndpoint | ITarget,
         consumerOf: Iterable[str] = (),
         incoming: IAccessControl | None = None,
+        admission: IAdmission | None = None,
     ) -> Outlet:
         """
         Connect streams to a target.
@@ -263,7 +273,7 @@ class Node(MultiService):
             target = SocketTarget(self.router, self.sockets, clientEndpoint(self.reactor, target), target)
         elif not ITarget.providedBy(target):
             target = SocketTarget(self.router, self.sockets, target, "of the outlet")
-        outlet = Outlet(self.router, self.reactor, target, Address.local(name), incoming)
+        outlet = Outlet(self.router, self.reactor, target, Address.local(name), incoming, admission=admission)
         self._add(outlet)
         self._portals.append(outlet)
         self.makeReachable(name, consumerOf)
@@ -331,6 +341,7 @@ class Node(MultiService):
         authorized: Iterable[str] | None = None,
         consumerOf: Iterable[str] | None = None,
         listener: SecureChannelListener | None = None,
+        admits: Admits | None = None,
     ) -> RelayService:
         """
         Relay for others.
@@ -338,13 +349,20 @@ class Node(MultiService):
         @param authorized: Who may register; L{None}: anybody.
         @param consumerOf: See L{addWorker}; by default, who connects by TCP.
         @param listener: Registrants may prove who they are through it.
+        @param admits: Says why a registrant may not have a name.
         """
         ids = (self.transport.listenerId,) if consumerOf is None else tuple(consumerOf)
         if listener is not None:
             ids += (listener.flowId,)
         who = None if authorized is None else frozenset(authorized)
         service = RelayService(
-            router=self.router, clock=self.reactor, names=self.store, now=now, consumerIds=ids, authorized=who
+            router=self.router,
+            clock=self.reactor,
+            names=self.store,
+            now=self.calendar.now,
+            consumerIds=ids,
+            authorized=who,
+            admits=admits,
         )
         self._add(service)
         return service

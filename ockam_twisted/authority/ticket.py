@@ -46,7 +46,8 @@ class Ticket:
 
     @ivar ways: To the worker that is to be reached: the outlet, or the
         listener of a relay.
-    @ivar peer: Who must be there; L{None} if C{policy} says it.
+    @ivar peer: Who must be there; L{None} if C{policy} says it, or if the
+        ticket is for no more than to become a member of C{authority}.
     @ivar policy: What the peer must be, by the word of C{authority}.
     @ivar authority: Whom the code is for, if not for C{peer}.
     @ivar authorityWays: To the authority's listener.
@@ -122,12 +123,18 @@ class Ticket:
         if not data or hashlib.sha256(data).digest()[:_CHECKSUM] != checksum:
             raise InvalidTicket("this ticket is damaged: is it all there?")
         try:
-            return cls._decode(data)
+            return cls.decode(data)
         except (DecodeError, InvalidMultiAddr, PolicyError):
             raise InvalidTicket("this ticket cannot be read: was it made by a newer program?") from None
 
     @classmethod
-    def _decode(cls, data: bytes) -> Ticket:
+    def decode(cls, data: bytes) -> Ticket:
+        """
+        Read what L{encode} has made.
+
+        @raise DecodeError: It is none.
+        @raise LocalProtocolError: Something in it is none.
+        """
         reader = cbor.Reader(data)
         fields = readFields(
             reader,
@@ -153,7 +160,7 @@ class Ticket:
         )
         if ticket.policy:
             Policy.fromText(ticket.policy)
-        if ticket.peer is None and not (ticket.policy and ticket.authority):
+        if ticket.peer is None and (ticket.authority is None or bool(ticket.ways) != bool(ticket.policy)):
             raise DecodeError("a ticket does not say who must be there")
         return ticket
 

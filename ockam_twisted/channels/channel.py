@@ -9,7 +9,7 @@ outer ones by machines on the way has no say over these.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -21,10 +21,11 @@ from ockam_twisted.channels.cipher import Decryptor, Encryptor, NoncesExhausted
 from ockam_twisted.channels.noise import Keys
 from ockam_twisted.channels.party import Party
 from ockam_twisted.channels.standing import Standing
+from ockam_twisted.channels.workers import EncryptorWorker, RecordReceiver
 from ockam_twisted.errors import OckamError, RecordRefused
 from ockam_twisted.identity.credentials import VerifiedCredential
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.interfaces import Buffer, IFlow, IFlowReceiver, IRouter, ISecureChannel, PayloadReceiver
+from ockam_twisted.interfaces import Buffer, IFlow, IRouter, ISecureChannel
 from ockam_twisted.routing.access import DenyAll
 from ockam_twisted.routing.addresses import EMPTY, Address, Route
 from ockam_twisted.routing.flow import newFlowId
@@ -32,17 +33,14 @@ from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
 from ockam_twisted.wire.channel import (
     CLOSE,
     PLAINTEXT_HEAD,
-    PLAINTEXT_TAIL,
     REFUSED,
     ChannelClose,
     ChannelPayload,
     decodeChannelMessage,
     encodeRefresh,
     plaintextBounds,
-    plaintextPrefix,
     readPlaintextRoutes,
 )
-from ockam_twisted.wire.messages import payloadHead
 
 #: From this size on a payload is passed on as a view of the plaintext.
 _VIEW = 4096
@@ -66,64 +64,6 @@ class _Inbound(NamedTuple):
     flow: IFlow
 
 
-@implementer(IFlowReceiver)
-class _EncryptorWorker:
-    """
-    Takes messages for the peer's node.
-    """
-
-    def __init__(self, channel: SecureChannel) -> None:
-        self._channel = channel
-
-    def flowOpened(self, message: LocalMessage) -> PayloadReceiver:
-        """
-        See L{IFlowReceiver.flowOpened}.
-        """
-        prefix = plaintextPrefix(message.onward_route[1:], message.return_route)
-        sealed = self._channel.sendPlaintext
-        join = b"".join
-
-        def send(pieces: Sequence[Buffer], size: int) -> None:
-            sealed(join((prefix, payloadHead(size), *pieces, PLAINTEXT_TAIL)))
-
-        return send
-
-    def messageReceived(self, message: LocalMessage) -> None:
-        """
-        See L{IWorker.messageReceived}.
-        """
-        self.flowOpened(message)((message.payload,), len(message.payload))
-
-
-@implementer(IFlowReceiver)
-class _RecordReceiver:
-    """
-    Takes records from the peer.
-    """
-
-    def __init__(self, channel: SecureChannel) -> None:
-        self._channel = channel
-
-    def flowOpened(self, message: LocalMessage) -> PayloadReceiver:
-        """
-        See L{IFlowReceiver.flowOpened}.
-        """
-        channel = self._channel
-        receive = channel.receiveRecord
-        back = message.return_route
-
-        def recordReceived(pieces: Sequence[Buffer], size: int) -> None:
-            receive(pieces[0] if len(pieces) == 1 else b"".join(pieces), back)
-
-        return recordReceived
-
-    def messageReceived(self, message: LocalMessage) -> None:
-        """
-        See L{IWorker.messageReceived}.
-        """
-        self._channel.receiveRecord(message.payload, message.return_route)
-
-
 @implementer(ISecureChannel)
 class SecureChannel:
     """
@@ -135,8 +75,10 @@ class SecureChannel:
     @ivar isInitiator: Did we begin the handshake?
     @ivar heard: Records accepted; changes whenever the peer was heard.
     @ivar standing: What is known of the peer, now.
+    @ivar wasRefused: The peer has ended it because it does not accept us.
     """
 
+    wasRefused = False
     _log = Logger()
 
     def __init__(
@@ -166,7 +108,7 @@ class SecureChannel:
         self.decryptor = Address.random()
         self.flowId = newFlowId()
         self.remote = remote
-        self.receiver = _RecordReceiver(self)
+        self.receiver = RecordReceiver(self.receiveRecord)
         self.peerIdentifier = peerIdentifier
         self.isInitiator = isInitiator
         self.heard = self._dropped = 0
@@ -187,8 +129,8 @@ class SecureChannel:
         self.standing.changed = self._forgetFlows
         if party is not None:
             party.channels.add(self)
-        router.register(self.encryptor, _EncryptorWorker(self))
-        router.register(self.decryptor, _EncryptorWorker(self), DenyAll())
+        router.register(self.encryptor, EncryptorWorker(self.sendPlaintext))
+        router.register(self.decryptor, EncryptorWorker(self.sendPlaintext), DenyAll())
         router.flowControls.addProducer(self.decryptor, self.flowId, spawnerId, (self.encryptor,))
         self._lower = router.open(route, EMPTY, self.encryptor)
         self._unwatch: Callable[[], None] = _nothing
@@ -315,7 +257,8 @@ class SecureChannel:
                 self.decryptor,
             )
         elif isinstance(message, ChannelClose):
-            self._end("the peer does not accept us" if plaintext == REFUSED else "the peer has closed it")
+            self.wasRefused = plaintext == REFUSED
+            self._end("the peer does not accept us" if self.wasRefused else "the peer has closed it")
         else:
             self.standing.presented(message)
 
@@ -376,8 +319,7 @@ class SecureChannel:
     @property
     def credential(self) -> VerifiedCredential | None:
         """
-        What an authority of ours says of the peer, as it has presented it
-        last.
+        What an authority of ours says of the peer, now.
         """
         return self.standing.credential
 

@@ -241,6 +241,14 @@ class SecureChannelListener(Service):
                     if channel.peerIdentifier == identifier:
                         channel.fail("it was removed")
 
+    def end(self, encryptor: Address, reason: str) -> None:
+        """
+        End a channel of this listener.
+        """
+        for channel in [*self.channels, *self._enrolling]:
+            if channel.encryptor == encryptor:
+                channel.fail(reason)
+
     def _check(self, channel: SecureChannel) -> None:
         peer, trust = channel.peerIdentifier, self._trust
         if not (trust.accepts(peer) and trust.confirms(peer, channel.credential)):

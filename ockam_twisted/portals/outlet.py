@@ -5,7 +5,7 @@ sections 2 and 5.2).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.application.service import Service
@@ -17,12 +17,12 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ockam_twisted.errors import DecodeError, TimedOut
-from ockam_twisted.interfaces import IAccessControl, ILocalSide, IRouter, ISockets, ITarget, IWorker
+from ockam_twisted.interfaces import IAccessControl, IAdmission, ILocalSide, IRouter, ISockets, ITarget, IWorker
 from ockam_twisted.portals.refusals import Refusals
 from ockam_twisted.portals.socket import PortalSocket
 from ockam_twisted.portals.stream import REFUSAL, PortalStream, State
-from ockam_twisted.routing.addresses import Address, Route
-from ockam_twisted.routing.local_message import LocalMessage
+from ockam_twisted.routing.addresses import Address, Route, printable
+from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
 from ockam_twisted.wire.portal import DISCONNECT, readPortal
 
 _PING, _PAYLOAD = 0, 3
@@ -91,9 +91,12 @@ class Outlet(Service):
         incoming: IAccessControl | None = None,
         maxStreams: int = 4096,
         maxDialing: int = 512,
+        admission: IAdmission | None = None,
     ) -> None:
         """
-        @param incoming: Who may reach this outlet and its streams.
+        @param incoming: Which messages may reach this outlet and its streams.
+        @param admission: Who may have streams; asked again when something has
+            changed about who has one.
         @param maxStreams: How many streams may be open at once.
         @param maxDialing: How many may wait for the target at once.
         """
@@ -107,7 +110,10 @@ class Outlet(Service):
         self._maxDialing = maxDialing
         self._dialing: dict[PortalStream, Deferred[Any]] = {}
         self._failing = False
+        self._admission = admission
+        self._unwatch: Callable[[], None] | None = None
         self._refusals = Refusals(clock, "A stream was refused: {reason}")
+        self._denials = Refusals(clock, "Denied: {reason}")
 
     def startService(self) -> None:
         """
@@ -115,6 +121,8 @@ class Outlet(Service):
         """
         super().startService()
         self._router.register(self.address, self, self._incoming)
+        if self._admission is not None:
+            self._unwatch = self._router.peers.watch(self._peerChanged)
 
     def stopService(self) -> None:
         """
@@ -122,6 +130,8 @@ class Outlet(Service):
         """
         super().stopService()
         self._router.unregister(self.address)
+        if self._unwatch is not None:
+            self._unwatch()
         with self._router.turn:
             for stream in list(self.streams):
                 stream.abandon("the outlet is shutting down")
@@ -141,11 +151,32 @@ class Outlet(Service):
             self._refusals.log("its inlet does not wait for Pong (it uses skip_handshake)")
             self._answer(back, (DISCONNECT,))
         elif kind == _PING:
-            if len(self.streams) >= self._maxStreams or len(self._dialing) >= self._maxDialing:
+            refusal = "" if self._admission is None else self._admission.refusal(message.peerIdentity)
+            if refusal:
+                self._deny(message.peerIdentity, refusal)
+                self._answer(back, REFUSAL)
+            elif len(self.streams) >= self._maxStreams or len(self._dialing) >= self._maxDialing:
                 self._refusals.log(f"there are {len(self.streams)} already")
                 self._answer(back, REFUSAL)
             else:
                 self._dial(message)
+
+    def _deny(self, peer: PeerIdentity | None, why: str) -> None:
+        who = "somebody without a secure channel" if peer is None else peer.identifier
+        self._denials.log(f"{who} may not use {printable(str(self.address))}: {why}")
+
+    def _peerChanged(self, encryptor: Address) -> None:
+        """
+        Decide anew about the streams of a channel.
+        """
+        assert self._admission is not None
+        refusal = self._admission.refusal(self._router.peers.find(encryptor))
+        if not refusal:
+            return
+        with self._router.turn:
+            for stream in [each for each in self.streams if each.peer is not None and each.peer.encryptor == encryptor]:
+                self._deny(stream.peer, refusal)
+                stream.abandon("it is not permitted any more")
 
     def _answer(self, back: Route, messages: Iterable[bytes]) -> None:
         for message in messages:

@@ -5,7 +5,7 @@ section 5).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container
+from collections.abc import Callable, Collection, Container
 
 from attrs import frozen
 from twisted.internet.interfaces import IReactorTime
@@ -16,10 +16,14 @@ from ockam_twisted.interfaces import IHop, IRouter
 from ockam_twisted.relays.names import REGISTER, checkRelayName, identifierShaped, relayAddress
 from ockam_twisted.relays.quotas import DIRECT, extensionFlags
 from ockam_twisted.routing.addresses import MAX_ADDRESS, MAX_HOPS, Address, Route, printable
-from ockam_twisted.routing.local_message import LocalMessage
+from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
 
 #: Seconds between two log lines about the same kind of refusal.
 _QUIET = 10.0
+
+
+#: Why a peer may not have a name; empty if it may.
+Admits = Callable[[PeerIdentity, str], str]
 
 
 @frozen
@@ -63,17 +67,20 @@ class ClaimReader:
         allowAnonymous: bool,
         relays: Container[Address],
         services: Collection[Address],
+        admits: Admits | None = None,
     ) -> None:
         """
         @param authorized: The identities that may register; L{None}: all.
         @param relays: The names in use.
         @param services: Where registrations are taken.
+        @param admits: Who may have which name.
         """
         self._router = router
         self._authorized = authorized
         self._allowAnonymous = allowAnonymous
         self._relays = relays
         self._services = services
+        self._admits = admits
 
     def read(self, message: LocalMessage, name: str, extension: bytes) -> Claim:
         """
@@ -103,6 +110,9 @@ class ClaimReader:
             owner = None if peer is None else peer.identifier
             if self._router.worker(Address.local(name)) is not None:
                 raise InvalidRelayName("this is the name of a worker of this node")
+        refusal = self.refusal(peer, name)
+        if refusal:
+            raise RegistrationRefused(refusal)
         address = relayAddress(name)
         if any(
             len(each.value) > MAX_ADDRESS or each == address or each in self._relays or each in self._services
@@ -121,6 +131,12 @@ class ClaimReader:
         near = isHop and len(back) == 2
         who = printable(label if peer is None else f"{peer.identifier} at {label}")
         return Claim(address, name, back, forward, owner, hop, host, near, who, direct)
+
+    def refusal(self, peer: PeerIdentity | None, name: str) -> str:
+        """
+        Why somebody may not have a name; empty if they may.
+        """
+        return "" if self._admits is None or peer is None else self._admits(peer, name)
 
 
 class Refusals:

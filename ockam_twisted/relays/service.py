@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from ockam_twisted.errors import AddressTaken, DecodeError, InvalidRelayName, RegistrationRefused
 from ockam_twisted.interfaces import INameStore, IRouter, IWorker
-from ockam_twisted.relays.claims import Claim, ClaimReader, Refusals
+from ockam_twisted.relays.claims import Admits, Claim, ClaimReader, Refusals
 from ockam_twisted.relays.names import (
     FORWARDING_SERVICE,
     STATIC_FORWARDING_SERVICE,
@@ -32,7 +32,7 @@ from ockam_twisted.relays.names import (
 from ockam_twisted.relays.quotas import DIRECT, EXTENSION, RelayQuotas, network
 from ockam_twisted.relays.relay import Probe, Relay
 from ockam_twisted.routing.addresses import Address, Route, printable
-from ockam_twisted.routing.local_message import LocalMessage
+from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
 from ockam_twisted.wire.relay import decodeRegistration, encodeRegistration
 
 #: Seconds a registrant has to show that it lives.
@@ -69,6 +69,7 @@ class RelayService(Service):
         authorized: Container[str] | None = None,
         allowAnonymous: bool = True,
         quotas: RelayQuotas | None = None,
+        admits: Admits | None = None,
     ) -> None:
         """
         @param names: Which name belongs to whom.
@@ -77,7 +78,8 @@ class RelayService(Service):
             registrations, and messages to relay names, may arrive.
         @param authorized: The identities that may register; L{None}: all.
         @param allowAnonymous: May somebody register without an identity?
-            Never if there is C{authorized}.
+            Never if there is C{authorized} or C{admits}.
+        @param admits: Who may have which name.
         """
         self.relays: dict[Address, Relay] = {}
         self._router = router
@@ -85,9 +87,8 @@ class RelayService(Service):
         self._names = names
         self._now = now
         self._consumerIds = consumerIds
-        self._claims = ClaimReader(
-            router, authorized, allowAnonymous and authorized is None, self.relays, self._addresses
-        )
+        anonymous = allowAnonymous and authorized is None and admits is None
+        self._claims = ClaimReader(router, authorized, anonymous, self.relays, self._addresses, admits)
         self._quotas = quotas or RelayQuotas()
         # Claims whose ownership is being stored; the latest for each name.
         self._storing: dict[str, Claim] = {}
@@ -135,6 +136,20 @@ class RelayService(Service):
         with self._router.turn:
             for relay in list(self.relays.values()):
                 self._drop(relay)
+
+    def recheck(self, identifier: str) -> None:
+        """
+        An identity may not register any more, perhaps: take its names back
+        then.
+        """
+        with self._router.turn:
+            for relay in [each for each in self.relays.values() if each.claim.identifier == identifier]:
+                claim = relay.claim
+                peer = self._router.peers.find(claim.back[0]) or PeerIdentity(identifier, claim.back[0], claim.hop)
+                why = self._claims.refusal(peer, claim.name)
+                if why:
+                    self._refusals.note(why, claim.name, claim.peer)
+                    self._drop(relay)
 
     def _sweep(self) -> None:
         now = self._now()

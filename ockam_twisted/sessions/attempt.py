@@ -42,7 +42,7 @@ ECHO = Address.local("echo")
 Dial = Callable[[str, int], IStreamClientEndpoint]
 
 
-class _Parts:
+class Parts:
     """
     What an attempt has made so far; the last made is the first to end.
     """
@@ -113,13 +113,13 @@ class Walk:
         self.party = party
         self._dial = dial
 
-    async def connect(self, host: str, port: int, parts: _Parts) -> IHop:
+    async def connect(self, host: str, port: int, parts: Parts) -> IHop:
         """
         Make a hop.
         """
         return await self.connectOver(self._dial(host, port), parts)
 
-    async def connectOver(self, endpoint: IStreamClientEndpoint, parts: _Parts) -> IHop:
+    async def connectOver(self, endpoint: IStreamClientEndpoint, parts: Parts) -> IHop:
         """
         Make a hop over an endpoint.
         """
@@ -129,7 +129,7 @@ class Walk:
         return hop
 
     async def secure(
-        self, route: Route, trust: ITrustPolicy, parts: _Parts, timeout: float = DIAL_TIMEOUT
+        self, route: Route, trust: ITrustPolicy, parts: Parts, timeout: float = DIAL_TIMEOUT
     ) -> SecureChannel:
         """
         Make a channel.
@@ -139,7 +139,7 @@ class Walk:
         parts.watch(channel.whenLost())
         return channel
 
-    async def along(self, address: MultiAddr, trust: ITrustPolicy, parts: _Parts) -> Route:
+    async def along(self, address: MultiAddr, trust: ITrustPolicy, parts: Parts) -> Route:
         """
         Make what C{address} names.
 
@@ -169,12 +169,12 @@ class Walk:
         return route
 
 
-def _begin(make: Callable[[_Parts], Any]) -> Deferred[Established]:
+def begin(make: Callable[[Parts], Any]) -> Deferred[Established]:
     """
     Run a coroutine that fills parts; whatever keeps it from ending well ends
     what it has made.
     """
-    parts = _Parts()
+    parts = Parts()
     result: Deferred[Established] = Deferred.fromCoroutine(make(parts))
 
     def failed(failure: Any) -> Any:
@@ -205,9 +205,12 @@ class WayAttempt:
         """
         See L{IAttempt.start}.
         """
-        return _begin(self._make)
+        return begin(self.make)
 
-    async def _make(self, parts: _Parts) -> Established:
+    async def make(self, parts: Parts) -> Established:
+        """
+        Make it, as a part of something.
+        """
         walk = self._walk
         route = await walk.along(self._address, self._trust, parts)
         # Inside the innermost channel: a relay cannot answer for the outlet.
@@ -276,9 +279,9 @@ class RegistrationAttempt:
         """
         See L{IAttempt.start}.
         """
-        return _begin(self._make)
+        return begin(self._make)
 
-    async def _make(self, parts: _Parts) -> Established:
+    async def _make(self, parts: Parts) -> Established:
         walk = self._walk
         if isinstance(self._relay, MultiAddr):
             road = await walk.along(self._relay, TrustEveryone(), parts)
@@ -305,7 +308,7 @@ class RegistrationAttempt:
         what = f"registered as {registration.address.value.decode('ascii')}"
         return Established(road, parts.lost, heard, ping, parts.close, what)
 
-    async def _askFor(self, at: Route, isProven: bool, parts: _Parts) -> Registration:
+    async def _askFor(self, at: Route, isProven: bool, parts: Parts) -> Registration:
         """
         Get the name.  A relay that is none of ours may hold on to a name
         whose registrant is dead, for ever (Rust 0.139 does): if it has kept
@@ -332,7 +335,7 @@ class RegistrationAttempt:
         self._unanswered = 0
         return registration
 
-    async def _prove(self, road: Route, parts: _Parts) -> SecureChannel | None:
+    async def _prove(self, road: Route, parts: Parts) -> SecureChannel | None:
         """
         Make a channel to the relay itself.
 

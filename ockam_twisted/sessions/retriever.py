@@ -1,0 +1,206 @@
+"""
+Our own credential: fetched from an authority, kept, fetched again at half of
+its life, and presented over the channels there are (spec identity, sections
+5.5 and 6.11).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from ockam_twisted.channels.party import Party
+from ockam_twisted.errors import IdentityRefused, OckamError, RemoteProtocolError, RequestFailed
+from ockam_twisted.identity.credentials import CredentialAndPurposeKey, VerifiedCredential
+from ockam_twisted.identity.history import ChangeHistory
+from ockam_twisted.identity.identifiers import Identifier
+from ockam_twisted.interfaces import IIdentityStore
+from ockam_twisted.routing.multiaddr import MultiAddr
+from ockam_twisted.sessions.attempt import Walk
+from ockam_twisted.sessions.enrolment import enrol, fetchCredential
+
+#: Where it is kept.
+SETTING = "credential"
+
+#: Seconds between attempts: at first, and at most.
+FIRST_DELAY, MAX_DELAY = 1.0, 30.0
+
+
+def redeemedSetting(digest: bytes) -> str:
+    """
+    Where it is kept that a ticket has been redeemed.
+    """
+    return f"redeemed-ticket:{digest.hex()}"
+
+
+class CredentialRetriever(Service):
+    """
+    See the module.  It also learns the authority's change history, without
+    which nobody's credentials can be verified.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        walk: Walk,
+        party: Party,
+        store: IIdentityStore,
+        authority: Identifier,
+        ways: Sequence[MultiAddr],
+        code: bytes | None = None,
+        redeemed: Callable[[], Deferred[None]] | None = None,
+    ) -> None:
+        """
+        @param ways: To the authority's listener; tried in turn.
+        @param code: Presented first, to become a member.
+        @param redeemed: Notes that the code has been accepted.
+        """
+        self.authority = authority
+        self._walk = walk
+        self._party = party
+        self._store = store
+        self._ways = tuple(ways)
+        self._code = code
+        self._redeemed = redeemed
+        self._running: Deferred[None] | None = None
+        self._next: IDelayedCall | None = None
+        self._delay = FIRST_DELAY
+        self._number = 0
+        self._why = ""
+        self._waiting: list[Deferred[None]] = []
+        self._cancelExpiry: Callable[[], None] = lambda: None
+
+    def startService(self) -> None:
+        """
+        Use what is kept, and go on from there.
+        """
+        super().startService()
+        self._learnHistory()
+        stored = self._store.setting(SETTING)
+        if stored is not None and self._code is None:
+            try:
+                both = CredentialAndPurposeKey.decode(stored)
+                verified = self._verify(both)
+            except RemoteProtocolError:
+                pass
+            else:
+                self._present(both, verified)
+                now = self._party.now()
+                self._again(max(0.0, (verified.createdAt + verified.expiresAt) / 2 - now))
+                return
+        self._again(0.0)
+
+    def stopService(self) -> None:
+        """
+        Stop.
+        """
+        super().stopService()
+        if self._next is not None and self._next.active():
+            self._next.cancel()
+        if self._running is not None:
+            self._running.cancel()
+        self._cancelExpiry()
+
+    def whenTried(self) -> Deferred[None]:
+        """
+        @return: Fires once there is a credential, or a first attempt to get
+            one has failed.
+        """
+        waiting: Deferred[None] = Deferred(self._waiting_cancel)
+        if self._party.credential or self._number:
+            waiting.callback(None)
+        else:
+            self._waiting.append(waiting)
+        return waiting
+
+    def _waiting_cancel(self, waiting: Deferred[None]) -> None:
+        if waiting in self._waiting:
+            self._waiting.remove(waiting)
+
+    def expire(self) -> None:
+        """
+        The clock cannot be trusted: fetch another.
+        """
+        self._party.credential = b""
+        self._store.deleteSetting(SETTING).addErrback(lambda failure: self._log.failure("Not deleted", failure))
+        if self._next is not None and self._next.active():
+            self._next.reset(0)
+
+    # ------------------------------------------------------------ attempts
+
+    def _again(self, delay: float) -> None:
+        clock: Any = self._walk.clock
+        self._next = clock.callLater(delay, self._start)
+
+    def _start(self) -> None:
+        self._running = Deferred.fromCoroutine(self._attempt())
+        self._running.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        self._running.addErrback(lambda failure: self._log.failure("No credential", failure))
+
+    async def _attempt(self) -> None:
+        way = self._ways[self._number % len(self._ways)]
+        self._number += 1
+        try:
+            if self._code is not None:
+                await enrol(self._walk, way, self.authority, self._code)
+                self._code = None
+                if self._redeemed is not None:
+                    await self._redeemed()
+            both = await fetchCredential(self._walk, way, self.authority)
+            self._learnHistory()
+            verified = self._verify(both)
+            await self._store.storeSetting(SETTING, both.encode())
+        except OckamError as error:
+            self._learnHistory()
+            self._failed(error)
+        else:
+            self._delay = FIRST_DELAY
+            if self._why or self._number == 1:
+                self._log.info("{authority} attests who we are", authority=str(self.authority))
+            self._why = ""
+            self._present(both, verified)
+            self._again(max(1.0, (verified.expiresAt - verified.createdAt) / 2))
+        waiting, self._waiting = self._waiting, []
+        for each in waiting:
+            each.callback(None)
+
+    def _failed(self, error: OckamError) -> None:
+        why = str(error)
+        if isinstance(error, RequestFailed) and error.status == 403:
+            why = f"{self._party.identity.identifier} is no member there"
+        if why != self._why:
+            self._log.warn("No credential of {authority}: {why}", authority=str(self.authority), why=why)
+        self._why = why
+        self._again(self._delay * random.uniform(0.75, 1.25))
+        self._delay = min(MAX_DELAY, self._delay * 2)
+
+    # ------------------------------------------------------------- results
+
+    def _learnHistory(self) -> None:
+        known = self._store.changeHistory(self.authority)
+        if known is not None:
+            history = ChangeHistory.fromBytes(known)
+            self._party.authorities = {**self._party.authorities, self.authority: history}
+
+    def _verify(self, both: CredentialAndPurposeKey) -> VerifiedCredential:
+        history = self._party.authorities.get(self.authority)
+        if history is None:
+            raise IdentityRefused("the change history of the authority is not known")
+        party = self._party
+        return both.verify({self.authority: history}, party.now(), party.identity.identifier)
+
+    def _present(self, both: CredentialAndPurposeKey, verified: VerifiedCredential) -> None:
+        self._party.present(both.encode())
+        self._cancelExpiry()
+        self._cancelExpiry = self._party.until(verified.expiresAt, self._expired)
+
+    def _expired(self) -> None:
+        # An expired one would only be refused, with a line in somebody's log.
+        self._party.credential = b""
