@@ -9,10 +9,8 @@ the state and begins.
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService, Service
@@ -22,134 +20,32 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from ockam_twisted.config import NodeConfig, RegistrationConfig, TrustConfig
-from ockam_twisted.errors import ConfigurationError, OckamError, StateUnusable
-from ockam_twisted.identity.creation import IDENTITY, storedIdentifier
+from ockam_twisted.administration import Administration
+from ockam_twisted.authority.ticket import Ticket
+from ockam_twisted.checks import stateFolder
+from ockam_twisted.config import InletConfig, NodeConfig, RegistrationConfig
+from ockam_twisted.control import Control
+from ockam_twisted.errors import OckamError, StateUnusable
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.identity.trust import TrustEveryone
-from ockam_twisted.interfaces import ITrustPolicy
+from ockam_twisted.identity.trust import (
+    TrustIdentifier,
+)
+from ockam_twisted.interfaces import IAttempt
 from ockam_twisted.node import LISTENER_ADDRESSES, Node
-from ockam_twisted.places import checkFree, checkRoad, checkWay, clientEndpoint, serverEndpoint
-from ockam_twisted.places import trustPolicy as trustIn
+from ockam_twisted.offers import Offers, announce
+from ockam_twisted.places import clientEndpoint, serverEndpoint
 from ockam_twisted.portals.inlet import Inlet
-from ockam_twisted.portals.outlet import SocketTarget
+from ockam_twisted.reception import Reception, inletTrust
 from ockam_twisted.relays.client import Registration
-from ockam_twisted.relays.names import checkRelayName
-from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.multiaddr import MultiAddr
-from ockam_twisted.sessions.attempt import RegistrationAttempt
+from ockam_twisted.sessions.attempt import RegistrationAttempt, WayAttempt
+from ockam_twisted.sessions.enrolment import enrol
+from ockam_twisted.sessions.pairing import PairedAttempt
+from ockam_twisted.sessions.retriever import CredentialRetriever, redeemedSetting
 from ockam_twisted.sessions.session import Session
-from ockam_twisted.storage.folder import StateFolder, defaultStateFolder
+from ockam_twisted.storage.folder import StateFolder
 from ockam_twisted.storage.memory import MemoryStore
-from ockam_twisted.storage.sqlite import SQLiteStore, readSetting
-
-#: Addresses of the node itself, which no outlet can have.
-OWN_ADDRESSES = (*LISTENER_ADDRESSES, "echo", "uppercase", "hop")
-
-
-def checkNames(config: NodeConfig, reactor: Any) -> None:
-    """
-    Check everything that is a name.  No socket is touched, and of files only
-    those that endpoint strings name.
-
-    @raise OckamError: One of them is none.
-    """
-    if config.relayService is not None:
-        for identifier in config.relayService.authorized:
-            Identifier.parse(identifier)
-    if config.outlets or config.relayService is not None:
-        trustPolicy(config.trust)
-    for inlet in config.inlets:
-        checkWay(MultiAddr.fromText(inlet.to), trustPolicy(inlet.trust), "--to")
-        serverEndpoint(reactor, inlet.listen)
-    for registration in config.registrations:
-        if registration.name:
-            checkRelayName(registration.name)
-        if registration.relay.startswith("/"):
-            checkRoad(MultiAddr.fromText(registration.relay), "--relay")
-        else:
-            clientEndpoint(reactor, registration.relay)
-    taken = set(OWN_ADDRESSES)
-    for outlet in config.outlets:
-        if not outlet.address or Address.local(outlet.address).value.decode() in taken:
-            raise ConfigurationError(f"--address: {outlet.address!a} is taken by another service of the node")
-        taken.add(outlet.address)
-        clientEndpoint(reactor, outlet.target)
-    for listener in config.listeners:
-        serverEndpoint(reactor, listener)
-    if not config.state.ephemeral:
-        stateFolder(config)
-
-
-def stateFolder(config: NodeConfig) -> StateFolder:
-    """
-    The state folder of a node that keeps its state.
-
-    @raise OckamError: The instance has no name that a folder can have.
-    """
-    state = config.state
-    path = Path(state.folder) if state.folder else defaultStateFolder(config.command, state.instance, os.environ)
-    # C{twistd} goes to another folder before it starts.
-    return StateFolder(path.absolute())
-
-
-def check(config: NodeConfig, reactor: Any) -> None:
-    """
-    Find out what would keep a node from starting.
-
-    @raise OckamError: Something would; the text is one plain line.
-    """
-    checkNames(config, reactor)
-    checkState(config)
-    checkPorts(config, reactor)
-
-
-def checkState(config: NodeConfig) -> None:
-    """
-    Can this user, now, use the state folder and what is in it?
-
-    @raise StateUnusable: No.
-    """
-    if not config.state.ephemeral:
-        folder = stateFolder(config)
-        folder.check()
-        stored = readSetting(folder.database, IDENTITY)
-        if stored is not None:
-            storedIdentifier(stored)
-
-
-def checkPorts(config: NodeConfig, reactor: Any) -> None:
-    """
-    Can this user, now, have all ports?
-
-    @raise ConfigurationError: No.
-    """
-    for text in (*config.listeners, *(inlet.listen for inlet in config.inlets)):
-        checkFree(reactor, text)
-
-
-def trustPolicy(trust: TrustConfig) -> ITrustPolicy:
-    """
-    The policy that a configuration says.
-
-    @raise OckamError: It says nobody, or something that is no identifier.
-    """
-    return TrustEveryone() if trust.everyone else trustIn(trust.authorized)
-
-
-def announce(label: str, value: str) -> None:
-    """
-    Write what people copy: on a line of its own, to the true standard output,
-    also where the log has taken C{sys.stdout}.
-    """
-    out = sys.__stdout__
-    if out is not None:
-        try:
-            out.write(f"{label}: {value}\n")
-            out.flush()
-        except (OSError, ValueError):
-            # A daemon has no terminal; the log has the same line.
-            pass
+from ockam_twisted.storage.sqlite import SQLiteStore
 
 
 class NodeService(MultiService):
@@ -182,10 +78,26 @@ class NodeService(MultiService):
             store = SQLiteStore(self._folder.database, reactor)
         self._store = store
         self.node = Node(reactor, store, config.command, config.maxFrame)
+        self._retriever: CredentialRetriever | None = None
         self._inlets: list[tuple[Inlet, str]] = []
         for inlet in config.inlets:
-            way = self.node.createWay(inlet.to, trust=trustPolicy(inlet.trust))
-            self._inlets.append((self.node.addInlet(way, inlet.connectTimeout), inlet.listen))
+            self._inlets.append((self.node.addInlet(self._way(inlet), inlet.connectTimeout), inlet.listen))
+
+    def _way(self, inlet: InletConfig) -> Session:
+        """
+        The way to the outlet of an inlet.
+        """
+        node = self.node
+        attempt: IAttempt
+        if inlet.isPaired:
+            ticket = Ticket.fromText(inlet.ticket) if inlet.ticket else None
+            ways = (MultiAddr.fromText(inlet.to),) if inlet.to else ()
+            attempt = PairedAttempt(
+                node.walk, self._store, ticket, ways, partial(self._say, "Paired with"), lambda: self._retriever
+            )
+        else:
+            attempt = WayAttempt(node.walk, MultiAddr.fromText(inlet.to), inletTrust(self._config, inlet.trust))
+        return node.addSession(Session(self._reactor, attempt, "way to the outlet"))
 
     # --------------------------------------------------------------- start
 
@@ -287,22 +199,56 @@ class NodeService(MultiService):
             self._log.warn("--trust-everyone: whoever knows the way to this node can use what it offers")
         if any(inlet.trust.everyone for inlet in config.inlets):
             self._log.warn("--trust-everyone: whoever is at the end of the way can read and answer what clients send")
+        administration = Administration(node.authority, self._store, identifier, config.command, node.calendar.now)
+        administration.tasks["identity rotate"] = self._rotate
+        offers = Offers(config, node, administration, self._say)
+        node.calendar.setBack.append(self._clockSetBack)
+        node.calendar.checkNewest()
+        await self._addInitialMembers()
+        reception = Reception(config, node, self._reactor)
+        self._retriever = reception.retrieve()
         # An inlet has nobody to answer: it runs no listener.
-        if config.outlets or config.relayService is not None:
-            listener = node.createSecureChannelListener(trustPolicy(config.trust))
-            self._offer(listener.flowId)
-            if config.relayService is not None:
-                authorized = config.relayService.authorized
-                node.createRelayService(
-                    [str(Identifier.parse(each)) for each in authorized] if authorized else None, listener=listener
-                )
-            for outlet in config.outlets:
-                endpoint = clientEndpoint(self._reactor, outlet.target)
-                target = SocketTarget(node.router, node.sockets, endpoint, outlet.label)
-                node.createOutlet(outlet.address, target, (listener.flowId,))
+        if config.outlets or config.relayService is not None or config.authorityService is not None:
+            self._offer(reception.open())
+            if config.allowEcho:
+                node.restrictEcho(reception.admission(config.allowEcho, "echo"))
         for number, registration in enumerate(config.registrations):
-            self._register(registration, number)
+            self._register(registration, number, offers)
+        if self._folder is not None:
+            Control(self._reactor, self._folder.path, administration).setServiceParent(node)
         node.setServiceParent(self)
+        offers.start()
+
+    def _rotate(self) -> Deferred[dict[str, str]]:
+        """
+        Replace the key of the identity, while everything goes on.
+        """
+
+        async def rotate() -> dict[str, str]:
+            party = self.node.requireParty()
+            await party.rotate()
+            count = len(party.identity.history.changes)
+            self._log.info("The key of this identity is another: number {count}", count=count, audit="key-rotated")
+            return {"identifier": str(party.identity.identifier), "changes": str(count)}
+
+        return Deferred.fromCoroutine(rotate())
+
+    def _clockSetBack(self) -> None:
+        count = self.node.authority.expireTokens()
+        if count:
+            self._log.warn("{count} tickets count no more: make new ones", count=count)
+        if self._retriever is not None:
+            self._retriever.expire()
+
+    async def _addInitialMembers(self) -> None:
+        service = self._config.authorityService
+        authority = self.node.authority
+        for text, attributes in () if service is None else service.members:
+            identifier = Identifier.parse(text)
+            pairs = tuple(sorted((name.encode(), value.encode()) for name, value in attributes))
+            member = authority.member(identifier)
+            if member is None or member.attributes != pairs:
+                await authority.addMember(identifier, pairs, "config")
 
     def _offer(self, listenerFlow: str) -> None:
         """
@@ -316,10 +262,16 @@ class NodeService(MultiService):
 
     # ------------------------------------------------------- registrations
 
-    def _register(self, registration: RegistrationConfig, number: int) -> None:
+    def _register(self, registration: RegistrationConfig, number: int, offers: Offers) -> None:
         node = self.node
-        if registration.relay.startswith("/"):
-            relay: Any = MultiAddr.fromText(registration.relay)
+        pin, enrolling, ticket = None, None, Ticket.fromText(registration.ticket) if registration.ticket else None
+        if ticket is not None and ticket.peer is not None:
+            pin = TrustIdentifier(ticket.peer)
+            relay: Any = MultiAddr(list(ticket.ways[0])[:-1])
+            if self._store.setting(redeemedSetting(ticket.digest)) is None:
+                enrolling = partial(self._enrolAtRelay, ticket)
+        elif registration.relay.startswith("/"):
+            relay = MultiAddr.fromText(registration.relay)
         else:
             relay = clientEndpoint(self._reactor, registration.relay)
         label = f"relay {registration.label}"
@@ -329,14 +281,21 @@ class NodeService(MultiService):
                 node.makeReachable(name, (flowId,))
 
         def registered(made: Registration) -> None:
-            self._say("Forwarding address", made.address.value.decode("ascii"))
+            offers.registered(number, made.address.value.decode("ascii"))
 
         def proven(identifier: str) -> None:
             self._relayProven(registration.relay, label, identifier)
 
         name = registration.name or str(node.identifier)
-        attempt = RegistrationAttempt(node.walk, relay, label, name, reachable, registered, proven)
+        attempt = RegistrationAttempt(
+            node.walk, relay, label, name, reachable, registered, proven, pin=pin, enrol=enrolling
+        )
         node.addSession(Session(self._reactor, attempt, label))
+
+    async def _enrolAtRelay(self, ticket: Ticket) -> None:
+        assert ticket.peer is not None and ticket.code is not None
+        await enrol(self.node.walk, ticket.ways[0], ticket.peer, ticket.code)
+        await self._store.storeSetting(redeemedSetting(ticket.digest), b"")
 
     def _relayProven(self, relay: str, label: str, identifier: str) -> None:
         """

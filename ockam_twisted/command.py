@@ -13,112 +13,13 @@ from collections.abc import Sequence
 
 from twisted.python import usage
 
-from ockam_twisted import __version__
 from ockam_twisted.errors import OckamError
-
-#: Whose state C{identity} may show.
-COMMANDS = ("ockam-inlet", "ockam-outlet", "ockam-relay")
-
-
-class _Options(usage.Options):
-    """
-    What all have in common: a version, and examples that are not wrapped.
-    """
-
-    synopsis = ""
-    examples = ""
-
-    def getSynopsis(self) -> str:
-        """
-        The whole line, without what the parents say of themselves.
-        """
-        return str(self.synopsis)
-
-    def getUsage(self, width: int | None = None) -> str:
-        """
-        The help.
-        """
-        usage: str = super().getUsage(width)
-        return f"{usage}\nExamples:\n{self.examples}" if self.examples else usage
-
-    def opt_version(self) -> None:
-        """
-        Display the version and exit.
-        """
-        print(f"ockam-twisted {__version__}")
-        sys.exit(0)
+from ockam_twisted.subcommands.base import BaseOptions
+from ockam_twisted.subcommands.identity import Identity
+from ockam_twisted.subcommands.members import Member, Ticket, Unpair
 
 
-class _StateOptions(_Options):
-    optParameters = [
-        ["state-dir", None, None, "The state folder [default: the one that --command has for --instance]"],
-        ["command", None, "ockam-inlet", f"Whose state: {', '.join(COMMANDS)}"],
-        ["instance", None, "default", "Which instance of it"],
-    ]
-
-    def postOptions(self) -> None:
-        """
-        Check the command.
-        """
-        if self["command"] not in COMMANDS:
-            raise usage.UsageError(f"--command is one of {', '.join(COMMANDS)}, not {self['command'][:40]!r}")
-
-
-class IdentityShow(_StateOptions):
-    """
-    C{ockam-twisted identity show}
-    """
-
-    synopsis = "Usage: ockam-twisted identity show [options]"
-    longdesc = (
-        "Prints the identifier that a node has, for --authorized on the other side. "
-        "Where the state folder has no identity yet, one is made. The node may be running."
-    )
-    examples = """\
-  Of the inlet that `twist ockam-inlet` runs, also before it has ever run:
-    ockam-twisted identity show
-  Of an outlet that was started with --instance web:
-    ockam-twisted identity show --command ockam-outlet --instance web
-"""
-
-    def run(self) -> int:
-        """
-        Print it.
-        """
-        from twisted.internet import reactor
-
-        from ockam_twisted.demo import showIdentity
-
-        shown = showIdentity(reactor, self["state-dir"] or "", self["command"], self["instance"])
-        print(f"Identifier: {shown}", flush=True)
-        return 0
-
-
-class Identity(_Options):
-    """
-    C{ockam-twisted identity}
-    """
-
-    synopsis = "Usage: ockam-twisted identity <task> [options]"
-    longdesc = "Who a node is: a name that nobody else can take, and that others authorize."
-    examples = "  ockam-twisted identity show\n"
-    subCommands = [["show", None, IdentityShow, "Print the identifier; make the identity if there is none"]]
-
-    def postOptions(self) -> None:
-        """
-        There has to be a task.
-        """
-        if self.subCommand is None:
-            raise usage.UsageError("say what to do with the identity: ockam-twisted identity show")
-
-    def run(self) -> int:
-        """
-        Run the task.
-        """
-        return int(self.subOptions.run())
-
-
-class Demo(_Options):
+class Demo(BaseOptions):
     """
     C{ockam-twisted demo}
     """
@@ -140,7 +41,7 @@ class Demo(_Options):
         return runDemo(bool(self["check"]))
 
 
-class Options(_Options):
+class Options(BaseOptions):
     """
     C{ockam-twisted}
     """
@@ -157,9 +58,13 @@ class Options(_Options):
     twist ockam-relay       where everybody can reach it
     twist ockam-outlet      beside the private service
     twist ockam-inlet       beside the client
+    twist ockam-authority   for many of these
 """
     subCommands = [
-        ["identity", None, Identity, "Show who a node is"],
+        ["ticket", None, Ticket, "Let somebody in: make, list and revoke tickets"],
+        ["member", None, Member, "Who is in: list, add and remove members"],
+        ["identity", None, Identity, "Who a node is: show, export, rotate, back up"],
+        ["unpair", None, Unpair, "Forget which outlet an inlet is paired with"],
         ["demo", None, Demo, "See it work on this machine"],
     ]
 

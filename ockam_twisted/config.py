@@ -19,6 +19,9 @@ ENDPOINT_PREFIXES = ("tcp", "tcp4", "tcp6", "ssl", "tls", "unix", "systemd", "ha
 _EXAMPLES = "PORT, HOST:PORT ([::1]:4000 for IPv6) or an endpoint string such as tcp:4000:interface=127.0.0.1"
 
 
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
 def _port(text: str, what: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", text) or not 0 <= int(text) <= 65535:
         raise ConfigurationError(f"{what}: {text[:60]!r} is no port from 0 to 65535; give {_EXAMPLES}")
@@ -30,7 +33,20 @@ def _isEndpointString(text: str) -> bool:
     return bool(colon) and prefix in ENDPOINT_PREFIXES
 
 
-def _hostPort(text: str, what: str) -> tuple[str, int]:
+def duration(text: str, what: str) -> int:
+    """
+    Read a number of seconds, or of minutes, hours or days: C{600}, C{10m},
+    C{12h}, C{7d}.
+
+    @raise ConfigurationError: It is none.
+    """
+    match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", text)
+    if match is None or not 1 <= (number := int(match[1]) * _UNITS[match[2]]) <= 365 * 86400:
+        raise ConfigurationError(f"{what}: {text[:40]!r} is no time up to a year, such as 600, 10m, 12h or 7d")
+    return number
+
+
+def hostPort(text: str, what: str) -> tuple[str, int]:
     """
     Split C{HOST:PORT}.
     """
@@ -58,7 +74,7 @@ def listenEndpoint(text: str, what: str, everywhere: bool = False) -> str:
     if text.isdigit():
         port = _port(text, what)
         return f"tcp:{port}" if everywhere else f"tcp:{port}:interface=127.0.0.1"
-    host, port = _hostPort(text, what)
+    host, port = hostPort(text, what)
     return f"{'tcp6' if ':' in host else 'tcp'}:{port}:interface={_quote(host)}"
 
 
@@ -70,7 +86,7 @@ def dialEndpoint(text: str, what: str) -> str:
     """
     if _isEndpointString(text):
         return text
-    host, port = ("127.0.0.1", _port(text, what)) if text.isdigit() else _hostPort(text, what)
+    host, port = ("127.0.0.1", _port(text, what)) if text.isdigit() else hostPort(text, what)
     if port == 0:
         raise ConfigurationError(f"{what}: nothing listens on port 0")
     return f"tcp:host={_quote(host)}:port={port}"
@@ -83,10 +99,55 @@ class TrustConfig:
 
     @ivar authorized: Identifiers, in text.
     @ivar everyone: Anybody who proves any identity.
+    @ivar allow: A policy; empty for none.
     """
 
     authorized: tuple[str, ...] = ()
     everyone: bool = False
+    allow: str = ""
+
+
+@frozen
+class AuthorityConfig:
+    """
+    An authority elsewhere, whose word counts here.
+
+    @ivar identifier: Who it is, in text.
+    @ivar address: The MultiAddr of its listener.
+    """
+
+    identifier: str
+    address: str
+
+
+@frozen
+class TicketsConfig:
+    """
+    The tickets that a node hands out.
+
+    @ivar atStart: Print one at the start, while there is no member?
+    @ivar uses: How many may redeem it.
+    @ivar expires: Seconds that it is good for.
+    @ivar reachedAt: Where the listeners are reached from elsewhere, as
+        C{(host, port)}.
+    """
+
+    atStart: bool = False
+    uses: int = 1
+    expires: int = 600
+    reachedAt: tuple[tuple[str, int], ...] = ()
+
+
+@frozen
+class AuthorityServiceConfig:
+    """
+    That a node is an authority for many others.
+
+    @ivar members: Who is a member from the start: identifiers, each with
+        names and values.
+    """
+
+    members: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
 
 
 @frozen
@@ -110,9 +171,12 @@ class RelayServiceConfig:
     That a node relays for others.
 
     @ivar authorized: Who may register, identifiers in text; empty: anybody.
+    @ivar tickets: Only members, authorized ones, and who has a credential
+        that says so may register.
     """
 
     authorized: tuple[str, ...] = ()
+    tickets: bool = False
 
 
 @frozen
@@ -123,11 +187,13 @@ class RegistrationConfig:
     @ivar relay: A MultiAddr, or an endpoint string.
     @ivar label: As the operator wrote it.
     @ivar name: The relay name; empty for the node's own identifier.
+    @ivar ticket: Of a private relay: a ticket; empty for none.
     """
 
     relay: str
     label: str
     name: str = ""
+    ticket: str = ""
 
 
 @frozen
@@ -151,15 +217,25 @@ class InletConfig:
     A place where clients are accepted.
 
     @ivar listen: An endpoint string.
-    @ivar to: The MultiAddr of the outlet.
+    @ivar to: The MultiAddr of the outlet; empty if the ticket says it.
     @ivar trust: Who the outlet must be.
     @ivar connectTimeout: Seconds a client is held until its stream is open.
+    @ivar ticket: What it is paired by; empty if it was paired before, or
+        C{trust} says who the outlet must be.
     """
 
     listen: str
     to: str
     trust: TrustConfig
     connectTimeout: float = 10.0
+    ticket: str = ""
+
+    @property
+    def isPaired(self) -> bool:
+        """
+        Does a ticket, now or at an earlier start, say who the outlet must be?
+        """
+        return self.trust == TrustConfig()
 
 
 @frozen
@@ -173,6 +249,14 @@ class NodeConfig:
     @ivar maxFrame: The largest frame, bytes.
     @ivar uppercase: Offer the C{uppercase} worker?
     @ivar hop: Offer the C{hop} worker?
+    @ivar authority: Whose credentials count, and attest who we are.
+    @ivar authorityTicket: Makes us a member there.
+    @ivar tickets: The tickets that this node hands out; L{None}: it hands out
+        none, and has no members.
+    @ivar allowEcho: Who may use the C{echo} worker through a channel: a
+        policy; empty: everybody.
+    @ivar credentialLifetime: Seconds that a credential is good for that this
+        node issues.
     """
 
     command: str
@@ -186,3 +270,9 @@ class NodeConfig:
     maxFrame: int = 1024 * 1024
     uppercase: bool = False
     hop: bool = False
+    authority: AuthorityConfig | None = None
+    authorityTicket: str = ""
+    authorityService: AuthorityServiceConfig | None = None
+    tickets: TicketsConfig | None = None
+    allowEcho: str = ""
+    credentialLifetime: int = 600

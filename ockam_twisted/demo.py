@@ -17,9 +17,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any
 
-from ockam_twisted.errors import OckamError, StateUnusable, TimedOut
+from ockam_twisted.errors import OckamError, TimedOut
 
 #: Seconds each part of the demo has to come up.
 _PATIENCE = 30.0
@@ -33,55 +32,6 @@ _PAGE = """<!doctype html><meta charset="utf-8"><title>ockam_twisted</title>
 <p>This page is served by a private web server on 127.0.0.1:{web}. Your browser reached it at 127.0.0.1:{inlet}:
 from the inlet through the relay to the outlet, end-to-end encrypted, and the outlet has no open port.</p>
 """
-
-
-def showIdentity(reactor: Any, folder: str, command: str, instance: str) -> str:
-    """
-    The identifier in a state folder; made if there is none.
-
-    @raise OckamError: The folder cannot be used.
-    """
-    from ockam_twisted.identity.creation import IDENTITY, loadOrCreate, storedIdentifier
-    from ockam_twisted.places import now
-    from ockam_twisted.storage.folder import StateFolder, defaultStateFolder
-    from ockam_twisted.storage.sqlite import SQLiteStore, readSetting
-    from ockam_twisted.vault.software import SoftwareVault
-
-    place = StateFolder(folder or defaultStateFolder(command, instance, os.environ))
-    shown: list[str] = []
-    failures: list[BaseException] = []
-
-    if place.exists():
-        place.checkFolder()
-    stored = readSetting(place.database, IDENTITY)
-    if stored is not None:
-        # The node may be running: nothing is locked or written.
-        return str(storedIdentifier(stored))
-
-    from twisted.internet.defer import Deferred
-
-    async def make() -> None:
-        try:
-            place.open()
-            store = SQLiteStore(place.database, reactor)
-            store.open()
-            try:
-                identity, _ = await loadOrCreate(SoftwareVault(store), store, now())
-            finally:
-                await store.close()
-                place.close()
-            shown.append(str(identity.identifier))
-        except Exception as error:
-            failures.append(error)
-        reactor.callWhenRunning(reactor.stop)
-
-    reactor.callWhenRunning(lambda: Deferred.fromCoroutine(make()))
-    reactor.run()
-    if failures:
-        raise failures[0]
-    if not shown:
-        raise StateUnusable("interrupted")
-    return shown[0]
 
 
 def _freePort() -> int:

@@ -14,20 +14,22 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
-from twisted.application.service import MultiService, Service
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.logger import Logger
 
+from ockam_twisted.authority.answers import ENROLMENT_WORKERS
 from ockam_twisted.authority.authority import Authority
 from ockam_twisted.calendar import Calendar
 from ockam_twisted.channels.channel import SecureChannel
 from ockam_twisted.channels.listener import SecureChannelListener, createSecureChannel
 from ockam_twisted.channels.party import Party
 from ockam_twisted.errors import LocalProtocolError
+from ockam_twisted.hosting import WorkerHost
 from ockam_twisted.identity.creation import loadOrCreate
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.interfaces import IAccessControl, IAdmission, ITarget, ITrustPolicy, IWay, IWorker
+from ockam_twisted.interfaces import IAccessControl, IAdmission, ITarget, ITrustPolicy, IWay
 from ockam_twisted.ops.status import NodeStatus
 from ockam_twisted.places import Place, asRoute, checkSecure, clientEndpoint, dial, serverEndpoint, trustPolicy
 from ockam_twisted.portals.inlet import CONNECT_TIMEOUT, Inlet
@@ -37,10 +39,6 @@ from ockam_twisted.relays.client import Registration, RelayClient
 from ockam_twisted.relays.service import RelayService
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.multiaddr import MultiAddr
-from ockam_twisted.routing.router import Router
-from ockam_twisted.services.echo import EchoService
-from ockam_twisted.services.hop import HopService
-from ockam_twisted.services.uppercase import UppercaseService
 from ockam_twisted.sessions.attempt import Walk, WayAttempt
 from ockam_twisted.sessions.session import Session, StaticWay
 from ockam_twisted.storage.memory import MemoryStore
@@ -54,24 +52,7 @@ from ockam_twisted.vault.software import SoftwareVault
 LISTENER_ADDRESSES = ("api", "secure_channel_listener")
 
 
-class _Started(Service):
-    """
-    Registers a worker.
-    """
-
-    def __init__(self, router: Router, address: Address, worker: IWorker) -> None:
-        self._router, self._address, self._worker = router, address, worker
-
-    def startService(self) -> None:
-        super().startService()
-        self._router.register(self._address, self._worker)
-
-    def stopService(self) -> None:
-        super().stopService()
-        self._router.unregister(self._address)
-
-
-class Node(MultiService):
+class Node(WorkerHost):
     """
     One node.
 
@@ -98,8 +79,6 @@ class Node(MultiService):
         self.calendar = Calendar(reactor, store=self.store)
         self.calendar.setServiceParent(self)
         self.authority = Authority(self.store, self.calendar.now)
-        self.router = Router()
-        self.router.setServiceParent(self)
         self._stalls = StallWatch(reactor)
         self._stalls.setServiceParent(self)
         settings = HopSettings(self.router, reactor, self._stalls, maxFrame)
@@ -110,7 +89,7 @@ class Node(MultiService):
         self._sessions: list[Session] = []
         self._portals: list[Inlet | Outlet] = []
         self._listening: list[str] = []
-        self.addWorker("echo", EchoService(self.router, reactor))
+        self.startEcho(reactor)
 
     @classmethod
     async def create(cls, reactor: Any, store: Any = None, name: str = "node") -> Node:
@@ -172,47 +151,6 @@ class Node(MultiService):
         hop = await self.transport.connect(endpoint)
         return Route((hop.address,))
 
-    # ------------------------------------------------------------- workers
-
-    def _add(self, service: Service) -> None:
-        try:
-            service.setServiceParent(self)
-        except BaseException:
-            # Its address is somebody else's: it must not be stopped.
-            self.services.remove(service)
-            service.parent = None
-            raise
-
-    def addWorker(self, name: str, worker: IWorker, consumerOf: Iterable[str] = ()) -> None:
-        """
-        Register a worker.
-
-        @param consumerOf: Flow-control ids of the listeners and connections
-            that it may be reached from: L{TCPTransport.listenerId},
-            L{SecureChannelListener.flowId}.  Others cannot reach it.
-        """
-        self._add(worker if isinstance(worker, Service) else _Started(self.router, Address.local(name), worker))
-        self.makeReachable(name, consumerOf)
-
-    def makeReachable(self, name: str, consumerOf: Iterable[str]) -> None:
-        """
-        Let messages from more listeners and connections reach a worker.
-        """
-        for flowId in consumerOf:
-            self.router.flowControls.addConsumer(Address.local(name), flowId)
-
-    def startHop(self, consumerOf: Iterable[str] = ()) -> None:
-        """
-        Offer the C{hop} worker.
-        """
-        self.addWorker("hop", HopService(self.router), consumerOf)
-
-    def startUppercase(self, consumerOf: Iterable[str] = ()) -> None:
-        """
-        Offer the C{uppercase} worker.
-        """
-        self.addWorker("uppercase", UppercaseService(self.router), consumerOf)
-
     # ------------------------------------------------------------ channels
 
     def createSecureChannelListener(
@@ -231,7 +169,15 @@ class Node(MultiService):
         """
         reachable = (self.transport.listenerId,) if consumerOf is None else tuple(consumerOf)
         at = tuple(map(Address.local, addresses))
-        listener = SecureChannelListener(self.router, self.reactor, self.requireParty(), trust, at, enrolment=enrolment)
+        listener = SecureChannelListener(
+            self.router,
+            self.reactor,
+            self.requireParty(),
+            trust,
+            at,
+            enrolment=enrolment,
+            enrolmentWorkers=ENROLMENT_WORKERS,
+        )
         self._add(listener)
         for address in at:
             for flowId in reachable:
@@ -387,9 +333,7 @@ class Node(MultiService):
     # ---------------------------------------------------------------- rest
 
     def status(self) -> NodeStatus:
-        """
-        A picture of this node as it is now.
-        """
+        """A picture of this node as it is now."""
         return NodeStatus(
             str(self.name),
             str(self.identifier) if self.party is not None else "",

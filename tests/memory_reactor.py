@@ -59,6 +59,17 @@ class _Connector:
         return "memory"
 
 
+class _Adopted:
+    """
+    A port whose socket is somebody else's.
+    """
+
+    def stopListening(self) -> None:
+        """
+        See C{IListeningPort}.
+        """
+
+
 @implementer(IReactorCore, IReactorTCP, IReactorThreads, IReactorTime)
 class MemoryReactor(Clock):
     """
@@ -80,6 +91,12 @@ class MemoryReactor(Clock):
         self.stops = 0
         self.hooks: list[Any] = []
         self._calls: SimpleQueue[tuple[Any, tuple[Any, ...]]] = SimpleQueue()
+
+    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
+        """
+        See C{IReactorSocket}.  Nobody connects to it.
+        """
+        return _Adopted()
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> MemoryPort:
         """

@@ -56,20 +56,23 @@ ARROWS: dict[str, set[str]] = {
     "sessions": {"channels", "services", "authority", "transports", "portals", "relays"},
     "places": {"sessions", "config"},
     "membership": {"sessions", "storage"},
-    "node": {"sessions", "storage", "ops", "config", "places", "calendar", "membership"},
+    "hosting": {"services"},
+    "node": {"sessions", "storage", "ops", "config", "places", "calendar", "hosting"},
     "memory": {"node"},
     "testing": {"node", "memory"},
-    "checks": {"node"},
+    "checks": {"node", "membership"},
     "administration": {"checks"},
     "control": {"administration"},
     "offers": {"administration"},
-    "assembly": {"checks", "offers", "control"},
+    "reception": {"checks", "membership"},
+    "assembly": {"reception", "offers", "control"},
     "offline": {"administration"},
     "demo": {"offline"},
     "tasks": {"offline", "control"},
     "tap": {"assembly"},
     "endpoints": {"assembly"},
-    "command": {"demo", "tasks"},
+    "subcommands": {"tasks"},
+    "command": {"demo", "subcommands"},
 }
 
 #: Protocol logic: bytes and time in, bytes and facts out.
@@ -85,7 +88,7 @@ PURE = (
 )
 
 #: Where a program begins, and the reactor may be fetched, inside a function.
-REACTOR_ROOMS = {"tap", "endpoints", "command"}
+REACTOR_ROOMS = {"tap", "endpoints", "command", "subcommands"}
 
 #: What plugin files may import at module scope, and inside their methods.
 PLUGIN_IMPORTS = {

@@ -5,7 +5,6 @@ memory; only the database is real, in folders of their own.
 
 from __future__ import annotations
 
-import os
 import sys
 from io import StringIO
 from pathlib import Path
@@ -16,10 +15,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import globalLogPublisher
-from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from ockam_twisted.assembly import NodeService, announce, check, checkNames, stateFolder, trustPolicy
+from ockam_twisted.assembly import NodeService
 from ockam_twisted.config import (
     InletConfig,
     NodeConfig,
@@ -29,13 +27,11 @@ from ockam_twisted.config import (
     StateConfig,
     TrustConfig,
 )
-from ockam_twisted.errors import AddressTaken, ConfigurationError, OckamError, StateUnusable
+from ockam_twisted.errors import AddressTaken, StateUnusable
 from ockam_twisted.identity.creation import IDENTITY
-from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.storage.folder import StateFolder
 from ockam_twisted.storage.sqlite import SQLiteStore
-from tests.memory_reactor import MemoryReactor
 from tests.test_node import NodeTestCase
 
 WHO = "I" + "0" * 64
@@ -52,177 +48,6 @@ OUTLET = NodeConfig(
     outlets=(OutletConfig("tcp:host=127.0.0.1:port=5000", "127.0.0.1:5000"),),
 )
 INLET = NodeConfig("ockam-inlet", MEMORY, inlets=(InletConfig("tcp:4001", TO, EVERYONE),))
-
-
-class CheckTests(SynchronousTestCase):
-    """
-    L{checkNames} and L{check}.
-    """
-
-    def setUp(self) -> None:
-        self.reactor: Any = MemoryReactor()
-
-    def refused(self, config: NodeConfig, says: str) -> None:
-        """
-        It is refused in one plain line.
-        """
-        error = str(self.assertRaises(OckamError, checkNames, config, self.reactor))
-        self.assertIn(says, error)
-        self.assertTrue(error.isprintable(), error)
-
-    def test_good(self) -> None:
-        """
-        What can be carried out passes, and nothing is opened.
-        """
-        for config in (RELAY, OUTLET, INLET):
-            checkNames(config, self.reactor)
-        check(evolve(OUTLET, outlets=()), self.reactor)
-        self.assertEqual(self.reactor.network.ports, {})
-
-    def test_identifiers(self) -> None:
-        """
-        Identifiers are looked at wherever they stand, and where somebody has
-        to be trusted there has to be one.
-        """
-        bad = TrustConfig(("I123",))
-        self.refused(evolve(RELAY, relayService=RelayServiceConfig(("I123",))), "identifier")
-        self.refused(evolve(OUTLET, trust=bad), "identifier")
-        self.refused(evolve(INLET, inlets=(InletConfig("tcp:1", TO, bad),)), "identifier")
-        self.refused(evolve(OUTLET, trust=TrustConfig()), "nobody is trusted")
-        self.refused(evolve(INLET, inlets=(InletConfig("tcp:1", TO, TrustConfig()),)), "nobody is trusted")
-
-    def test_ways(self) -> None:
-        """
-        Ways must lead to an outlet, and prove who is there.
-        """
-        for to, says in (
-            ("127.0.0.1:4000", "/ip4/127.0.0.1/tcp/4000"),
-            ("/service/outlet", "begin"),
-            ("/ip4/127.0.0.1/tcp/4000/secure/api", "end"),
-            ("/ip4/127.0.0.1/tcp/4000/service/outlet", "secure"),
-        ):
-            self.refused(evolve(INLET, inlets=(InletConfig("tcp:1", to, TrustConfig((WHO,))),)), says)
-
-    def test_registrations(self) -> None:
-        """
-        Relays and the names there are looked at.
-        """
-        for relay, name, says in (
-            ("/ip4/127.0.0.1", "", "--relay"),
-            ("/nonsense", "", "nonsense"),
-            ("tcp:host=x", "", "not an endpoint"),
-            ("tcp:host=x:port=1", "a name", "name"),
-        ):
-            self.refused(evolve(OUTLET, registrations=(RegistrationConfig(relay, relay, name),)), says)
-
-    def test_addresses(self) -> None:
-        """
-        An outlet's address is its own, and no two have the same.
-        """
-        for address in ("", "api", "secure_channel_listener", "echo", "hop", "uppercase", "x" * 300):
-            self.refused(evolve(OUTLET, outlets=(OutletConfig("tcp:host=x:port=1", "x", address),)), "address")
-        twice = OutletConfig("tcp:host=x:port=1", "x", "web")
-        self.refused(evolve(OUTLET, outlets=(twice, twice)), "'web' is taken")
-
-    def test_endpoints(self) -> None:
-        """
-        Places to listen and targets are looked at.
-        """
-        self.refused(evolve(RELAY, listeners=("tcp:abc",)), "tcp:abc")
-        self.refused(evolve(OUTLET, outlets=(OutletConfig("tcp:abc", "x"),)), "tcp:abc")
-        self.refused(evolve(INLET, inlets=(InletConfig("tcp:abc", TO, EVERYONE),)), "tcp:abc")
-
-    def test_instance(self) -> None:
-        """
-        An instance has to be a name for a folder, where there is one.
-        """
-        self.refused(evolve(RELAY, state=StateConfig(instance="a/b")), "--instance")
-        checkNames(evolve(RELAY, state=StateConfig(instance="a/b", ephemeral=True)), self.reactor)
-
-    def test_folder(self) -> None:
-        """
-        A state folder is absolute, since a daemon goes elsewhere; by default
-        it is that of the command and the instance.
-        """
-        given = stateFolder(evolve(RELAY, state=StateConfig("here")))
-        self.assertEqual(given.path, Path.cwd() / "here")
-        self.patch(os, "environ", {"XDG_STATE_HOME": "/s"})
-        default = stateFolder(evolve(RELAY, state=StateConfig(instance="blue")))
-        self.assertEqual(default.path, Path("/s/ockam-twisted/ockam-relay/blue"))
-
-    def test_state(self) -> None:
-        """
-        The state is checked, down to the identity in it, and a folder that is
-        not there is not made.
-        """
-        folder = Path(self.mktemp()).absolute()
-        config = evolve(RELAY, listeners=("tcp:0",), state=StateConfig(str(folder)))
-        check(config, self.reactor)
-        self.assertFalse(folder.exists())
-        folder.mkdir(mode=0o755)
-        folder.chmod(0o755)
-        self.assertIn("chmod 700", str(self.assertRaises(StateUnusable, check, config, self.reactor)))
-        folder.chmod(0o700)
-        store = SQLiteStore(folder / "state.sqlite", self.reactor)
-        store.open()
-        self.reactor.wait(store.storeSetting(IDENTITY, b"nonsense"))
-        self.reactor.wait(store.close())
-        error = str(self.assertRaises(StateUnusable, check, config, self.reactor))
-        self.assertIn("the stored identity is damaged", error)
-
-    def test_port(self) -> None:
-        """
-        A port in use is found out, with a real socket.
-        """
-        import socket
-
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            text = f"tcp:{taken.getsockname()[1]}:interface=127.0.0.1"
-            for config in (
-                evolve(RELAY, listeners=("tcp:0", text)),
-                evolve(INLET, inlets=(InletConfig(text, TO, EVERYONE),)),
-            ):
-                error = self.assertRaises(ConfigurationError, check, config, self.reactor)
-                self.assertEqual(str(error), f"cannot listen on {text}: Address already in use")
-
-    def test_trust(self) -> None:
-        """
-        The policy of a configuration accepts whom it says.
-        """
-        self.assertIsInstance(trustPolicy(EVERYONE), TrustEveryone)
-        self.assertRaises(OckamError, trustPolicy, TrustConfig())
-
-
-class AnnounceTests(SynchronousTestCase):
-    """
-    What people copy.
-    """
-
-    def test_line(self) -> None:
-        """
-        It stands on a line of its own on the true standard output, although
-        the log has taken the other one.
-        """
-        true, other = StringIO(), StringIO()
-        self.patch(sys, "__stdout__", true)
-        self.patch(sys, "stdout", other)
-        announce("Identifier", WHO)
-        self.assertEqual((true.getvalue(), other.getvalue()), (f"Identifier: {WHO}\n", ""))
-
-    def test_nobodyListens(self) -> None:
-        """
-        Without a terminal, or with a closed one, nothing happens.
-        """
-
-        class Broken(StringIO):
-            def flush(self) -> None:
-                raise BrokenPipeError
-
-        closed = StringIO()
-        closed.close()
-        for out in (None, closed, Broken()):
-            self.patch(sys, "__stdout__", out)
-            announce("Identifier", WHO)
 
 
 class ServiceTestCase(NodeTestCase):

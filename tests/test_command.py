@@ -12,9 +12,10 @@ from io import StringIO
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from ockam_twisted import __version__, demo
+from ockam_twisted import __version__, demo, offline
 from ockam_twisted.command import Options, main
 from ockam_twisted.errors import StateUnusable
+from ockam_twisted.storage.folder import StateFolder
 from tests.scenarios.processes import ROOT
 
 
@@ -79,17 +80,15 @@ class RunTests(SynchronousTestCase):
         """
         asked: list[tuple[object, ...]] = []
 
-        def show(reactor: object, *arguments: object) -> str:
-            asked.append(arguments)
+        def show(reactor: object, place: StateFolder) -> str:
+            asked.append(place.path.parts[-2:])
             return "I123"
 
-        self.patch(demo, "showIdentity", show)
+        self.patch(offline, "showIdentity", show)
         self.assertEqual(self.run_("identity", "show"), (0, "Identifier: I123\n", ""))
         self.run_("identity", "show", "--command", "ockam-outlet", "--instance", "web")
         self.run_("identity", "show", "--state-dir", "/s")
-        self.assertEqual(
-            asked, [("", "ockam-inlet", "default"), ("", "ockam-outlet", "web"), ("/s", "ockam-inlet", "default")]
-        )
+        self.assertEqual(asked, [("ockam-inlet", "default"), ("ockam-outlet", "web"), ("/", "s")])
 
     def test_demo(self) -> None:
         """

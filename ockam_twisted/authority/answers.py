@@ -48,6 +48,9 @@ TOKEN_ISSUER = "enrollment_token_issuer"
 TOKEN_ACCEPTOR = "enrollment_token_acceptor"
 DIRECT_AUTHENTICATOR = "direct_authenticator"
 
+#: Those that somebody who enrols may use.
+ENROLMENT_WORKERS = (Address.local(TOKEN_ACCEPTOR), Address.local(CREDENTIAL_ISSUER))
+
 #: Wrong codes that one channel may present.
 GUESSES = 3
 

@@ -9,7 +9,7 @@ outer ones by machines on the way has no say over these.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from functools import partial
 from typing import NamedTuple
 
@@ -93,6 +93,7 @@ class SecureChannel:
         ordered: bool = True,
         credential: VerifiedCredential | None = None,
         party: Party | None = None,
+        only: Container[Address] | None = None,
     ) -> None:
         """
         @param remote: Our address that the handshake used; it is ours from
@@ -103,6 +104,8 @@ class SecureChannel:
             this channel, and a window of 32 records is accepted.
         @param credential: What an authority of ours says of the peer.
         @param party: Our side of it; verifies what the peer presents anew.
+        @param only: The workers that the peer may send to: it is refused when
+            it tries another.  L{None}: access control alone decides.
         """
         self.encryptor = Address.random()
         self.decryptor = Address.random()
@@ -117,6 +120,7 @@ class SecureChannel:
         self._encrypt = Encryptor(keys.send)
         self._decrypt = Decryptor(keys.receive, ordered)
         self._ordered = ordered
+        self._only = only
         self._reason: str | None = None
         self._lost: list[Deferred[str]] = []
         self._flows: dict[bytes, _Inbound] = {}
@@ -220,6 +224,9 @@ class SecureChannel:
             self._control(plaintext)
             return None
         onward, back, position = readPlaintextRoutes(plaintext, 0, len(plaintext))
+        if self._only is not None and (not onward or Address(*onward[0]) not in self._only):
+            self.fail("it asks for more than it may", REFUSED)
+            return None
         prefix = plaintext[:position]
         flow = self._router.open(
             Route.fromWire(onward), Route.fromWire((self.encryptor, *back)), self.decryptor, (self.standing.info,)
@@ -246,6 +253,8 @@ class SecureChannel:
         Anything but the usual form of a payload.
         """
         message = decodeChannelMessage(plaintext)
+        if isinstance(message, ChannelPayload) and self._only is not None:
+            raise RecordRefused("its form is not the usual one")
         if isinstance(message, ChannelPayload):
             self._router.route(
                 LocalMessage(
@@ -286,14 +295,16 @@ class SecureChannel:
         """
         self.fail("we have closed it")
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, close: bytes = CLOSE) -> None:
         """
         Send Close and end the channel, for a reason.
+
+        @param close: How to say it: L{CLOSE} or L{REFUSED}.
         """
         if self._reason is None:
             with self._router.turn:
                 try:
-                    nonce, sealed = self._encrypt.encrypt(CLOSE)
+                    nonce, sealed = self._encrypt.encrypt(close)
                 except NoncesExhausted:
                     pass
                 else:
@@ -322,6 +333,13 @@ class SecureChannel:
         What an authority of ours says of the peer, now.
         """
         return self.standing.credential
+
+    @property
+    def reason(self) -> str:
+        """
+        Why it is over; empty while it is not.
+        """
+        return self._reason or ""
 
     @property
     def hasEnded(self) -> bool:

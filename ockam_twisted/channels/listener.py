@@ -27,6 +27,7 @@ from ockam_twisted.interfaces import IRouter, ITrustPolicy, IWorker
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.flow import newFlowId
 from ockam_twisted.routing.local_message import LocalMessage
+from ockam_twisted.wire.channel import REFUSED
 
 #: Seconds a handshake may take.
 HANDSHAKE_TIMEOUT = 10.0
@@ -104,6 +105,7 @@ class SecureChannelListener(Service):
         maxUnfinishedPerSource: int = 32,
         maxChannels: int = 4096,
         enrolment: ITrustPolicy | None = None,
+        enrolmentWorkers: tuple[Address, ...] = (),
     ) -> None:
         """
         @param trust: Whom it accepts.
@@ -116,10 +118,12 @@ class SecureChannelListener(Service):
             has been silent for long is closed.
         @param enrolment: Who may have a channel that reaches nothing but the
             consumers of L{enrolmentFlowId}, and ends soon.
+        @param enrolmentWorkers: The only addresses that may be tried then.
         """
         self.flowId = newFlowId()
         self.enrolmentFlowId = newFlowId()
         self._enrolment = enrolment
+        self._enrolmentWorkers = frozenset(enrolmentWorkers)
         self._enrolling: dict[SecureChannel, IDelayedCall] = {}
         self._unwatch: Callable[[], None] | None = None
         self.channels: dict[SecureChannel, int] = {}
@@ -199,6 +203,7 @@ class SecureChannelListener(Service):
             ordered=self._ordered,
             credential=peer.credential,
             party=self._party,
+            only=None if isAccepted else self._enrolmentWorkers,
         )
         if not isAccepted:
             self._enrols(channel)
@@ -239,7 +244,7 @@ class SecureChannelListener(Service):
             if not self._trust.accepts(identifier):
                 for channel in list(self._enrolling):
                     if channel.peerIdentifier == identifier:
-                        channel.fail("it was removed")
+                        channel.fail("it was removed", REFUSED)
 
     def end(self, encryptor: Address, reason: str) -> None:
         """
@@ -255,7 +260,7 @@ class SecureChannelListener(Service):
             self._log.info(
                 "The channel with {peer} ends: it is not accepted any more", peer=peer, audit="channel-ended"
             )
-            channel.fail("it is not accepted any more")
+            channel.fail("it is not accepted any more", REFUSED)
 
     def _finished(self, outcome: object, result: Deferred[SecureChannel]) -> object:
         self._unfinished.pop(result, None)

@@ -11,7 +11,7 @@ from attrs import define, field
 from twisted.logger import Logger
 
 from ockam_twisted.errors import LocalProtocolError, PeerNotTrusted
-from ockam_twisted.identity.creation import Identity, PurposeKey
+from ockam_twisted.identity.creation import Identity, PurposeKey, rotateStored, secureChannelKey
 from ockam_twisted.identity.credentials import VerifiedCredential
 from ockam_twisted.identity.history import ChangeHistory
 from ockam_twisted.identity.identifiers import Identifier
@@ -88,6 +88,16 @@ class Party:
         self.credential = credential
         for channel in list(self.channels):
             channel.presentCredential(self.identity.history.encode(), credential)
+
+    async def rotate(self, kind: int = 0) -> None:
+        """
+        Replace the key of our identity, and tell those who have a channel.
+
+        @param kind: 0 Ed25519, 1 P-256.
+        """
+        self.identity = await rotateStored(self.vault, self.store, self.identity, self.now(), kind)
+        self.purposeKey = await secureChannelKey(self.vault, self.store, self.identity, self.now())
+        self.present(self.credential)
 
     async def verify(
         self, payload: bytes, noiseStatic: bytes, trust: ITrustPolicy, enrolment: ITrustPolicy | None = None

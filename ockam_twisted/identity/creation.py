@@ -218,8 +218,17 @@ def storedIdentifier(setting: bytes) -> Identifier:
 
     @raise StateUnusable: It is damaged.
     """
+    return storedHistory(setting).identifier
+
+
+def storedHistory(setting: bytes) -> ChangeHistory:
+    """
+    The change history in a stored setting L{IDENTITY}.
+
+    @raise StateUnusable: It is damaged.
+    """
     try:
-        return ChangeHistory.fromBytes(_decodePair(setting)[0]).identifier
+        return ChangeHistory.fromBytes(_decodePair(setting)[0])
     except RemoteProtocolError as error:
         raise StateUnusable(f"the stored identity is damaged: {error}") from None
 

@@ -229,6 +229,22 @@ class ChangeHistory(ReceivedHistory):
         """
         return ReceivedHistory.decode(data).verify(expected)
 
+    def isNewerThan(self, stored: bytes) -> bool:
+        """
+        Does it go on where a known one ends?
+
+        @param stored: The known one, encoded; it was verified when it was
+            stored.
+        @raise IdentityRefused: It may not replace that one: it is older, or
+            in conflict with it.
+        """
+        comparison = self.compare(ReceivedHistory.decode(stored))
+        if comparison is Comparison.OLDER:
+            raise IdentityRefused(f"{self.identifier} presents an older change history than before")
+        if comparison is Comparison.CONFLICT:
+            raise IdentityRefused(f"{self.identifier} presents a change history in conflict with the one known")
+        return comparison is Comparison.NEWER
+
 
 def _checkOrder(changes: tuple[Change, ...]) -> None:
     """

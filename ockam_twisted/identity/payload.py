@@ -11,7 +11,7 @@ from attrs import frozen
 
 from ockam_twisted.errors import DecodeError, IdentityRefused, PeerNotTrusted
 from ockam_twisted.identity.credentials import CredentialAndPurposeKey, VerifiedCredential
-from ockam_twisted.identity.history import ChangeHistory, Comparison, ReceivedHistory
+from ockam_twisted.identity.history import ChangeHistory, ReceivedHistory
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.purpose_keys import Attestation
 from ockam_twisted.interfaces import ITrustPolicy
@@ -230,11 +230,4 @@ def _isNewer(history: ChangeHistory, stored: bytes | None) -> bool:
     @param stored: The one that is known; it was verified when it was stored.
     @raise IdentityRefused: It may not replace the one that is known.
     """
-    if stored is None:
-        return True
-    comparison = history.compare(ReceivedHistory.decode(stored))
-    if comparison is Comparison.OLDER:
-        raise IdentityRefused(f"{history.identifier} presents an older change history than before")
-    if comparison is Comparison.CONFLICT:
-        raise IdentityRefused(f"{history.identifier} presents a change history in conflict with the one known")
-    return comparison is Comparison.NEWER
+    return stored is None or history.isNewerThan(stored)

@@ -163,7 +163,7 @@ class Outlet(Service):
 
     def _deny(self, peer: PeerIdentity | None, why: str) -> None:
         who = "somebody without a secure channel" if peer is None else peer.identifier
-        self._denials.log(f"{who} may not use {printable(str(self.address))}: {why}")
+        self._denials.log(f"{who} may not use {printable(self.address.value)}: {why}")
 
     def _peerChanged(self, encryptor: Address) -> None:
         """

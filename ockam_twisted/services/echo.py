@@ -28,6 +28,9 @@ class EchoService(WorkerService):
     Returns exactly the bytes it received.  What has no proven identity is
     answered seldom and briefly, since its return route may lead to somebody
     who never asked.
+
+    @ivar admission: Which messages that came through a secure channel are
+        answered; L{None}: all.
     """
 
     def __init__(
@@ -43,6 +46,7 @@ class EchoService(WorkerService):
         """
         super().__init__(router, address, consumerIds, incoming)
         self._clock = clock
+        self.admission: IAccessControl | None = None
         # By source: how many answers are left, and when that was so.
         self._left: dict[Address | None, tuple[float, float]] = {}
 
@@ -52,6 +56,8 @@ class EchoService(WorkerService):
         """
         back = message.return_route
         if not back:
+            return
+        if message.peerIdentity is not None and self.admission is not None and not self.admission.permits(message):
             return
         output = getattr(self._router.worker(back[0]), "output", None)
         if output is not None and output.full:

@@ -69,3 +69,26 @@ class WorkerService(Service):
         back = message.return_route
         if back and back[-1] != self.address:
             self._router.route(LocalMessage(back, Route((self.address,)), payload), self.address)
+
+
+class Registered(Service):
+    """
+    Registers somebody else's worker while it runs.
+    """
+
+    def __init__(self, router: IRouter, address: Address, worker: IWorker) -> None:
+        self._router, self._address, self._worker = router, address, worker
+
+    def startService(self) -> None:
+        """
+        @raise AddressTaken: There is a worker at the address.
+        """
+        super().startService()
+        self._router.register(self._address, self._worker)
+
+    def stopService(self) -> None:
+        """
+        Nobody is there any more.
+        """
+        super().stopService()
+        self._router.unregister(self._address)

@@ -5,7 +5,7 @@ outlet at a relay (spec messaging, section 14.4; spec portals, section 8).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from os import urandom
 from typing import Any
 
@@ -17,7 +17,7 @@ from zope.interface import implementer
 from ockam_twisted.channels.channel import SecureChannel
 from ockam_twisted.channels.listener import createSecureChannel
 from ockam_twisted.channels.party import Party
-from ockam_twisted.errors import ConnectionClosed, InvalidMultiAddr, OckamError, TimedOut
+from ockam_twisted.errors import ConnectionClosed, InvalidMultiAddr, NoRoute, OckamError, TimedOut
 from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.interfaces import IAttempt, IHop, IRouter, ITransport, ITrustPolicy
 from ockam_twisted.relays.client import Registration, RelayClient
@@ -35,6 +35,9 @@ DIAL_TIMEOUT = 10.0
 #: How often a relay that is none of ours may keep silent about a name before
 #: one of its own choice is taken.
 _SILENT = 2
+
+#: Seconds that the far end of a new channel has to show that it accepts us.
+SETTLE_TIMEOUT = 2.0
 
 ECHO = Address.local("echo")
 
@@ -219,8 +222,27 @@ class WayAttempt:
         def ping(timeout: float) -> Deferred[bytes]:
             return _ping(walk, Route(echo).append(ECHO), timeout)
 
+        if parts.channels:
+            await _settle(parts, ping(SETTLE_TIMEOUT))
         whom = str(parts.channels[-1].peerIdentifier) if parts.channels else "without a secure channel"
         return Established(route, parts.lost, parts.heard, ping, parts.close, f"{self._address} ({whom})")
+
+
+async def _settle(parts: Parts, pinging: Deferred[bytes]) -> None:
+    """
+    Nothing on the wire tells an initiator that it was accepted.  Whoever
+    answers a ping in the channel has; whoever refuses us says so at once;
+    whoever keeps silent has no C{echo}.
+
+    @raise ConnectionClosed: The channel has ended.
+    """
+    try:
+        await pinging
+    except TimedOut:
+        pass
+    except (ConnectionClosed, NoRoute):
+        # The channel knows more than who waited for an answer in it.
+        raise ConnectionClosed(parts.channels[-1].reason or "the connection was lost") from None
 
 
 def _ping(walk: Walk, route: Route, timeout: float) -> Deferred[bytes]:
@@ -251,6 +273,8 @@ class RegistrationAttempt:
         registered: Callable[[Registration], object],
         proven: Callable[[str], object] = lambda identifier: None,
         secure: bool = True,
+        pin: ITrustPolicy | None = None,
+        enrol: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """
         @param relay: The way to the relay's node.
@@ -263,6 +287,10 @@ class RegistrationAttempt:
         @param registered: Told of each success.
         @param proven: Told the identifier that the relay has proven.
         @param secure: Try to prove our identity to the relay?
+        @param pin: Who the relay must be; there is no registration without
+            proof then.
+        @param enrol: Makes us a member of a private relay; called until it
+            succeeds.
         """
         self._walk = walk
         self._relay = relay
@@ -272,6 +300,8 @@ class RegistrationAttempt:
         self._registered = registered
         self._proven = proven
         self._secure = secure
+        self._pin = pin
+        self._enrol = enrol
         self._plain = False
         self._unanswered = 0
 
@@ -283,6 +313,9 @@ class RegistrationAttempt:
 
     async def _make(self, parts: Parts) -> Established:
         walk = self._walk
+        if self._enrol is not None:
+            await self._enrol()
+            self._enrol = None
         if isinstance(self._relay, MultiAddr):
             road = await walk.along(self._relay, TrustEveryone(), parts)
         else:
@@ -341,8 +374,11 @@ class RegistrationAttempt:
 
         @return: L{None} if it has no listener.
         """
+        at = road.append(Address.local("api"))
+        if self._pin is not None:
+            return await self._walk.secure(at, self._pin, parts)
         try:
-            channel = await self._walk.secure(road.append(Address.local("api")), TrustEveryone(), parts, API_TIMEOUT)
+            channel = await self._walk.secure(at, TrustEveryone(), parts, API_TIMEOUT)
         except TimedOut:
             if not self._plain:
                 self._plain = True

@@ -6,7 +6,7 @@ for (spec identity, section 7.3).
 from __future__ import annotations
 
 from ockam_twisted.authority.answers import CREDENTIAL_ISSUER, TOKEN_ACCEPTOR
-from ockam_twisted.errors import ConnectionClosed, EnrollmentRefused, RequestFailed
+from ockam_twisted.errors import ConnectionClosed, EnrollmentRefused, NoRoute, RequestFailed
 from ockam_twisted.identity.credentials import CredentialAndPurposeKey
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.trust import TrustIdentifier
@@ -70,7 +70,7 @@ async def enrol(walk: Walk, way: MultiAddr, issuer: Identifier, code: bytes) -> 
             await ask(walk, route, TOKEN_ACCEPTOR, encodeCode(code))
         except RequestFailed as error:
             raise EnrollmentRefused(REFUSED if error.status == 403 else f"the ticket was refused: {error}") from None
-        except ConnectionClosed:
+        except (ConnectionClosed, NoRoute):
             if parts.channels and parts.channels[-1].wasRefused:
                 # No ticket is open there, so strangers are not listened to.
                 raise EnrollmentRefused(REFUSED) from None

@@ -16,7 +16,14 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ockam_twisted.channels.party import Party
-from ockam_twisted.errors import IdentityRefused, OckamError, RemoteProtocolError, RequestFailed
+from ockam_twisted.errors import (
+    DecodeError,
+    IdentityRefused,
+    LocalProtocolError,
+    OckamError,
+    RemoteProtocolError,
+    RequestFailed,
+)
 from ockam_twisted.identity.credentials import CredentialAndPurposeKey, VerifiedCredential
 from ockam_twisted.identity.history import ChangeHistory
 from ockam_twisted.identity.identifiers import Identifier
@@ -24,9 +31,13 @@ from ockam_twisted.interfaces import IIdentityStore
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.attempt import Walk
 from ockam_twisted.sessions.enrolment import enrol, fetchCredential
+from ockam_twisted.wire import cbor
 
 #: Where it is kept.
 SETTING = "credential"
+
+#: Where it is kept which authority a ticket has named.
+AUTHORITY = "authority"
 
 #: Seconds between attempts: at first, and at most.
 FIRST_DELAY, MAX_DELAY = 1.0, 30.0
@@ -37,6 +48,26 @@ def redeemedSetting(digest: bytes) -> str:
     Where it is kept that a ticket has been redeemed.
     """
     return f"redeemed-ticket:{digest.hex()}"
+
+
+def encodePin(authority: Identifier, ways: Sequence[MultiAddr]) -> bytes:
+    """
+    Who the authority is and where, as it is kept.
+    """
+    return cbor.encode((authority.digest, [way.bytes for way in ways]))
+
+
+def decodePin(data: bytes | None) -> tuple[Identifier, tuple[MultiAddr, ...]] | None:
+    """
+    What L{encodePin} has made; L{None} for anything else.
+    """
+    try:
+        if data is None:
+            return None
+        digest, ways = cbor.decode(data)
+        return Identifier.fromDigest(digest), tuple(MultiAddr.fromBytes(way) for way in ways)
+    except (DecodeError, LocalProtocolError, TypeError, ValueError):
+        return None
 
 
 class CredentialRetriever(Service):

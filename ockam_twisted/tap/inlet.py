@@ -8,7 +8,7 @@ from twisted.python import usage
 
 from ockam_twisted.config import InletConfig, NodeConfig, listenEndpoint
 from ockam_twisted.tap.options import NodeOptions, makeNodeService
-from ockam_twisted.tap.outlet import trustConfig
+from ockam_twisted.tap.outlet import outletTrustConfig
 
 
 class Options(NodeOptions):
@@ -17,22 +17,27 @@ class Options(NodeOptions):
     """
 
     command = "ockam-inlet"
-    synopsis = "--listen PORT --to MULTIADDR --authorized IDENTIFIER [options]"
+    synopsis = "--listen PORT --ticket TICKET [options]"
     longdesc = (
         "Listens for local clients and connects each of them, end-to-end encrypted, to a private TCP service beside "
-        "an outlet. The outlet prints its identifier and its forwarding address at its start."
+        "an outlet. It is paired once, by a ticket that the outlet prints; later starts need none."
     )
     examples = """\
-  Through a relay; both I3f... are the outlet's identifier:
+  The first time, with what the outlet has printed, or somebody was sent:
+    twist ockam-inlet --listen 5432 --ticket ockamticket1...
+    twist ockam-inlet --listen 5432 --ticket @ticket.txt
+  From then on:
+    twist ockam-inlet --listen 5432
+  Without a ticket; both I3f... are the outlet's identifier:
     twist ockam-inlet --listen 5432 --authorized I3f... --to \\
       /dnsaddr/relay.example.com/tcp/4000/service/forward_to_I3f.../secure/api/service/outlet
-  To an outlet that listens itself:
-    twist ockam-inlet --listen 5432 --authorized I3f... --to \\
-      /ip4/192.0.2.1/tcp/4000/secure/api/service/outlet
 """
     optParameters = [
         ["listen", "l", None, "Where clients connect: PORT (loopback), HOST:PORT or an endpoint string"],
-        ["to", None, None, "Where the outlet is: a MultiAddr, see the examples"],
+        ["ticket", None, None, "The ticket of an outlet: TICKET, @FILE, or - for standard input"],
+        ["to", None, None, "Where the outlet is: a MultiAddr, see the examples [default: as the ticket says]"],
+        ["allow", None, None, "What the outlet must be by the word of --authority: a policy over attributes"],
+        ["authority", None, None, "IDENTIFIER@MULTIADDR of an ockam-authority that attests who the outlet is"],
         ["connect-timeout", None, "10", "Seconds a client is held until its stream is open"],
     ]
     optFlags = [["trust-everyone", None, "Accept any outlet at the end of the way; excludes --authorized"]]
@@ -49,23 +54,21 @@ class Options(NodeOptions):
         """
         if not self["listen"]:
             raise usage.UsageError("--listen says where clients connect, for example --listen 5432")
-        if not self["to"]:
-            raise usage.UsageError(
-                "--to says where the outlet is, for example "
-                "--to /dnsaddr/relay.example.com/tcp/4000/service/forward_to_NAME/secure/api/service/outlet"
-            )
+        trust = outletTrustConfig(self)
         return NodeConfig(
             self.command,
             self.state(),
             inlets=(
                 InletConfig(
                     listenEndpoint(self["listen"], "--listen"),
-                    self["to"],
-                    trustConfig(self, "the outlet prints it at its start"),
+                    self["to"] or "",
+                    trust,
                     self.number("connect-timeout", 0.1, 3600),
+                    self.ticket("ticket"),
                 ),
             ),
             maxFrame=self.maxFrame(),
+            authority=self.authority(),
         )
 
 

@@ -9,15 +9,17 @@ import sys
 from typing import Any
 
 from twisted.application.service import IService
+from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.util import runAsEffectiveUser
 
 from ockam_twisted import __version__
-from ockam_twisted.config import NodeConfig, StateConfig
+from ockam_twisted.config import AuthorityConfig, NodeConfig, StateConfig, TicketsConfig, duration, hostPort
 from ockam_twisted.errors import OckamError, StateUnusable
 from ockam_twisted.tap.garbage import collectSeldom
 from ockam_twisted.tap.signals import endAtSecondSignal
 
+_MAX_TICKET = 16 * 1024
 _MIN_FRAME, _MAX_FRAME = 64 * 1024, 16 * 1024 * 1024
 
 
@@ -46,8 +48,9 @@ class NodeOptions(usage.Options):
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("listen", "relay", "authorized"):
+        for name in ("listen", "relay", "authorized", "reached-at", "enroller"):
             self[name] = ()
+        self.shownTickets = False
 
     def _add(self, name: str, value: str) -> None:
         self[name] = (*self[name], value)
@@ -64,6 +67,53 @@ class NodeOptions(usage.Options):
         """
         print(f"{self.command} {__version__}")
         sys.exit(0)
+
+    def ticket(self, name: str) -> str:
+        """
+        The ticket of an option: itself, C{@FILE}, or C{-} for standard input.
+        """
+        text = self[name] or ""
+        if text == "-":
+            return sys.stdin.read(_MAX_TICKET).strip()
+        if not text.startswith("@"):
+            self.shownTickets = self.shownTickets or bool(text)
+            return str(text)
+        try:
+            with open(text[1:], encoding="ascii", errors="replace") as file:
+                return file.read(_MAX_TICKET).strip()
+        except OSError as error:
+            raise usage.UsageError(f"--{name}: cannot read {text[1:]}: {error.strerror}") from None
+
+    def authority(self) -> AuthorityConfig | None:
+        """
+        The option C{--authority}.
+        """
+        text = self["authority"]
+        if not text:
+            return None
+        identifier, at, address = text.partition("@")
+        if not at:
+            raise usage.UsageError(
+                "--authority is IDENTIFIER@MULTIADDR: ockam-authority prints it at its start, on the line Authority:"
+            )
+        return AuthorityConfig(identifier, address)
+
+    def tickets(self, atStart: bool) -> TicketsConfig:
+        """
+        The options about tickets that are handed out.
+        """
+        return TicketsConfig(
+            atStart,
+            int(self.number("ticket-uses", 1, 10_000)),
+            duration(self["ticket-expires"], "--ticket-expires"),
+            tuple(hostPort(text, "--reached-at") for text in self["reached-at"]),
+        )
+
+    def opt_reached_at(self, place: str) -> None:
+        """
+        HOST:PORT by which others reach --listen, for tickets; repeatable [default: this host's name]
+        """
+        self._add("reached-at", place)
 
     def state(self) -> StateConfig:
         """
@@ -106,7 +156,7 @@ class NodeOptions(usage.Options):
         """
         from twisted.internet import reactor
 
-        from ockam_twisted.assembly import checkNames
+        from ockam_twisted.checks import checkNames
 
         try:
             self.nodeConfig = self.config()
@@ -124,7 +174,8 @@ def makeNodeService(options: Any) -> IService:
     """
     from twisted.internet import reactor
 
-    from ockam_twisted.assembly import NodeService, checkNames, checkPorts
+    from ockam_twisted.assembly import NodeService
+    from ockam_twisted.checks import checkNames, checkPorts
 
     config = options.nodeConfig
     try:
@@ -133,6 +184,11 @@ def makeNodeService(options: Any) -> IService:
         checkPorts(config, reactor)
     except OckamError as error:
         raise SystemExit(f"{options.command}: {error}") from None
+    if options.shownTickets:
+        reactor.callWhenRunning(
+            Logger(namespace=__name__).warn,
+            "A ticket on the command line can be seen by other users of this machine: use @FILE, or - (standard input)",
+        )
     reactor.callWhenRunning(endAtSecondSignal, reactor)
     reactor.callWhenRunning(collectSeldom)
     return NodeService(config, reactor)
@@ -145,7 +201,7 @@ def _checkState(config: NodeConfig, daemon: Any) -> None:
 
     @param daemon: The options of C{twistd} or C{twist}.
     """
-    from ockam_twisted.assembly import checkState
+    from ockam_twisted.checks import checkState
 
     if daemon.get("chroot"):
         # The folder is another one then.

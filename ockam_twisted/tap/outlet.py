@@ -12,6 +12,7 @@ from ockam_twisted.config import (
     RegistrationConfig,
     TrustConfig,
     dialEndpoint,
+    duration,
     listenEndpoint,
 )
 from ockam_twisted.tap.options import NodeOptions, makeNodeService
@@ -23,25 +24,42 @@ class Options(NodeOptions):
     """
 
     command = "ockam-outlet"
-    synopsis = "--target HOST:PORT --relay HOST:PORT --authorized IDENTIFIER [options]"
+    synopsis = "--target HOST:PORT --relay HOST:PORT [options]"
     longdesc = (
-        "Runs beside a private TCP service and lets authorized inlets reach it, end-to-end encrypted, without an "
-        "open port: it connects out to a relay. It prints its identifier and its forwarding address, which the "
-        "inlet needs."
+        "Runs beside a private TCP service and lets others reach it, end-to-end encrypted, without an open port: it "
+        "connects out to a relay. It prints a ticket, which an inlet is paired by, once; nobody else gets in."
     )
     examples = """\
-  Beside the client, once: who will the inlet be?
-    ockam-twisted identity show --command ockam-inlet
-  Beside the service, with what that has printed:
+  Beside the service; it prints a ticket:
+    twist ockam-outlet --target 127.0.0.1:5432 --relay relay.example.com:4000
+  Beside the client, with that ticket:
+    twist ockam-inlet --listen 5432 --ticket ockamticket1...
+  A ticket for somebody else, while it runs:
+    ockam-twisted ticket create
+  Without tickets, for whom `ockam-twisted identity show` names beside the client:
     twist ockam-outlet --target 127.0.0.1:5432 --relay relay.example.com:4000 \\
       --authorized I3f...
+  For whom an ockam-authority attests that they have the attribute `dba`:
+    twist ockam-outlet --target 127.0.0.1:5432 --relay relay.example.com:4000 \\
+      --authority I77...@/dnsaddr/authority.example.com/tcp/4100/secure/api --allow dba
 """
     optParameters = [
         ["target", "t", None, "The service: PORT (on this machine), HOST:PORT or an endpoint string"],
         ["name", None, None, "Relay name to register [default: this outlet's identifier]"],
         ["address", None, "outlet", "Worker address of the outlet"],
+        ["allow", None, None, "Who may connect: a policy over attributes, such as 'dba and not guest'"],
+        ["allow-echo", None, None, "Who may use the echo worker through a channel: a policy"],
+        ["authority", None, None, "IDENTIFIER@MULTIADDR of an ockam-authority whose members may connect"],
+        ["ticket", None, None, "Become a member of an authority: TICKET, @FILE, or - for standard input"],
+        ["relay-ticket", None, None, "Register at a private relay: TICKET, @FILE, or - (in place of --relay)"],
+        ["ticket-uses", None, "1", "How many inlets the ticket pairs that is printed at the start"],
+        ["ticket-expires", None, "10m", "How long it is good for: seconds, or 10m, 12h, 7d"],
+        ["credential-lifetime", None, "10m", "How long a credential is good for that this outlet issues to members"],
     ]
-    optFlags = [["trust-everyone", None, "Accept anybody who knows the way; excludes --authorized"]]
+    optFlags = [
+        ["trust-everyone", None, "Accept anybody who knows the way; excludes --authorized and --allow"],
+        ["no-ticket", None, "Print no ticket at the start"],
+    ]
 
     def opt_relay(self, relay: str) -> None:
         """
@@ -67,43 +85,62 @@ class Options(NodeOptions):
         """
         if not self["target"]:
             raise usage.UsageError("--target says which service to offer, for example --target 127.0.0.1:5432")
-        if not self["relay"] and not self["listen"]:
+        relayTicket = self.ticket("relay-ticket")
+        if not self["relay"] and not self["listen"] and not relayTicket:
             raise usage.UsageError(
                 "nobody can reach this outlet: give --relay HOST:PORT (no open port), or --listen ENDPOINT"
             )
-        if self["name"] and not self["relay"]:
+        if self["name"] and not self["relay"] and not relayTicket:
             raise usage.UsageError("--name is a name at a relay: give --relay HOST:PORT, too")
-        trust = trustConfig(self, "an inlet that may connect: `ockam-twisted identity show` beside it prints it")
+        trust = outletTrustConfig(self)
+        authority = self.authority()
+        ticket = self.ticket("ticket")
+        atStart = not (
+            self["no-ticket"] or trust.everyone or trust.authorized or trust.allow or authority is not None or ticket
+        )
+        name = self["name"] or ""
+        registrations = [
+            RegistrationConfig(text if text.startswith("/") else dialEndpoint(text, "--relay"), text, name)
+            for text in self["relay"]
+        ]
+        if relayTicket:
+            registrations.append(ticketRegistration(relayTicket, name))
         return NodeConfig(
             self.command,
             self.state(),
             listeners=tuple(listenEndpoint(text, "--listen") for text in self["listen"]),
             trust=trust,
-            registrations=tuple(
-                RegistrationConfig(
-                    text if text.startswith("/") else dialEndpoint(text, "--relay"), text, self["name"] or ""
-                )
-                for text in self["relay"]
-            ),
+            registrations=tuple(registrations),
             outlets=(OutletConfig(dialEndpoint(self["target"], "--target"), self["target"], self["address"]),),
             maxFrame=self.maxFrame(),
+            authority=authority,
+            authorityTicket=ticket,
+            tickets=self.tickets(atStart),
+            allowEcho=self["allow-echo"] or "",
+            credentialLifetime=duration(self["credential-lifetime"], "--credential-lifetime"),
         )
 
 
-def trustConfig(options: NodeOptions, whom: str) -> TrustConfig:
+def ticketRegistration(text: str, name: str) -> RegistrationConfig:
     """
-    What C{--authorized} and C{--trust-everyone} say together.
+    A registration at the relay that a ticket is of.
 
-    @param whom: Of whom the identifier is.
+    @raise InvalidTicket: It is none.
     """
-    if options["trust-everyone"] and options["authorized"]:
-        raise usage.UsageError("--trust-everyone accepts anybody: it excludes --authorized")
-    if not options["trust-everyone"] and not options["authorized"]:
-        raise usage.UsageError(
-            f"nobody is trusted by default: give --authorized IDENTIFIER ({whom}; repeatable), "
-            "or --trust-everyone to accept anybody who knows the way"
-        )
-    return TrustConfig(options["authorized"], bool(options["trust-everyone"]))
+    from ockam_twisted.authority.ticket import Ticket
+
+    ways = Ticket.fromText(text).ways
+    place = str(ways[0]).removesuffix("/secure/api") if ways else ""
+    return RegistrationConfig(place, place, name, text)
+
+
+def outletTrustConfig(options: NodeOptions) -> TrustConfig:
+    """
+    What C{--authorized}, C{--allow} and C{--trust-everyone} say together.
+    """
+    if options["trust-everyone"] and (options["authorized"] or options["allow"]):
+        raise usage.UsageError("--trust-everyone accepts anybody: it excludes --authorized and --allow")
+    return TrustConfig(options["authorized"], bool(options["trust-everyone"]), options["allow"] or "")
 
 
 makeService = makeNodeService

@@ -25,10 +25,18 @@ class Options(NodeOptions):
   In the background, bound to one address, as a user without privileges:
     twistd --uid ockam --pidfile relay.pid --logfile relay.log \\
       ockam-relay --listen 192.0.2.1:4000 --state-dir /var/lib/ockam-relay
+  For those with a ticket only (it prints one):
+    twist ockam-relay --tickets --reached-at relay.example.com:4000
   For one outlet only (it prints its identifier):
     twist ockam-relay --authorized I3f...
 """
+    optParameters = [
+        ["authority", None, None, "IDENTIFIER@MULTIADDR of an ockam-authority that grants names (ockam-relay)"],
+        ["ticket-uses", None, "1", "How many outlets the ticket admits that is printed at the start"],
+        ["ticket-expires", None, "10m", "How long it is good for: seconds, or 10m, 12h, 7d"],
+    ]
     optFlags = [
+        ["tickets", None, "A private relay: only who has redeemed a ticket may register"],
         ["uppercase", None, "Offer the `uppercase` worker, for trying out"],
         ["hop", None, "Offer the `hop` worker: anybody may route through this node"],
     ]
@@ -49,6 +57,8 @@ class Options(NodeOptions):
         """
         See L{NodeOptions.config}.
         """
+        authority = self.authority()
+        private = bool(self["tickets"]) or authority is not None
         listeners = self["listen"] or ("tcp:4000",)
         return NodeConfig(
             self.command,
@@ -57,7 +67,9 @@ class Options(NodeOptions):
             # Anybody may prove who they are; what they may do then is
             # decided by the relay service.
             trust=TrustConfig(everyone=True),
-            relayService=RelayServiceConfig(self["authorized"]),
+            relayService=RelayServiceConfig(self["authorized"], private),
+            authority=authority,
+            tickets=self.tickets(bool(self["tickets"])) if private else None,
             maxFrame=self.maxFrame(),
             uppercase=bool(self["uppercase"]),
             hop=bool(self["hop"]),

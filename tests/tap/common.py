@@ -13,10 +13,15 @@ from typing import Any
 from twisted.python import usage
 from twisted.trial.unittest import SynchronousTestCase
 
+from ockam_twisted.authority.ticket import Ticket
 from ockam_twisted.config import NodeConfig
+from ockam_twisted.identity.identifiers import Identifier
+from ockam_twisted.routing.multiaddr import MultiAddr
 
 WHO = "I" + "0" * 64
 OTHER = "I" + "1" * 64
+WAY = MultiAddr.fromText("/dnsaddr/relay.example.com/tcp/4000/service/forward_to_blue/secure/api/service/outlet")
+TICKET = str(Ticket((WAY,), Identifier(WHO), 2**40, bytes(32)))
 
 
 class OptionsTestCase(SynchronousTestCase):
@@ -78,11 +83,16 @@ class OptionsTestCase(SynchronousTestCase):
         self.assertNotIn("[default: ]", options)
         self.assertNotIn("[default: None]", options)
         command = self.module.Options.command
-        commands = [each for each in examples.replace("\\\n", " ").splitlines() if f" {command} " in each]
+        commands = [
+            each
+            for each in examples.replace("\\\n", " ").splitlines()
+            if f" {command} " in each and "ockam-twisted" not in each
+        ]
         self.assertTrue(commands)
         for each in commands:
             _, _, arguments = each.partition(f" {command} ")
-            self.parse(*arguments.replace("I3f...", WHO).split())
+            arguments = arguments.replace("I3f...", WHO).replace("I77...", OTHER).replace("ockamticket1...", TICKET)
+            self.parse(*arguments.replace("@ticket.txt", TICKET).split())
 
     def checkVersion(self) -> None:
         """

@@ -4,9 +4,13 @@ Tests of L{ockam_twisted.tap.inlet}.
 
 from __future__ import annotations
 
+import sys
+from io import StringIO
+from pathlib import Path
+
 from ockam_twisted.config import InletConfig, TrustConfig
 from ockam_twisted.tap import inlet
-from tests.tap.common import OTHER, WHO, OptionsTestCase
+from tests.tap.common import OTHER, TICKET, WHO, OptionsTestCase
 
 TO = "/dnsaddr/relay.example.com/tcp/4000/service/forward_to_blue/secure/api/service/outlet"
 
@@ -36,8 +40,40 @@ class OptionsTests(OptionsTestCase):
         """
         listen, to, trust = self.needed[:2], self.needed[2:4], self.needed[4:]
         self.refused("--listen 5432", *to, *trust)
-        self.refused("--to /dnsaddr/relay.example.com/tcp/4000", *listen, *trust)
-        self.refused("nobody is trusted by default", *listen, *to)
+        self.refused("--to says where the outlet is", *listen, *trust)
+        self.refused("no pairing is kept", *listen, "--ephemeral")
+
+    def test_ticket(self) -> None:
+        """
+        A ticket is given as text, in a file, or on standard input; only the
+        first can be seen by others.
+        """
+        place = Path(self.mktemp())
+        place.write_text(f"  {TICKET}\n")
+        self.patch(sys, "stdin", StringIO(TICKET + "\n"))
+        for text, shown in ((TICKET, True), (f"@{place}", False), ("-", False)):
+            options = self.module.Options()
+            options.parseOptions(["-l", "1", "--ticket", text])
+            [made] = options.nodeConfig.inlets
+            self.assertEqual((made.ticket, made.to, made.isPaired, options.shownTickets), (TICKET, "", True, shown))
+        self.refused("cannot read", "-l", "1", "--ticket", "@/nowhere")
+        self.refused("is it all there?", "-l", "1", "--ticket", TICKET[:-3])
+
+    def test_paired(self) -> None:
+        """
+        Later starts need a port only.
+        """
+        [made] = self.parse("-l", "1").inlets
+        self.assertTrue(made.isPaired)
+
+    def test_allow(self) -> None:
+        """
+        What an outlet must be is by the word of an authority.
+        """
+        authority = ("--authority", f"{OTHER}@/ip4/127.0.0.1/tcp/1/secure/api")
+        [made] = self.parse("-l", "1", "--to", TO, "--allow", "db", *authority).inlets
+        self.assertEqual((made.trust.allow, made.isPaired), ("db", False))
+        self.refused("give --authority", "-l", "1", "--to", TO, "--allow", "db")
 
     def test_listen(self) -> None:
         """

@@ -136,11 +136,11 @@ class ServiceTests(SynchronousTestCase):
 
     def test_plugins(self) -> None:
         """
-        C{twist} finds the three plugins, with options and services that are
+        C{twist} finds the four plugins, with options and services that are
         these.
         """
         found = {each.tapname: each for each in getPlugins(IServiceMaker) if each.tapname.startswith("ockam-")}
-        self.assertEqual(set(found), {"ockam-relay", "ockam-outlet", "ockam-inlet"})
+        self.assertEqual(set(found), {"ockam-relay", "ockam-outlet", "ockam-inlet", "ockam-authority"})
         for name, maker in found.items():
             options = maker.options()
             self.assertIsInstance(options, NodeOptions)

@@ -4,9 +4,12 @@ Tests of L{ockam_twisted.tap.outlet}.
 
 from __future__ import annotations
 
-from ockam_twisted.config import OutletConfig, RegistrationConfig, TrustConfig
+from ockam_twisted.authority.ticket import Ticket
+from ockam_twisted.config import AuthorityConfig, OutletConfig, RegistrationConfig, TicketsConfig, TrustConfig
+from ockam_twisted.identity.identifiers import Identifier
+from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.tap import outlet
-from tests.tap.common import OTHER, WHO, OptionsTestCase
+from tests.tap.common import OTHER, TICKET, WHO, OptionsTestCase
 
 
 class OptionsTests(OptionsTestCase):
@@ -40,7 +43,62 @@ class OptionsTests(OptionsTestCase):
         target, relay, trust = self.needed[:2], self.needed[2:4], self.needed[4:]
         self.refused("--target 127.0.0.1:5432", *relay, *trust)
         self.refused("--relay HOST:PORT", *target, *trust)
-        self.refused("ockam-twisted identity show", *target, *relay)
+
+    def test_tickets(self) -> None:
+        """
+        Without anybody to trust it prints a ticket at its start, unless it is
+        told not to; how long that lives and whom it pairs is a choice.
+        """
+        plain = self.needed[:4]
+        tickets = self.parse(*plain).tickets
+        self.assertEqual(tickets, TicketsConfig(True, 1, 600))
+        more = (
+            "--ticket-uses",
+            "5",
+            "--ticket-expires",
+            "2h",
+            "--reached-at",
+            "example.com:1",
+            "--reached-at",
+            "[::1]:2",
+        )
+        self.assertEqual(
+            self.parse(*plain, *more).tickets, TicketsConfig(True, 5, 7200, (("example.com", 1), ("::1", 2)))
+        )
+        for options in (
+            ("--no-ticket",),
+            ("--authorized", WHO),
+            ("--allow", "dba"),
+            ("--trust-everyone",),
+            ("--authority", f"{OTHER}@/ip4/127.0.0.1/tcp/1/secure/api"),
+        ):
+            tickets = self.parse(*plain, *options).tickets
+            assert tickets is not None
+            self.assertFalse(tickets.atStart, options)
+        for option, value in (("--ticket-uses", "0"), ("--ticket-expires", "soon"), ("--ticket-expires", "400d")):
+            self.refused(option, *plain, option, value)
+
+    def test_authority(self) -> None:
+        """
+        An authority is an identifier and the way to its listener.
+        """
+        config = self.more("--authority", f"{OTHER}@/ip4/127.0.0.1/tcp/1/secure/api", "--allow", "dba and not guest")
+        self.assertEqual(config.authority, AuthorityConfig(OTHER, "/ip4/127.0.0.1/tcp/1/secure/api"))
+        self.assertEqual(config.trust.allow, "dba and not guest")
+        self.refused("IDENTIFIER@MULTIADDR", *self.needed, "--authority", OTHER)
+        self.refused("/secure/api", *self.needed, "--authority", f"{OTHER}@/ip4/127.0.0.1/tcp/1")
+        self.refused("begins with one of", *self.needed, "--allow", "(launch 1)")
+        self.refused("not made by an ockam-authority", *self.needed, "--ticket", TICKET)
+
+    def test_relayTicket(self) -> None:
+        """
+        A ticket of a relay says where it is.
+        """
+        way = MultiAddr.fromText("/ip4/127.0.0.1/tcp/4000/secure/api")
+        ticket = str(Ticket((way,), Identifier(OTHER), 2**40, bytes(32)))
+        [registration] = self.parse(*self.needed[:2], "--relay-ticket", ticket).registrations
+        self.assertEqual((registration.relay, registration.ticket), ("/ip4/127.0.0.1/tcp/4000", ticket))
+        self.refused("not made by an ockam-relay", *self.needed[:2], "--relay-ticket", TICKET)
 
     def test_relays(self) -> None:
         """

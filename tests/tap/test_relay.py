@@ -4,7 +4,7 @@ Tests of L{ockam_twisted.tap.relay}.
 
 from __future__ import annotations
 
-from ockam_twisted.config import RelayServiceConfig
+from ockam_twisted.config import RelayServiceConfig, TicketsConfig
 from ockam_twisted.tap import relay
 from tests.tap.common import OTHER, WHO, OptionsTestCase
 
@@ -45,6 +45,19 @@ class OptionsTests(OptionsTestCase):
         config = self.parse("--authorized", WHO, "--authorized", OTHER)
         self.assertEqual(config.relayService, RelayServiceConfig((WHO, OTHER)))
         self.refused("identifier", "--authorized", "I123")
+
+    def test_tickets(self) -> None:
+        """
+        A private relay prints a ticket; one that goes by the word of an
+        authority prints none.
+        """
+        config = self.parse("--tickets", "--reached-at", "relay.example.com:4000")
+        self.assertEqual(config.relayService, RelayServiceConfig(tickets=True))
+        self.assertEqual(config.tickets, TicketsConfig(True, 1, 600, (("relay.example.com", 4000),)))
+        config = self.parse("--authority", f"{OTHER}@/ip4/127.0.0.1/tcp/1/secure/api")
+        assert config.tickets is not None and config.relayService is not None
+        self.assertEqual((config.tickets.atStart, config.relayService.tickets), (False, True))
+        self.assertIsNone(self.parse().tickets)
 
     def test_workers(self) -> None:
         """

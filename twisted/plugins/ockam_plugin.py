@@ -27,3 +27,10 @@ ockamInlet = ServiceMaker(
     "Ockam portal inlet: a local port that leads to the service behind an outlet.",
     "ockam-inlet",
 )
+
+ockamAuthority = ServiceMaker(
+    "ockam-authority",
+    "ockam_twisted.tap.authority",
+    "Ockam authority: attests to many nodes who is a member, and hands out tickets.",
+    "ockam-authority",
+)

@@ -1,0 +1,274 @@
+"""
+What an operator asks of a node, running or stopped: tickets and members.
+
+Everything goes in and comes out as what JSON can hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from ockam_twisted.authority.authority import Authority
+from ockam_twisted.authority.ticket import Ticket
+from ockam_twisted.errors import ConfigurationError, DecodeError, LocalProtocolError
+from ockam_twisted.identity.credentials import Attributes
+from ockam_twisted.identity.identifiers import Identifier
+from ockam_twisted.identity.members import ENROLLER, OUTLET, RELAY, RESERVED, ROLE, EnrollmentToken
+from ockam_twisted.interfaces import IIdentityStore
+from ockam_twisted.policies.policy import Policy
+from ockam_twisted.routing.multiaddr import MultiAddr
+from ockam_twisted.wire import cbor
+
+#: Where it is kept how this node is reached.
+WAYS = "ways"
+
+
+def encodeWays(ways: tuple[MultiAddr, ...]) -> bytes:
+    """
+    Ways as they are kept.
+    """
+    return cbor.encode([way.bytes for way in ways])
+
+
+def decodeWays(data: bytes | None) -> tuple[MultiAddr, ...]:
+    """
+    Ways as they were kept.
+    """
+    try:
+        return () if data is None else tuple(MultiAddr.fromBytes(each) for each in cbor.decode(data))
+    except (DecodeError, LocalProtocolError, TypeError):
+        return ()
+
+
+class Administration:
+    """
+    See the module.  L{tasks} has everything by name; each takes the arguments
+    it is given by name, and returns what it comes to, or a Deferred of it.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        authority: Authority,
+        store: IIdentityStore,
+        identifier: Identifier,
+        command: str,
+        now: Callable[[], int],
+    ) -> None:
+        """
+        @param command: What the node runs as, which decides what its tickets
+            are for.
+        """
+        self._authority = authority
+        self._store = store
+        self._identifier = identifier
+        self._command = command
+        self._now = now
+        self.tasks: dict[str, Callable[..., Any]] = {
+            "ticket create": self.createTicket,
+            "ticket list": self.listTickets,
+            "ticket revoke": self.revokeTicket,
+            "member list": self.listMembers,
+            "member add": self.addMember,
+            "member remove": self.removeMember,
+        }
+
+    def run(self, task: str, arguments: Mapping[str, Any]) -> Deferred[Any]:
+        """
+        Run one.
+
+        @return: Fires with what it comes to; fails with an
+            L{ockam_twisted.errors.OckamError}.
+        """
+        call = self.tasks.get(task)
+
+        async def run() -> Any:
+            if call is None:
+                raise ConfigurationError(f"this node has no task {task[:40]!a}")
+            try:
+                result = call(**arguments)
+            except TypeError:
+                raise ConfigurationError(f"{task} has other arguments") from None
+            return await result if isinstance(result, Deferred) else result
+
+        return Deferred.fromCoroutine(run())
+
+    # -------------------------------------------------------------- tickets
+
+    def ticketFor(self, code: bytes, expiresAt: int, **outlet: str) -> Ticket:
+        """
+        The ticket for a code.
+
+        @param outlet: C{to}, C{peer} and C{policy}, for the tickets of an
+            authority.
+        """
+        ways = decodeWays(self._store.setting(WAYS))
+        if self._command != "ockam-authority":
+            if any(outlet.values()):
+                raise ConfigurationError("--to, --peer and --peer-policy are for tickets of an ockam-authority")
+            if not ways:
+                raise ConfigurationError("it is not known yet how this node is reached: has it ever run?")
+            return Ticket(ways, self._identifier, expiresAt, code)
+        to, peer, policy = outlet.get("to", ""), outlet.get("peer", ""), outlet.get("policy", "")
+        if policy:
+            Policy.fromText(policy)
+        if bool(to) != bool(peer or policy) or (peer and policy):
+            raise ConfigurationError("a ticket for an inlet has --to, and one of --peer and --peer-policy")
+        if not ways:
+            raise ConfigurationError("it is not known yet how this node is reached: has it ever run?")
+        return Ticket(
+            (MultiAddr.fromText(to),) if to else (),
+            Identifier.parse(peer) if peer else None,
+            expiresAt,
+            code,
+            policy,
+            self._identifier,
+            ways,
+        )
+
+    def createTicket(
+        self,
+        attributes: Mapping[str, str] = {},
+        uses: int = 1,
+        expires: int = 600,
+        enroller: bool = False,
+        relay: str = "",
+        outlet: str = "",
+        to: str = "",
+        peer: str = "",
+        policy: str = "",
+        isStartup: bool = False,
+    ) -> Deferred[dict[str, Any]]:
+        """
+        Make a ticket.
+
+        @param relay: Which relay name its holder may have, or C{*}.
+        @param outlet: As what outlet its holder may act.
+        @return: Fires with the text, its id and its end.
+        """
+        granted = attributesOf(attributes, enroller, relay, outlet)
+
+        async def create() -> dict[str, Any]:
+            # Whatever is wrong with it is found out before there is one.
+            self.ticketFor(bytes(32), 0, to=to, peer=peer, policy=policy)
+            token, code = await self._authority.createToken(granted, int(expires), int(uses), isStartup)
+            ticket = self.ticketFor(code, token.expiresAt, to=to, peer=peer, policy=policy)
+            self._log.info("Ticket {id} was made, for {uses}", id=token.id, uses=token.uses, audit="ticket-made")
+            return {"ticket": str(ticket), "id": token.id, "expires": token.expiresAt, "uses": token.uses}
+
+        return Deferred.fromCoroutine(create())
+
+    def listTickets(self) -> list[dict[str, Any]]:
+        """
+        All tickets that are remembered, without their codes.
+        """
+        return [self._described(token) for token in self._authority.tokens()]
+
+    def _described(self, token: EnrollmentToken) -> dict[str, Any]:
+        now = self._now()
+        state = (
+            "revoked"
+            if token.isRevoked
+            else "used"
+            if len(token.redemptions) >= token.uses
+            else "expired"
+            if now >= token.expiresAt
+            else "open"
+        )
+        return {
+            "id": token.id,
+            "state": state,
+            "created": token.createdAt,
+            "expires": token.expiresAt,
+            "uses": token.uses,
+            "attributes": _texts(token.attributes),
+            "usedBy": [{"identifier": str(each.identifier), "at": each.at} for each in token.redemptions],
+        }
+
+    def revokeTicket(self, id: str) -> Deferred[dict[str, Any]]:
+        """
+        Take a ticket back.
+        """
+
+        def revoked(found: bool) -> dict[str, Any]:
+            if not found:
+                raise ConfigurationError(f"there is no ticket {id[:40]!a}: `ockam-twisted ticket list` shows all")
+            self._log.info("Ticket {id} was revoked", id=id, audit="ticket-revoked")
+            return {"id": id}
+
+        return self._authority.revokeToken(id).addCallback(revoked)
+
+    # -------------------------------------------------------------- members
+
+    def listMembers(self) -> list[dict[str, Any]]:
+        """
+        All members.
+        """
+        return [
+            {
+                "identifier": str(member.identifier),
+                "attributes": _texts(member.attributes),
+                "added": member.added,
+                "addedBy": member.addedBy,
+            }
+            for member in self._authority.members()
+        ]
+
+    def addMember(
+        self,
+        identifier: str,
+        attributes: Mapping[str, str] = {},
+        enroller: bool = False,
+        relay: str = "",
+        outlet: str = "",
+    ) -> Deferred[dict[str, Any]]:
+        """
+        Add a member, or give one other attributes.
+        """
+        who = Identifier.parse(identifier)
+        adding = self._authority.addMember(who, attributesOf(attributes, enroller, relay, outlet), "command")
+        self._log.info("{who} is a member now", who=str(who), audit="member-added")
+        return adding.addCallback(lambda _: {"identifier": str(who)})
+
+    def removeMember(self, identifier: str) -> Deferred[dict[str, Any]]:
+        """
+        Put a member out: what it has here ends at once.
+        """
+        who = Identifier.parse(identifier)
+
+        def removed(found: bool) -> dict[str, Any]:
+            if not found:
+                raise ConfigurationError(f"{who} is no member: `ockam-twisted member list` shows all")
+            self._log.info("{who} is no member any more", who=str(who), audit="member-removed")
+            return {"identifier": str(who)}
+
+        return self._authority.removeMember(who).addCallback(removed)
+
+
+def attributesOf(given: Mapping[str, str], enroller: bool, relay: str, outlet: str) -> Attributes:
+    """
+    Attributes as the operator has named them.
+
+    @raise ConfigurationError: One that opens doors was named like any other.
+    """
+    pairs = {str(key).encode(): str(value).encode() for key, value in given.items()}
+    options = {ROLE: "--enroller", RELAY: "--relay-name NAME", OUTLET: "--outlet NAME"}
+    for each in RESERVED:
+        if each in pairs:
+            raise ConfigurationError(f"{each.decode()} opens doors: it is granted by {options[each]} only")
+    if enroller:
+        pairs[ROLE] = ENROLLER
+    if relay:
+        pairs[RELAY] = relay.encode()
+    if outlet:
+        pairs[OUTLET] = outlet.encode()
+    return tuple(sorted(pairs.items()))
+
+
+def _texts(attributes: Attributes) -> dict[str, str]:
+    return {key.decode("utf-8", "replace"): value.decode("utf-8", "replace") for key, value in attributes}

@@ -1,0 +1,213 @@
+"""
+What can be found out before a node starts: everything that is a name, the
+state, the ports.  Nothing is left open.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from ockam_twisted.authority.ticket import Ticket
+from ockam_twisted.config import NodeConfig
+from ockam_twisted.errors import ConfigurationError, InvalidTicket, OckamError, StateUnusable
+from ockam_twisted.identity.creation import IDENTITY, storedIdentifier
+from ockam_twisted.identity.identifiers import Identifier
+from ockam_twisted.membership import ADDRESSES
+from ockam_twisted.node import LISTENER_ADDRESSES
+from ockam_twisted.places import checkFree, checkRoad, checkWay, clientEndpoint, now, serverEndpoint, trustPolicy
+from ockam_twisted.policies.policy import Policy
+from ockam_twisted.relays.names import checkRelayName
+from ockam_twisted.routing.addresses import Address
+from ockam_twisted.routing.multiaddr import MultiAddr
+from ockam_twisted.sessions.pairing import PAIRING, checkTicket, storedPairing, trustOf
+from ockam_twisted.sessions.retriever import redeemedSetting
+from ockam_twisted.storage.folder import StateFolder, defaultStateFolder
+from ockam_twisted.storage.sqlite import readSetting
+
+#: Addresses of the node itself, which no outlet can have.
+OWN_ADDRESSES = (*LISTENER_ADDRESSES, *ADDRESSES, "echo", "uppercase", "hop")
+
+
+def stateFolder(config: NodeConfig) -> StateFolder:
+    """
+    The state folder of a node that keeps its state.
+
+    @raise OckamError: The instance has no name that a folder can have.
+    """
+    state = config.state
+    path = Path(state.folder) if state.folder else defaultStateFolder(config.command, state.instance, os.environ)
+    # C{twistd} goes to another folder before it starts.
+    return StateFolder(path.absolute())
+
+
+def check(config: NodeConfig, reactor: Any) -> None:
+    """
+    Find out what would keep a node from starting.
+
+    @raise OckamError: Something would; the text is one plain line.
+    """
+    checkNames(config, reactor)
+    checkState(config)
+    checkPorts(config, reactor)
+
+
+def checkNames(config: NodeConfig, reactor: Any) -> None:
+    """
+    Check everything that is a name.  No socket is touched, and of files only
+    those that endpoint strings name.
+
+    @raise OckamError: One of them is none.
+    """
+    if config.relayService is not None:
+        for identifier in config.relayService.authorized:
+            Identifier.parse(identifier)
+    for identifier in config.trust.authorized:
+        Identifier.parse(identifier)
+    for policy in (config.trust.allow, config.allowEcho):
+        if policy:
+            Policy.fromText(policy)
+    _checkAuthority(config)
+    for inlet in config.inlets:
+        _checkInlet(config, inlet, reactor)
+    for registration in config.registrations:
+        if registration.name:
+            checkRelayName(registration.name)
+        if registration.ticket:
+            _checkRelayTicket(registration.ticket)
+        elif registration.relay.startswith("/"):
+            checkRoad(MultiAddr.fromText(registration.relay), "--relay")
+        else:
+            clientEndpoint(reactor, registration.relay)
+    taken = set(OWN_ADDRESSES)
+    for outlet in config.outlets:
+        if not outlet.address or Address.local(outlet.address).value.decode() in taken:
+            raise ConfigurationError(f"--address: {outlet.address!a} is taken by another service of the node")
+        taken.add(outlet.address)
+        clientEndpoint(reactor, outlet.target)
+    for listener in config.listeners:
+        serverEndpoint(reactor, listener)
+    if not config.state.ephemeral:
+        stateFolder(config)
+
+
+def _checkAuthority(config: NodeConfig) -> None:
+    if config.authority is not None:
+        Identifier.parse(config.authority.identifier)
+        checkListener(config.authority.address)
+    if config.authorityTicket and Ticket.fromText(config.authorityTicket).authority is None:
+        raise InvalidTicket("--ticket: this ticket is for an inlet, and was not made by an ockam-authority")
+    if config.authorityService is not None:
+        for identifier, _ in config.authorityService.members:
+            Identifier.parse(identifier)
+
+
+def _checkInlet(config: NodeConfig, inlet: Any, reactor: Any) -> None:
+    serverEndpoint(reactor, inlet.listen)
+    if inlet.ticket:
+        ticket = Ticket.fromText(inlet.ticket)
+        if inlet.isPaired and ticket.peer is None and not ticket.policy:
+            raise InvalidTicket(
+                "this ticket makes a member of an authority, but does not say who the outlet is: give "
+                "--authorized IDENTIFIER or --allow EXPRESSION, and --to, too"
+            )
+        if inlet.to and inlet.isPaired:
+            checkWay(MultiAddr.fromText(inlet.to), trustOf(ticket), "--to")
+    elif inlet.isPaired:
+        if inlet.to:
+            checkRoad(MultiAddr.fromText(inlet.to), "--to")
+        if config.state.ephemeral:
+            raise ConfigurationError("with --ephemeral no pairing is kept: give --ticket at each start")
+    if not inlet.isPaired:
+        if not inlet.to:
+            raise ConfigurationError("--to says where the outlet is: a MultiAddr")
+        if inlet.trust.allow:
+            Policy.fromText(inlet.trust.allow)
+            if config.authority is None and not inlet.ticket:
+                raise ConfigurationError("--allow is about what an authority attests: give --authority, too")
+            checkRoad(MultiAddr.fromText(inlet.to), "--to")
+        else:
+            checkWay(MultiAddr.fromText(inlet.to), trustPolicy(*_trusted(inlet.trust)), "--to")
+
+
+def _trusted(trust: Any) -> tuple[Any, Any]:
+    from ockam_twisted.identity.trust import TrustEveryone
+
+    return trust.authorized, (TrustEveryone() if trust.everyone else None)
+
+
+def _checkRelayTicket(text: str) -> None:
+    ticket = Ticket.fromText(text)
+    if ticket.peer is None or not ticket.ways or not ticket.ways[0].text.endswith("/secure/api"):
+        raise InvalidTicket("--relay-ticket: this ticket was not made by an ockam-relay")
+
+
+def checkListener(address: str) -> MultiAddr:
+    """
+    Check that a MultiAddr leads to the listener of an authority.
+
+    @raise InvalidMultiAddr: It does not.
+    """
+    way = MultiAddr.fromText(address)
+    checkRoad(way, "--authority")
+    if [*way][-1][0] != "secure":
+        raise ConfigurationError(f"--authority: {address[:200]!a} does not end with its listener, as in /secure/api")
+    return way
+
+
+def checkState(config: NodeConfig) -> None:
+    """
+    Can this user, now, use the state folder and what is in it?
+
+    @raise StateUnusable: No.
+    @raise InvalidTicket: A ticket does not go with what is in it.
+    """
+    ephemeral = config.state.ephemeral
+    database: Path | None = None
+    if not ephemeral:
+        folder = stateFolder(config)
+        folder.check()
+        database = folder.database
+        stored = readSetting(database, IDENTITY)
+        if stored is not None:
+            storedIdentifier(stored)
+    for inlet in config.inlets:
+        paired = None if database is None else storedPairing(readSetting(database, PAIRING))
+        if inlet.ticket:
+            ticket = Ticket.fromText(inlet.ticket)
+            redeemed = database is not None and readSetting(database, redeemedSetting(ticket.digest)) is not None
+            checkTicket(ticket, paired if inlet.isPaired else None, redeemed, now())
+        elif inlet.isPaired and paired is None:
+            raise InvalidTicket(
+                "this inlet was never paired: give --ticket with what the outlet prints at its start (or "
+                "`ockam-twisted ticket create` beside it), or --to with --authorized IDENTIFIER"
+            )
+    for text in (config.authorityTicket, *(each.ticket for each in config.registrations)):
+        if text:
+            ticket = Ticket.fromText(text)
+            if database is None or readSetting(database, redeemedSetting(ticket.digest)) is None:
+                ticket.checkTime(now())
+
+
+def checkPorts(config: NodeConfig, reactor: Any) -> None:
+    """
+    Can this user, now, have all ports?
+
+    @raise ConfigurationError: No.
+    """
+    for text in (*config.listeners, *(inlet.listen for inlet in config.inlets)):
+        checkFree(reactor, text)
+
+
+__all__ = [
+    "OWN_ADDRESSES",
+    "OckamError",
+    "StateUnusable",
+    "check",
+    "checkListener",
+    "checkNames",
+    "checkPorts",
+    "checkState",
+    "stateFolder",
+]

@@ -1,0 +1,177 @@
+"""
+What a node shows people: its identifier, how it is reached, and the ticket
+that lets somebody in.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from ockam_twisted.administration import WAYS, Administration, encodeWays
+from ockam_twisted.config import NodeConfig, RegistrationConfig, hostPort
+from ockam_twisted.errors import InvalidMultiAddr, OckamError
+from ockam_twisted.identity.members import EnrollmentToken, Member
+from ockam_twisted.node import Node
+from ockam_twisted.routing.multiaddr import MultiAddr
+
+
+def announce(label: str, value: str) -> None:
+    """
+    Write what people copy: on a line of its own, to the true standard output,
+    also where the log has taken C{sys.stdout}.
+    """
+    out = sys.__stdout__
+    if out is not None:
+        try:
+            out.write(f"{label}: {value}\n")
+            out.flush()
+        except (OSError, ValueError):
+            # A daemon has no terminal; the log has the same line.
+            pass
+
+
+def road(host: str, port: int) -> MultiAddr:
+    """
+    The MultiAddr of a host and a port.
+    """
+    kind = "ip6" if ":" in host else "ip4" if re.fullmatch(r"[0-9.]+", host) else "dnsaddr"
+    return MultiAddr.fromText(f"/{kind}/{host}/tcp/{port}")
+
+
+def roadOf(registration: RegistrationConfig) -> MultiAddr | None:
+    """
+    How a relay is reached, from what the operator has written; L{None} if
+    that says nothing to others.
+    """
+    label = registration.label
+    if label.startswith("/"):
+        return MultiAddr.fromText(label)
+    match = re.match(r"tcp6?:(?:host=)?((?:\\:|[^:])+):(?:port=)?([0-9]+)", label)
+    if match:
+        return road(match[1].replace("\\:", ":"), int(match[2]))
+    try:
+        return road(*hostPort(label, "--relay"))
+    except (OckamError, ValueError):
+        return None
+
+
+def _listenerRoads(config: NodeConfig) -> list[MultiAddr]:
+    """
+    How the listeners are reached from elsewhere.
+    """
+    tickets = config.tickets
+    if tickets is not None and tickets.reachedAt:
+        return [road(host, port) for host, port in tickets.reachedAt]
+    roads = []
+    for text in config.listeners:
+        match = re.match(r"tcp6?:(?:port=)?([0-9]+)", text)
+        if match is None or match[1] == "0":
+            continue
+        interface = re.search(r":interface=((?:\\:|[^:])+)", text)
+        host = interface[1].replace("\\:", ":") if interface else ""
+        if host in ("", "0.0.0.0", "::"):
+            host = socket.gethostname()
+        try:
+            roads.append(road(host, int(match[1])))
+        except InvalidMultiAddr:
+            continue
+    return roads
+
+
+class Offers:
+    """
+    See the module.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, config: NodeConfig, node: Node, administration: Administration, say: Callable[[str, str], None]
+    ) -> None:
+        """
+        @param say: Shows a label and a value, once each.
+        """
+        self._config = config
+        self._node = node
+        self._administration = administration
+        self._say = say
+        self._forwarding: dict[int, MultiAddr] = {}
+        self._offered = False
+        node.authority.redeemed.append(self._redeemed)
+
+    def start(self) -> None:
+        """
+        Offer what can be offered without a relay.
+        """
+        if not self._config.registrations:
+            self._reachable()
+
+    def registered(self, number: int, address: str) -> None:
+        """
+        A relay has given us an address.
+
+        @param number: Of the registration.
+        """
+        self._say("Forwarding address", address)
+        way = roadOf(self._config.registrations[number])
+        if way is not None:
+            self._forwarding[number] = MultiAddr([*way, ("service", address)])
+        self._reachable()
+
+    def _ways(self) -> tuple[MultiAddr, ...]:
+        roads = [*(way for _, way in sorted(self._forwarding.items())), *_listenerRoads(self._config)]
+        end: list[tuple[str, Any]] = [("secure", "api")]
+        if self._config.outlets:
+            end.append(("service", self._config.outlets[0].address))
+        return tuple(MultiAddr([*each, *end]) for each in roads)
+
+    def _reachable(self) -> None:
+        store, encoded = self._node.store, encodeWays(self._ways())
+        if store.setting(WAYS) != encoded:
+            store.storeSetting(WAYS, encoded).addErrback(
+                lambda failure: self._log.warn("{reason}", reason=failure.getErrorMessage())
+            )
+        if self._config.authorityService is not None:
+            for way in self._ways():
+                self._say("Authority", f"{self._node.identifier}@{way}")
+        tickets = self._config.tickets
+        if tickets is None or not tickets.atStart or self._offered or self._node.authority.members():
+            return
+        self._offered = True
+
+        async def offer() -> None:
+            try:
+                made = await self._administration.createTicket(
+                    uses=tickets.uses, expires=tickets.expires, isStartup=True
+                )
+            except OckamError as error:
+                self._log.warn("No ticket: {reason}", reason=str(error))
+                return
+            announce("Ticket", made["ticket"])
+            self._log.info(
+                "A ticket for {uses} that expires in {minutes:g} minutes is on standard output; more with "
+                "`ockam-twisted ticket create --command {command}`",
+                uses="one inlet" if tickets.uses == 1 else tickets.uses,
+                minutes=round(tickets.expires / 60, 1),
+                command=self._config.command,
+            )
+
+        Deferred.fromCoroutine(offer())
+
+    def _redeemed(self, token: EnrollmentToken, member: Member) -> None:
+        announce("Ticket used by", str(member.identifier))
+        self._log.info(
+            "Ticket {id} was used by {member}, who is a member now; to undo that: "
+            "ockam-twisted member remove {member} --command {command}",
+            id=token.id,
+            member=str(member.identifier),
+            command=self._config.command,
+            audit="ticket-used",
+        )
