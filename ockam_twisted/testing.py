@@ -37,6 +37,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ockam_twisted.calendar import Calendar
 from ockam_twisted.channels.channel import SecureChannel
 from ockam_twisted.channels.listener import SecureChannelListener, createSecureChannel
 from ockam_twisted.channels.party import Party
@@ -260,6 +261,8 @@ class MemoryNode:
 
     It accepts connections at the endpoint of its name.
 
+    @ivar calendar: Its calendar, which has to be started to look at the
+        clock.
     @ivar party: Its part in handshakes.
     @ivar sockets: For its inlets and outlets.
     @ivar transport: Makes and accepts its hops.
@@ -275,7 +278,8 @@ class MemoryNode:
         self.store = MemoryStore()
         self.vault = SoftwareVault(self.store) if vault is None else vault
         made = network.result(Deferred.fromCoroutine(loadOrCreate(self.vault, self.store, self.now())))
-        self.party = Party(self.vault, self.store, *made, self.now)
+        self.calendar = Calendar(network.clock, lambda: EPOCH + network.clock.seconds(), network.clock.seconds)
+        self.party = Party(self.vault, self.store, *made, self.now, until=self.calendar.at)
         self.transport.listen(network.endpoint(name))
 
     def now(self) -> int:
