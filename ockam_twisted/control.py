@@ -11,11 +11,13 @@ import json
 import os
 import socket
 import struct
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -131,6 +133,7 @@ class Control(Service):
         self._folder = folder
         self._factory = ControlFactory(administration)
         self._port: IListeningPort | None = None
+        self._address: _Address | None = None
 
     def startService(self) -> None:
         """
@@ -138,51 +141,53 @@ class Control(Service):
         """
         super().startService()
         path = self._folder / NAME
-        path.unlink(missing_ok=True)
-        with _address(path) as address:
-            old = os.umask(0o177)
-            try:
-                listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-                listening.bind(address)
-                listening.listen(MAX_CLIENTS)
-            except OSError as error:
-                raise StateUnusable(f"the control socket {path} cannot be made: {error.strerror}") from None
-            finally:
-                os.umask(old)
-        with listening:
-            listening.setblocking(False)
-            self._port = self._reactor.adoptStreamPort(listening.fileno(), socket.AF_UNIX, self._factory)
+        try:
+            path.unlink(missing_ok=True)
+            self._address = _Address(path)
+            self._port = self._reactor.listenUNIX(self._address.text, self._factory, MAX_CLIENTS, 0o600)
+        except (OSError, CannotListenError) as error:
+            why = getattr(error, "strerror", None) or str(getattr(error, "socketError", error))
+            raise StateUnusable(f"the control socket {path} cannot be made: {why}") from None
 
     def stopService(self) -> Deferred[Any]:
         """
         Listen no more.
         """
         super().stopService()
-        (self._folder / NAME).unlink(missing_ok=True)
         for client in list(self._factory.clients):
             client.transport.abortConnection()  # type: ignore[union-attr]
         port, self._port = self._port, None
-        return maybeDeferred(port.stopListening) if port is not None else maybeDeferred(lambda: None)
+        address, self._address = self._address, None
+
+        def stopped(result: Any) -> Any:
+            if address is not None:
+                address.close()
+            return result
+
+        return maybeDeferred(port.stopListening if port is not None else lambda: None).addBoth(stopped)
 
 
-class _address:
+class _Address:
     """
     The address of a socket in a folder, however long its path is.
+
+    @ivar text: It; good until L{close}.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.text = str(path)
         self._folder: int | None = None
+        if len(os.fsencode(path)) > _MAX_PATH:
+            self._folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self.text = f"/proc/self/fd/{self._folder}/{path.name}"
 
-    def __enter__(self) -> str:
-        if len(os.fsencode(self._path)) <= _MAX_PATH:
-            return str(self._path)
-        self._folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        return f"/proc/self/fd/{self._folder}/{self._path.name}"
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """
+        It is not needed any more.
+        """
         if self._folder is not None:
             os.close(self._folder)
+            self._folder = None
 
 
 def askNode(folder: Path, task: str, arguments: dict[str, Any]) -> Any:
@@ -196,8 +201,8 @@ def askNode(folder: Path, task: str, arguments: dict[str, Any]) -> Any:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
         asking.settimeout(TIMEOUT)
         try:
-            with _address(folder / NAME) as address:
-                asking.connect(address)
+            with closing(_Address(folder / NAME)) as address:
+                asking.connect(address.text)
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
             raise NotRunning("the node does not run") from None
         except OSError as error:

@@ -92,9 +92,9 @@ class MemoryReactor(Clock):
         self.hooks: list[Any] = []
         self._calls: SimpleQueue[tuple[Any, tuple[Any, ...]]] = SimpleQueue()
 
-    def adoptStreamPort(self, fileDescriptor: int, addressFamily: int, factory: Any) -> Any:
+    def listenUNIX(self, address: str, factory: Any, backlog: int = 50, mode: int = 0o666) -> Any:
         """
-        See C{IReactorSocket}.  Nobody connects to it.
+        See C{IReactorUNIX}.  Nobody connects to it.
         """
         return _Adopted()
 

@@ -28,9 +28,11 @@ from ockam_twisted.identity.credentials import CredentialAndPurposeKey, Verified
 from ockam_twisted.identity.history import ChangeHistory
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.interfaces import IIdentityStore
+from ockam_twisted.routing.addresses import printable
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.attempt import Walk
 from ockam_twisted.sessions.enrolment import enrol, fetchCredential
+from ockam_twisted.sessions.session import NETWORK_ERRORS
 from ockam_twisted.wire import cbor
 
 #: Where it is kept.
@@ -65,8 +67,8 @@ def decodePin(data: bytes | None) -> tuple[Identifier, tuple[MultiAddr, ...]] | 
         if data is None:
             return None
         digest, ways = cbor.decode(data)
-        return Identifier.fromDigest(digest), tuple(MultiAddr.fromBytes(way) for way in ways)
-    except (DecodeError, LocalProtocolError, TypeError, ValueError):
+        return Identifier.fromDigest(bytes(digest)), tuple(MultiAddr.fromBytes(way) for way in ways)
+    except (DecodeError, LocalProtocolError, TypeError, ValueError, AttributeError):
         return None
 
 
@@ -188,7 +190,7 @@ class CredentialRetriever(Service):
             self._learnHistory()
             verified = self._verify(both)
             await self._store.storeSetting(SETTING, both.encode())
-        except OckamError as error:
+        except (OckamError, *NETWORK_ERRORS) as error:
             self._learnHistory()
             self._failed(error)
         else:
@@ -202,8 +204,8 @@ class CredentialRetriever(Service):
         for each in waiting:
             each.callback(None)
 
-    def _failed(self, error: OckamError) -> None:
-        why = str(error)
+    def _failed(self, error: Exception) -> None:
+        why = printable(str(error))
         if isinstance(error, RequestFailed) and error.status == 403:
             why = f"{self._party.identity.identifier} is no member there"
         if why != self._why:

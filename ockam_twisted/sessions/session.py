@@ -29,6 +29,9 @@ from ockam_twisted.sessions.life import Established, Life, makeLife
 
 __all__ = ["Established", "Session", "State", "StaticWay"]
 
+#: What a dial may end with.
+NETWORK_ERRORS = (ConnectError, ConnectingCancelledError, ConnectionLost, DNSLookupError, OSError)
+
 #: Seconds between attempts: the first, and the most.
 FIRST_DELAY = 0.1
 LONGEST_DELAY = 30.0
@@ -194,7 +197,7 @@ class Session(Service):
         else:
             # Names of hosts and what peers say end up in here.
             reason = printable(failure.getErrorMessage() or type(failure.value).__name__)
-            if not failure.check(OckamError, OSError) and not _isNetworkFailure(failure):
+            if not failure.check(OckamError, CancelledError, *NETWORK_ERRORS):
                 self._log.failure("{label}: an attempt failed", failure, label=self.label)
         self._life.failed(reason)
 
@@ -297,16 +300,6 @@ class Session(Service):
         See L{Core.discard <ockam_twisted.sessions.life.Core.discard>}.
         """
         established.close()
-
-
-def _isNetworkFailure(failure: Failure) -> bool:
-    """
-    Is this one of the failures a dial may end with?
-    """
-    return (
-        failure.check(ConnectError, ConnectingCancelledError, ConnectionLost, DNSLookupError, CancelledError)
-        is not None
-    )
 
 
 @implementer(IWay)

@@ -1,0 +1,111 @@
+"""
+Tests for L{ockam_twisted.channels.standing}: what is known of a peer changes
+while a channel lives.
+"""
+
+from __future__ import annotations
+
+from ockam_twisted.identity.credentials import VerifiedCredential
+from ockam_twisted.routing.addresses import Address
+from ockam_twisted.testing import EPOCH
+from tests.channels.common import ChannelTestCase
+
+
+class StandingTests(ChannelTestCase):
+    """
+    Alice's standing at Bob's.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.bob.calendar.startService()
+
+    def credential(self, expiresAt: int) -> VerifiedCredential:
+        """
+        What somebody says of Alice.
+        """
+        return VerifiedCredential(self.alice.identifier, self.bob.identifier, ((b"a", b"b"),), EPOCH, expiresAt)
+
+    def test_expires(self) -> None:
+        """
+        Messages carry the attributes until the credential expires, on flows
+        that are open too; whoever decides is told.
+        """
+        mine, theirs = self.channel()
+        told: list[Address] = []
+        self.bob.router.peers.watch(told.append)
+        _, inbox = self.inboxes()
+        source = self.alice.inbox("source")
+        route = [mine.encryptor, inbox.address]
+
+        def send() -> object:
+            from ockam_twisted.routing.addresses import Route
+
+            self.alice.send(Route(route), b"x", source)
+            self.network.pump()
+            peer = inbox.messages[-1].peerIdentity
+            assert peer is not None
+            return peer.attributes
+
+        self.assertIsNone(send())
+        theirs.standing._replace(self.credential(EPOCH + 60))
+        self.assertEqual(send(), ((b"a", b"b"),))
+        self.network.advance(50)
+        self.assertEqual(send(), ((b"a", b"b"),))
+        self.network.advance(15)
+        self.assertIsNone(send())
+        self.assertEqual(told, [theirs.encryptor, theirs.encryptor])
+        self.assertFalse(theirs.hasEnded)
+
+    def test_refreshed(self) -> None:
+        """
+        One that is refreshed in time does not expire.
+        """
+        _, theirs = self.channel()
+        theirs.standing._replace(self.credential(EPOCH + 60))
+        theirs.standing._replace(self.credential(EPOCH + 120))
+        self.network.advance(100)
+        self.assertIsNotNone(theirs.credential)
+        self.network.advance(30)
+        self.assertIsNone(theirs.credential)
+
+    def test_end(self) -> None:
+        """
+        With the channel everything ends.
+        """
+        _, theirs = self.channel()
+        theirs.standing._replace(self.credential(EPOCH + 60))
+        theirs.close()
+        self.assertEqual(len(self.bob.router.peers), 0)
+        self.network.advance(100)
+        self.assertEqual(self.lines(), [])
+
+
+class PartyTests(ChannelTestCase):
+    """
+    A key is rotated while channels live.
+    """
+
+    def test_rotate(self) -> None:
+        """
+        The channel goes on, the peer knows the new key, new channels use it,
+        and the old one is refused.
+        """
+        from twisted.internet.defer import Deferred
+
+        from ockam_twisted.errors import IdentityRefused
+        from ockam_twisted.identity.trust import TrustIdentifier
+
+        mine, theirs = self.channel()
+        old = self.bob.party.identity, self.bob.party.purposeKey
+        self.network.result(Deferred.fromCoroutine(self.bob.party.rotate()))
+        self.network.pump()
+        self.assertFalse(mine.hasEnded or theirs.hasEnded)
+        known = self.alice.store.changeHistory(self.bob.identifier)
+        self.assertEqual(known, self.bob.party.identity.history.encode())
+        again, _ = self.channel()
+        self.assertEqual(again.peerIdentifier, self.bob.identifier)
+        self.bob.party.identity, self.bob.party.purposeKey = old[0], self.bob.party.purposeKey
+        made = self.alice.createChannel(self.hop.route("api"), TrustIdentifier(self.bob.identifier))
+        self.network.pump()
+        self.assertIn("older", str(self.failureResultOf(made, IdentityRefused).value))

@@ -1,0 +1,169 @@
+"""
+Tests for L{ockam_twisted.sessions.pairing}.
+"""
+
+from __future__ import annotations
+
+import os
+
+from attrs import evolve
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from ockam_twisted.authority.ticket import Ticket
+from ockam_twisted.errors import EnrollmentRefused, InvalidTicket, PeerNotTrusted
+from ockam_twisted.identity.identifiers import Identifier
+from ockam_twisted.identity.trust import TrustCredential, TrustIdentifier
+from ockam_twisted.routing.addresses import Address
+from ockam_twisted.routing.multiaddr import MultiAddr
+from ockam_twisted.sessions.pairing import PAIRING, PairedAttempt, checkTicket, storedPairing, trustOf
+from ockam_twisted.sessions.retriever import redeemedSetting
+from ockam_twisted.sessions.session import Established
+from ockam_twisted.testing import EPOCH
+from tests.authority.common import AuthorityTestCase
+
+WAY = MultiAddr.fromText("/dnsaddr/bob/tcp/4000/secure/api/service/outlet")
+OTHER = Identifier.fromDigest(b"\x07" * 32)
+
+
+class PairingTests(AuthorityTestCase):
+    """
+    Alice is an inlet, Bob an outlet.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.bob.inbox("echo", self.listener.flowId, echo=True)
+        self.told: list[str] = []
+
+    def ticket(self, code: bytes | None = None, peer: Identifier | None = None) -> Ticket:
+        """
+        A ticket of Bob's.
+        """
+        return Ticket((WAY,), peer or self.bob.identifier, EPOCH + 600, self.code() if code is None else code)
+
+    def attempt(self, ticket: Ticket | None, ways: tuple[MultiAddr, ...] = ()) -> object:
+        """
+        One attempt of an inlet that was just started.
+        """
+        self.paired = PairedAttempt(self.walk(self.alice), self.alice.store, ticket, ways, self.told.append)
+        return self.again()
+
+    def again(self) -> object:
+        """
+        The next attempt.
+        """
+        result: Deferred[Established] = self.paired.start()
+        return self.settle(result)
+
+    def assertFailed(self, outcome: object, error: type[Exception]) -> str:
+        """
+        It has failed.
+        """
+        assert isinstance(outcome, Failure), outcome
+        outcome.trap(error)
+        return outcome.getErrorMessage()
+
+    def test_pairs(self) -> None:
+        """
+        With a ticket it becomes a member and is up; from then on without.
+        """
+        ticket = self.ticket()
+        made = self.attempt(ticket)
+        assert isinstance(made, Established)
+        self.assertEqual(made.route[1], Address.local("outlet"))
+        self.assertEqual(self.told, [str(self.bob.identifier)])
+        self.assertEqual(storedPairing(self.alice.store.setting(PAIRING)), evolve(ticket, code=None))
+        self.assertNotIn(ticket.code or b"", self.alice.store.setting(PAIRING) or b"")
+        made.close()
+        self.network.pump()
+        for again in (None, ticket):
+            made = self.attempt(again)
+            assert isinstance(made, Established)
+            made.close()
+            self.network.pump()
+        self.assertEqual(len(self.told), 1)
+
+    def test_pinnedBeforeTheCode(self) -> None:
+        """
+        The pin is kept before anybody hears of the code: an impostor in
+        place of the outlet hears nothing, and later starts know whom to look
+        for.
+        """
+        ticket = self.ticket()
+        self.bob.transport.stopService()
+        mallory = self.node("bob")
+        listener = mallory.listen(TrustIdentifier(self.alice.identifier))
+        inbox = mallory.inbox("enrollment_token_acceptor", listener.flowId)
+        self.assertFailed(self.attempt(ticket), PeerNotTrusted)
+        self.assertEqual(inbox.messages, [])
+        self.assertEqual(storedPairing(self.alice.store.setting(PAIRING)), evolve(ticket, code=None))
+
+    def test_answerLost(self) -> None:
+        """
+        The member is stored, and the answer lost: the next attempt succeeds
+        with the same code.
+        """
+        ticket = self.ticket()
+        self.successResultOf(self.authority.redeem(ticket.code or b"", self.alice.identifier))
+        self.assertIsInstance(self.attempt(ticket), Established)
+
+    def test_refused(self) -> None:
+        """
+        A code that was refused is not presented again: that would be
+        guessing.
+        """
+        outcome = self.attempt(self.ticket(os.urandom(32)))
+        self.assertIn("somebody else may have", self.assertFailed(outcome, EnrollmentRefused))
+        self.code()
+        refusals = self.logged().count("was refused")
+        self.assertFailed(self.again(), EnrollmentRefused)
+        self.assertEqual(self.logged().count("was refused"), refusals)
+
+    def test_memberAnyway(self) -> None:
+        """
+        A refused ticket does not matter to who is a member anyway.
+        """
+        self.successResultOf(self.authority.addMember(self.alice.identifier, (), "test"))
+        self.code()
+        self.assertIsInstance(self.attempt(self.ticket(os.urandom(32))), Established)
+
+    def test_notPaired(self) -> None:
+        """
+        Without a ticket, never paired, it says what is missing.
+        """
+        self.assertIn("--ticket", self.assertFailed(self.attempt(None), InvalidTicket))
+
+    def test_otherWay(self) -> None:
+        """
+        The way may be another than the ticket says: who is there may not.
+        """
+        gone = evolve(self.ticket(), ways=(MultiAddr.fromText("/dnsaddr/nowhere/tcp/1/secure/api/service/outlet"),))
+        self.assertIsInstance(self.attempt(gone, (WAY,)), Established)
+        self.assertIn("--to", self.assertFailed(self.attempt(evolve(gone, ways=())), InvalidTicket))
+
+    def test_check(self) -> None:
+        """
+        Which tickets are taken.
+        """
+        ticket = self.ticket()
+        pinned = evolve(ticket, code=None)
+        checkTicket(ticket, None, False, EPOCH)
+        checkTicket(ticket, pinned, False, EPOCH)
+        self.assertRaises(InvalidTicket, checkTicket, ticket, None, False, EPOCH + 601)
+        checkTicket(ticket, pinned, True, EPOCH + 601)
+        other = evolve(pinned, peer=OTHER)
+        self.assertIn(str(OTHER), str(self.assertRaises(InvalidTicket, checkTicket, ticket, other, False, EPOCH)))
+        self.assertRaises(InvalidTicket, storedPairing, b"nonsense")
+        self.assertIsNone(storedPairing(None))
+        self.assertTrue(redeemedSetting(ticket.digest).startswith("redeemed-ticket:"))
+
+    def test_trust(self) -> None:
+        """
+        A ticket names one outlet, or what an authority has to say of it.
+        """
+        self.assertEqual(trustOf(self.ticket()), TrustIdentifier(self.bob.identifier))
+        by = Ticket((WAY,), None, 5, None, '(= subject.ockam-outlet "db")', OTHER)
+        trust = trustOf(by)
+        assert isinstance(trust, TrustCredential)
+        self.assertEqual(trust.authority, OTHER)
