@@ -9,6 +9,7 @@ the state and begins.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -46,6 +47,7 @@ from ockam_twisted.sessions.session import Session
 from ockam_twisted.storage.folder import StateFolder
 from ockam_twisted.storage.memory import MemoryStore
 from ockam_twisted.storage.sqlite import SQLiteStore
+from ockam_twisted.vault.opening import openVault, readPassphrase
 
 
 class NodeService(MultiService):
@@ -193,6 +195,10 @@ class NodeService(MultiService):
 
     async def _start(self) -> None:
         config, node = self._config, self.node
+        state = config.state
+        if not state.ephemeral:
+            passphrase = readPassphrase(state.passphrase, os.environ)
+            node.vault = await openVault(self._reactor, self._store, state.vault, passphrase)
         identifier = await node.loadIdentity()
         self._say("Identifier", str(identifier))
         if config.trust.everyone and config.outlets:

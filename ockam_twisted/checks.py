@@ -25,6 +25,9 @@ from ockam_twisted.sessions.pairing import PAIRING, checkTicket, storedPairing, 
 from ockam_twisted.sessions.retriever import redeemedSetting
 from ockam_twisted.storage.folder import StateFolder, defaultStateFolder
 from ockam_twisted.storage.sqlite import readSetting
+from ockam_twisted.vault.opening import checkPassphrase, readPassphrase
+from ockam_twisted.vault.pkcs11 import TokenURI
+from ockam_twisted.vault.sealed import SETTING
 
 #: Addresses of the node itself, which no outlet can have.
 OWN_ADDRESSES = (*LISTENER_ADDRESSES, *ADDRESSES, "echo", "uppercase", "hop")
@@ -90,6 +93,8 @@ def checkNames(config: NodeConfig, reactor: Any) -> None:
         serverEndpoint(reactor, listener)
     if not config.state.ephemeral:
         stateFolder(config)
+    if config.state.vault:
+        TokenURI.fromText(config.state.vault)
 
 
 def _checkAuthority(config: NodeConfig) -> None:
@@ -172,6 +177,7 @@ def checkState(config: NodeConfig) -> None:
         stored = readSetting(database, IDENTITY)
         if stored is not None:
             storedIdentifier(stored)
+        checkPassphrase(readSetting(database, SETTING), readPassphrase(config.state.passphrase, os.environ))
     for inlet in config.inlets:
         paired = None if database is None else storedPairing(readSetting(database, PAIRING))
         if inlet.ticket:

@@ -158,11 +158,17 @@ class StateConfig:
     @ivar folder: The folder; empty for the default one.
     @ivar instance: Tells several nodes of one kind apart.
     @ivar ephemeral: Keep nothing.
+    @ivar passphrase: The path of a file with what the secrets are encrypted
+        with, or C{credential:NAME}; empty for nothing.
+    @ivar vault: Where signing keys are: a URI as in RFC 7512; empty for the
+        folder.
     """
 
     folder: str = ""
     instance: str = "default"
     ephemeral: bool = False
+    passphrase: str = ""
+    vault: str = ""
 
 
 @frozen

@@ -341,6 +341,8 @@ class IVault(Interface):
     cloud signer cannot answer at once; in software it has already fired.
     """
 
+    signingKind: int = Attribute("The kind of signing key it makes unless asked for another: 0 Ed25519, 1 P-256.")
+
     def generateSigningKey(kind: int = 0) -> Deferred[bytes]:
         """
         Make a signing key.
@@ -416,6 +418,11 @@ class IIdentityStore(Interface):
     def secret(handle: bytes) -> tuple[str, bytes] | None:
         """
         @return: Kind and secret bytes of a key of the software vault.
+        """
+
+    def secretHandles() -> list[bytes]:
+        """
+        @return: The handles of all secrets.
         """
 
     def storeSecret(handle: bytes, kind: str, secret: bytes) -> Deferred[None]:

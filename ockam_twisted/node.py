@@ -29,7 +29,7 @@ from ockam_twisted.errors import LocalProtocolError
 from ockam_twisted.hosting import WorkerHost
 from ockam_twisted.identity.creation import loadOrCreate
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.interfaces import IAccessControl, IAdmission, ITarget, ITrustPolicy, IWay
+from ockam_twisted.interfaces import IAccessControl, IAdmission, ITarget, ITrustPolicy, IVault, IWay
 from ockam_twisted.ops.status import NodeStatus
 from ockam_twisted.places import Place, asRoute, checkSecure, clientEndpoint, dial, serverEndpoint, trustPolicy
 from ockam_twisted.portals.inlet import CONNECT_TIMEOUT, Inlet
@@ -75,7 +75,7 @@ class Node(WorkerHost):
         self.name = name
         self.reactor = reactor
         self.store = MemoryStore() if store is None else store
-        self.vault = SoftwareVault(self.store)
+        self.vault: IVault = SoftwareVault(self.store)
         self.calendar = Calendar(reactor, store=self.store)
         self.calendar.setServiceParent(self)
         self.authority = Authority(self.store, self.calendar.now)

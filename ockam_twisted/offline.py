@@ -9,16 +9,18 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from attrs import frozen
 from twisted.internet.defer import Deferred
 
 from ockam_twisted.administration import Administration
 from ockam_twisted.authority.authority import Authority
 from ockam_twisted.errors import StateUnusable
 from ockam_twisted.identity.creation import IDENTITY, loadOrCreate, rotateStored, secureChannelKey, storedIdentifier
+from ockam_twisted.interfaces import IVault
 from ockam_twisted.places import now
 from ockam_twisted.storage.folder import StateFolder, defaultStateFolder
 from ockam_twisted.storage.sqlite import SQLiteStore, readSetting
-from ockam_twisted.vault.software import SoftwareVault
+from ockam_twisted.vault.opening import openVault, readPassphrase
 
 #: Works on an open store.
 Work = Callable[[SQLiteStore], Awaitable[Any]]
@@ -70,7 +72,26 @@ def withState(reactor: Any, place: StateFolder, work: Work, create: bool = False
     return results[0]
 
 
-def showIdentity(reactor: Any, place: StateFolder) -> str:
+@frozen
+class Keys:
+    """
+    How the secrets in a state folder are reached; see
+    L{ockam_twisted.config.StateConfig}.
+    """
+
+    passphrase: str = ""
+    vault: str = ""
+
+    async def open(self, reactor: Any, store: SQLiteStore) -> IVault:
+        """
+        Open the vault.
+
+        @raise OckamError: It cannot be opened.
+        """
+        return await openVault(reactor, store, self.vault, readPassphrase(self.passphrase, os.environ))
+
+
+def showIdentity(reactor: Any, place: StateFolder, keys: Keys = Keys()) -> str:
     """
     The identifier in a state folder; made if there is none.
 
@@ -84,13 +105,13 @@ def showIdentity(reactor: Any, place: StateFolder) -> str:
         return str(storedIdentifier(stored))
 
     async def make(store: SQLiteStore) -> str:
-        identity, _ = await loadOrCreate(SoftwareVault(store), store, now())
+        identity, _ = await loadOrCreate(await keys.open(reactor, store), store, now())
         return str(identity.identifier)
 
     return str(withState(reactor, place, make, create=True))
 
 
-def administer(reactor: Any, place: StateFolder, command: str, task: str, arguments: dict[str, Any]) -> Any:
+def administer(reactor: Any, place: StateFolder, command: str, task: str, arguments: dict[str, Any], keys: Keys) -> Any:
     """
     Do a task of L{Administration} without the node.
 
@@ -98,13 +119,13 @@ def administer(reactor: Any, place: StateFolder, command: str, task: str, argume
     """
 
     async def run(store: SQLiteStore) -> Any:
-        vault = SoftwareVault(store)
         stored = store.setting(IDENTITY)
         if stored is None:
             raise StateUnusable(f"there is no identity in {place.path}: has the node ever run?")
         administration = Administration(Authority(store, now), store, storedIdentifier(stored), command, now)
 
         async def rotate() -> dict[str, str]:
+            vault = await keys.open(reactor, store)
             identity, _ = await loadOrCreate(vault, store, now())
             rotated = await rotateStored(vault, store, identity, now())
             await secureChannelKey(vault, store, rotated, now())

@@ -18,7 +18,7 @@ from ockam_twisted.control import NotRunning, askNode
 from ockam_twisted.errors import ConfigurationError, OckamError, StateUnusable
 from ockam_twisted.identity.creation import IDENTITY, storedHistory, storedIdentifier
 from ockam_twisted.identity.history import ChangeHistory
-from ockam_twisted.offline import administer, folderOf, withState
+from ockam_twisted.offline import Keys, administer, folderOf, withState
 from ockam_twisted.routing.addresses import printable
 from ockam_twisted.sessions.pairing import PAIRING
 from ockam_twisted.storage.folder import StateFolder
@@ -31,10 +31,11 @@ class Node:
     The node whose state folder is meant, running or stopped.
     """
 
-    def __init__(self, reactor: Any, folder: str, command: str, instance: str) -> None:
+    def __init__(self, reactor: Any, folder: str, command: str, instance: str, keys: Keys) -> None:
         self.place: StateFolder = folderOf(folder, command, instance)
         self._reactor = reactor
         self._command = command
+        self._keys = keys
 
     def ask(self, task: str, **arguments: Any) -> Any:
         """
@@ -47,7 +48,7 @@ class Node:
         try:
             return askNode(self.place.path.absolute(), task, arguments)
         except NotRunning:
-            return administer(self._reactor, self.place, self._command, task, arguments)
+            return administer(self._reactor, self.place, self._command, task, arguments, self._keys)
 
     def work(self, work: Any, create: bool = False) -> Any:
         """

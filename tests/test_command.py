@@ -80,7 +80,7 @@ class RunTests(SynchronousTestCase):
         """
         asked: list[tuple[object, ...]] = []
 
-        def show(reactor: object, place: StateFolder) -> str:
+        def show(reactor: object, place: StateFolder, keys: object) -> str:
             asked.append(place.path.parts[-2:])
             return "I123"
 

@@ -89,11 +89,11 @@ class Party:
         for channel in list(self.channels):
             channel.presentCredential(self.identity.history.encode(), credential)
 
-    async def rotate(self, kind: int = 0) -> None:
+    async def rotate(self, kind: int | None = None) -> None:
         """
         Replace the key of our identity, and tell those who have a channel.
 
-        @param kind: 0 Ed25519, 1 P-256.
+        @param kind: 0 Ed25519, 1 P-256; L{None}: as the vault likes.
         """
         self.identity = await rotateStored(self.vault, self.store, self.identity, self.now(), kind)
         self.purposeKey = await secureChannelKey(self.vault, self.store, self.identity, self.now())

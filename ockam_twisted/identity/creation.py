@@ -72,30 +72,30 @@ class PurposeKey:
     expiresAt: int
 
 
-async def createIdentity(vault: IVault, now: int, kind: int = 0) -> Identity:
+async def createIdentity(vault: IVault, now: int, kind: int | None = None) -> Identity:
     """
     Make an identity.
 
     @param now: Epoch seconds.
-    @param kind: 0 Ed25519, 1 P-256.
+    @param kind: 0 Ed25519, 1 P-256; L{None}: as the vault likes.
     """
     return await _addChange(vault, None, now, kind)
 
 
-async def rotateIdentity(vault: IVault, identity: Identity, now: int, kind: int = 0) -> Identity:
+async def rotateIdentity(vault: IVault, identity: Identity, now: int, kind: int | None = None) -> Identity:
     """
     Replace the key of an identity.  The old secret stays in the vault: delete
     it once the result is stored, or use L{rotateStored}.
 
     @param now: Epoch seconds.
-    @param kind: 0 Ed25519, 1 P-256.
+    @param kind: 0 Ed25519, 1 P-256; L{None}: as the vault likes.
     @raise IdentityRefused: It has been done too often.
     """
     return await _addChange(vault, identity, now, kind)
 
 
-async def _addChange(vault: IVault, before: Identity | None, now: int, kind: int) -> Identity:
-    handle = await vault.generateSigningKey(kind)
+async def _addChange(vault: IVault, before: Identity | None, now: int, kind: int | None) -> Identity:
+    handle = await vault.generateSigningKey(vault.signingKind if kind is None else kind)
     key: VerifyingKey = await vault.verifyingKey(handle)
     # A clock that went back must not make an invalid change.
     validFrom = now if before is None else max(now, before.history.latest.validFrom)
@@ -119,15 +119,15 @@ async def attestSecureChannelKey(vault: IVault, identity: Identity, now: int) ->
     return await _attest(vault, identity, now, handle, await vault.agreementPublicKey(handle))
 
 
-async def attestCredentialKey(vault: IVault, identity: Identity, now: int, kind: int = 0) -> PurposeKey:
+async def attestCredentialKey(vault: IVault, identity: Identity, now: int, kind: int | None = None) -> PurposeKey:
     """
     Make a key for signing credentials.
 
     @param now: Epoch seconds.
-    @param kind: 0 Ed25519, 1 P-256.
+    @param kind: 0 Ed25519, 1 P-256; L{None}: as the vault likes.
     @raise LocalProtocolError: The identity's own key is not valid any more.
     """
-    handle = await vault.generateSigningKey(kind)
+    handle = await vault.generateSigningKey(vault.signingKind if kind is None else kind)
     return await _attest(vault, identity, now, handle, await vault.verifyingKey(handle))
 
 
@@ -172,13 +172,16 @@ async def issueCredential(
 # What is kept.
 
 
-async def loadOrCreate(vault: IVault, store: IIdentityStore, now: int, kind: int = 0) -> tuple[Identity, PurposeKey]:
+async def loadOrCreate(
+    vault: IVault, store: IIdentityStore, now: int, kind: int | None = None
+) -> tuple[Identity, PurposeKey]:
     """
     The identity of this node and its key for secure channels: those in the
     store, or new ones.
 
     @param now: Epoch seconds.
-    @param kind: Of a new identity's key: 0 Ed25519, 1 P-256.
+    @param kind: Of a new identity's key: 0 Ed25519, 1 P-256; L{None}: as the
+        vault likes.
     @raise StateUnusable: The stored identity is damaged, or its secret is
         not in the vault.
     """
@@ -233,13 +236,15 @@ def storedHistory(setting: bytes) -> ChangeHistory:
         raise StateUnusable(f"the stored identity is damaged: {error}") from None
 
 
-async def rotateStored(vault: IVault, store: IIdentityStore, identity: Identity, now: int, kind: int = 0) -> Identity:
+async def rotateStored(
+    vault: IVault, store: IIdentityStore, identity: Identity, now: int, kind: int | None = None
+) -> Identity:
     """
     Replace the key of the identity of this node, store that, then delete the
     old secret.  Purpose keys have to be attested anew.
 
     @param now: Epoch seconds.
-    @param kind: 0 Ed25519, 1 P-256.
+    @param kind: 0 Ed25519, 1 P-256; L{None}: as the vault likes.
     """
     rotated = await rotateIdentity(vault, identity, now, kind)
     await _store(store, rotated)

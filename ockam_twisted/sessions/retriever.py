@@ -106,6 +106,7 @@ class CredentialRetriever(Service):
         self._next: IDelayedCall | None = None
         self._delay = FIRST_DELAY
         self._number = 0
+        self._hasTried = False
         self._why = ""
         self._waiting: list[Deferred[None]] = []
         self._cancelExpiry: Callable[[], None] = lambda: None
@@ -147,7 +148,7 @@ class CredentialRetriever(Service):
             one has failed.
         """
         waiting: Deferred[None] = Deferred(self._waiting_cancel)
-        if self._party.credential or self._number:
+        if self._party.credential or self._hasTried:
             waiting.callback(None)
         else:
             self._waiting.append(waiting)
@@ -200,6 +201,7 @@ class CredentialRetriever(Service):
             self._why = ""
             self._present(both, verified)
             self._again(max(1.0, (verified.expiresAt - verified.createdAt) / 2))
+        self._hasTried = True
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             each.callback(None)

@@ -64,6 +64,12 @@ class MemoryStore(MemberRecords):
         found = self._secrets.get(handle)
         return None if found is None else (found.kind, found.data)
 
+    def secretHandles(self) -> list[bytes]:
+        """
+        See L{IIdentityStore.secretHandles}.
+        """
+        return list(self._secrets)
+
     def storeSecret(self, handle: bytes, kind: str, secret: bytes) -> Deferred[None]:
         """
         See L{IIdentityStore.storeSecret}.

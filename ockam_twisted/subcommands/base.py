@@ -95,6 +95,8 @@ class StateOptions(BaseOptions):
         ["state-dir", None, None, "The state folder [default: the one that --command has for --instance]"],
         ["command", None, None, f"Whose state: {', '.join(COMMANDS)}"],
         ["instance", None, "default", "Which instance of it"],
+        ["passphrase", None, None, "FILE with the passphrase of its secrets, or credential:NAME"],
+        ["vault", None, None, "The token of its signing keys, as the node has it"],
     ]
 
     def __init__(self) -> None:
@@ -116,7 +118,15 @@ class StateOptions(BaseOptions):
 
         from ockam_twisted.tasks import Node
 
-        return Node(reactor, self["state-dir"] or "", self["command"], self["instance"])
+        return Node(reactor, self["state-dir"] or "", self["command"], self["instance"], self.keys())
+
+    def keys(self) -> Any:
+        """
+        How its secrets are reached.
+        """
+        from ockam_twisted.offline import Keys
+
+        return Keys(self["passphrase"] or "", self["vault"] or "")
 
     def run(self) -> int:
         """

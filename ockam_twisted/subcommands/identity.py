@@ -43,7 +43,7 @@ class IdentityShow(IdentityOptions):
 
         from ockam_twisted.offline import showIdentity
 
-        print(f"Identifier: {showIdentity(reactor, self.node().place)}", flush=True)
+        print(f"Identifier: {showIdentity(reactor, self.node().place, self.keys())}", flush=True)
         return 0
 
 

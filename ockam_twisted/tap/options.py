@@ -42,6 +42,8 @@ class NodeOptions(usage.Options):
             "Folder for identity and names [default: $STATE_DIRECTORY, else below ~/.local/state/ockam-twisted]",
         ],
         ["instance", None, "default", "Name of this instance, to run several on one machine"],
+        ["passphrase", None, None, "Encrypt the secrets in it: FILE with the passphrase, or credential:NAME (systemd)"],
+        ["vault", None, None, "Make signing keys in a token: pkcs11:token=LABEL?module-path=FILE&pin-source=FILE"],
         ["max-frame", None, str(1024 * 1024), "Largest message accepted, in bytes"],
     ]
     optFlags = [["ephemeral", None, "Keep nothing: a new identity at each start"]]
@@ -121,7 +123,10 @@ class NodeOptions(usage.Options):
         """
         if self["ephemeral"] and self["state-dir"]:
             raise usage.UsageError("--ephemeral keeps nothing: it excludes --state-dir")
-        return StateConfig(self["state-dir"] or "", self["instance"], bool(self["ephemeral"]))
+        passphrase, vault = self["passphrase"] or "", self["vault"] or ""
+        if self["ephemeral"] and (passphrase or vault):
+            raise usage.UsageError("--ephemeral keeps nothing: it excludes --passphrase and --vault")
+        return StateConfig(self["state-dir"] or "", self["instance"], bool(self["ephemeral"]), passphrase, vault)
 
     def number(self, name: str, least: float, most: float) -> float:
         """

@@ -5,6 +5,7 @@ A vault in software: secrets lie in memory, or in the store of the node.
 from __future__ import annotations
 
 import os
+from typing import Protocol
 
 from attrs import field, frozen
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,7 +19,7 @@ from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from zope.interface import implementer
 
 from ockam_twisted.errors import HandshakeFailed, LocalProtocolError
-from ockam_twisted.interfaces import IIdentityStore, IVault
+from ockam_twisted.interfaces import IVault
 from ockam_twisted.vault.primitives import ED25519, P256, Signature, VerifyingKey, sha256
 
 #: How kinds of secrets are called in the store.
@@ -71,6 +72,27 @@ class _Secret:
         return Signature(P256, r.to_bytes(32, "big") + s.to_bytes(32, "big"))
 
 
+class SecretStore(Protocol):
+    """
+    The part of L{IIdentityStore} that a vault uses.
+    """
+
+    def secret(self, handle: bytes) -> tuple[str, bytes] | None:
+        """
+        See L{IIdentityStore.secret}.
+        """
+
+    def storeSecret(self, handle: bytes, kind: str, secret: bytes) -> Deferred[None]:
+        """
+        See L{IIdentityStore.storeSecret}.
+        """
+
+    def deleteSecret(self, handle: bytes) -> Deferred[None]:
+        """
+        See L{IIdentityStore.deleteSecret}.
+        """
+
+
 @implementer(IVault)
 class SoftwareVault:
     """
@@ -81,7 +103,9 @@ class SoftwareVault:
     for the store.
     """
 
-    def __init__(self, store: IIdentityStore | None = None) -> None:
+    signingKind = ED25519
+
+    def __init__(self, store: SecretStore | None = None) -> None:
         """
         @param store: Where persistent keys are kept; L{None}: they live as
             long as this vault.

@@ -29,6 +29,8 @@ class LateVault:
     A vault that takes its time, as a token would.
     """
 
+    signingKind = 0
+
     def __init__(self, clock: Clock) -> None:
         self.real = SoftwareVault()
         self.delay = 0.0
