@@ -126,6 +126,7 @@ class CredentialRetriever(Service):
                 pass
             else:
                 self._present(both, verified)
+                self._tell()
                 now = self._party.now()
                 self._again(max(0.0, (verified.createdAt + verified.expiresAt) / 2 - now))
                 return
@@ -201,6 +202,9 @@ class CredentialRetriever(Service):
             self._why = ""
             self._present(both, verified)
             self._again(max(1.0, (verified.expiresAt - verified.createdAt) / 2))
+        self._tell()
+
+    def _tell(self) -> None:
         self._hasTried = True
         waiting, self._waiting = self._waiting, []
         for each in waiting:

@@ -66,8 +66,15 @@ class RetrieverTests(AuthorityTestCase):
         retriever.stopService()
         self.alice.party.credential = b""
         self.bob.transport.stopService()
-        again = self.retriever()
+        again = CredentialRetriever(
+            self.walk(self.alice), self.alice.party, self.alice.store, self.bob.identifier, [BOB]
+        )
+        waiting = again.whenTried()
+        self.assertNoResult(waiting)
+        again.startService()
+        self.addCleanup(again.stopService)
         self.assertTrue(self.alice.party.credential)
+        self.successResultOf(waiting)
         self.successResultOf(again.whenTried())
 
     def test_expires(self) -> None:
