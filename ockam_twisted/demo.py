@@ -1,5 +1,5 @@
 """
-The tasks of the C{ockam-twisted} command: showing an identity, and the demo.
+The demo: everything on one machine.
 """
 
 from __future__ import annotations
@@ -97,21 +97,6 @@ def _open(port: int) -> bytes:
         time.sleep(0.2)
 
 
-def _identifier(folder: Path) -> str:
-    """
-    The identity that a state folder gets: a process of its own, since it
-    needs a reactor.
-    """
-    command = [sys.executable, "-m", "ockam_twisted.command", "identity", "show", "--state-dir", str(folder)]
-    try:
-        shown = subprocess.run(command, capture_output=True, text=True, timeout=_PATIENCE)
-    except subprocess.TimeoutExpired:
-        raise TimedOut(f"cannot make an identity within {_PATIENCE:.0f} s") from None
-    if shown.returncode:
-        raise OckamError(f"cannot make an identity: {shown.stderr.strip()}")
-    return shown.stdout.strip().partition(": ")[2]
-
-
 def runDemo(check: bool) -> int:
     """
     Run everything on this machine until Ctrl-C.
@@ -162,26 +147,17 @@ def _runParts(stack: ExitStack, check: bool) -> int:
     def waitFor(name: str, label: str) -> str:
         return _waitFor(f"the {name}", *parts[name], label)
 
-    inletIdentifier = _identifier(folder / "inlet")
     print("# a private web page", flush=True)
     start("web", "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(folder / "page"), str(web))
     print("\n# a relay: it sees only ciphertext", flush=True)
     start("relay", "ockam-relay", "--listen", f"tcp:{relay}:interface=127.0.0.1")
     waitFor("relay", "Identifier")
     print("\n# beside the private page: an outlet, without an open port", flush=True)
-    start(
-        "outlet", "ockam-outlet", "--target", f"127.0.0.1:{web}", "--relay", f"127.0.0.1:{relay}",
-        "--authorized", inletIdentifier,
-    )  # fmt: skip
-    outletIdentifier = waitFor("outlet", "Identifier")
-    address = waitFor("outlet", "Forwarding address")
-    print(f"Identifier: {outletIdentifier}\nForwarding address: {address}", flush=True)
-    print("\n# beside you: an inlet", flush=True)
-    start(
-        "inlet", "ockam-inlet", "--listen", f"tcp:{inlet}:interface=127.0.0.1",
-        "--to", f"/ip4/127.0.0.1/tcp/{relay}/service/{address}/secure/api/service/outlet",
-        "--authorized", outletIdentifier,
-    )  # fmt: skip
+    start("outlet", "ockam-outlet", "--target", f"127.0.0.1:{web}", "--relay", f"127.0.0.1:{relay}")
+    address, ticket = waitFor("outlet", "Forwarding address"), waitFor("outlet", "Ticket")
+    print(f"Forwarding address: {address}\nTicket: {ticket}", flush=True)
+    print("\n# beside you: an inlet, paired by that ticket", flush=True)
+    start("inlet", "ockam-inlet", "--listen", f"tcp:{inlet}:interface=127.0.0.1", "--ticket", ticket)
     waitFor("inlet", "Identifier")
     if b"It works" not in _open(inlet):
         raise OckamError("the page that came through the inlet is not the one of the demo")

@@ -14,6 +14,10 @@ An endpoint owns a node, which is started at first use and stopped with its
 last port or connection.  The node keeps its identity in C{state=DIR}; without
 that it has a new one each time.  C{authorized} may list several identifiers
 joined by commas; C{trust=everyone} accepts anybody instead.
+
+A client is also paired by a ticket of C{ockam-outlet}, once::
+
+    clientFromString(reactor, "ockam:ticket=@ticket.txt:state=/var/lib/app/ockam")
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from ockam_twisted.authority.ticket import Ticket
 from ockam_twisted.errors import ConfigurationError
 from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.interfaces import ITrustPolicy
@@ -43,6 +48,7 @@ from ockam_twisted.relays.client import Registration
 from ockam_twisted.relays.names import checkRelayName
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.attempt import RegistrationAttempt
+from ockam_twisted.sessions.pairing import PairedAttempt
 from ockam_twisted.sessions.session import Session
 from ockam_twisted.storage.folder import StateFolder
 from ockam_twisted.storage.sqlite import SQLiteStore
@@ -222,15 +228,28 @@ class InletEndpoint:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, to: MultiAddr, trust: ITrustPolicy, state: str = "") -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        to: MultiAddr | None,
+        trust: ITrustPolicy | None,
+        state: str = "",
+        ticket: Ticket | None = None,
+    ) -> None:
         """
-        @param to: The outlet.
-        @param trust: Who must be there.
+        @param to: The outlet; L{None}: as the ticket says.
+        @param trust: Who must be there; L{None}: as the ticket says, or an
+            earlier one whose pairing is in C{state}.
         @param state: The state folder; empty to keep nothing.
+        @param ticket: Of an outlet; it may have been redeemed before.
         @raise LocalProtocolError: C{to} leads to no outlet, or to one that
             cannot prove who it is.
         """
-        checkWay(to, trust, "to=")
+        if trust is not None and to is not None:
+            checkWay(to, trust, "to=")
+        elif not state:
+            raise ConfigurationError("a pairing has to be kept somewhere: give state=FOLDER")
+        self._ticket = ticket
         self._reactor = reactor
         self._to = to
         self._trust = trust
@@ -265,7 +284,11 @@ class InletEndpoint:
 
     async def _start(self) -> Inlet:
         node = await self._owned.start("inlet")
-        return node.addInlet(node.createWay(self._to, trust=self._trust))
+        if self._trust is not None and self._to is not None:
+            return node.addInlet(node.createWay(self._to, trust=self._trust))
+        ways = () if self._to is None else (self._to,)
+        attempt = PairedAttempt(node.walk, node.store, self._ticket, ways, lambda identifier: None)
+        return node.addInlet(node.addSession(Session(self._reactor, attempt, "way to the outlet")))
 
     def _release(self) -> None:
         self._users -= 1
@@ -340,11 +363,26 @@ def parseServer(
     return OutletEndpoint(reactor, _trust(authorized, trust), relay, listen, name, address, state)
 
 
-def parseClient(reactor: Any, to: str = "", authorized: str = "", trust: str = "", state: str = "") -> InletEndpoint:
+def parseClient(
+    reactor: Any, to: str = "", authorized: str = "", trust: str = "", state: str = "", ticket: str = ""
+) -> InletEndpoint:
     """
-    C{ockam:to=MULTIADDR:authorized=IDENTIFIER} for clients; see
-    L{InletEndpoint}.
+    C{ockam:to=MULTIADDR:authorized=IDENTIFIER} for clients, or
+    C{ockam:ticket=@FILE:state=FOLDER}, and from then on C{ockam:state=FOLDER};
+    see L{InletEndpoint}.
 
     @raise ConfigurationError: Something is missing or in conflict.
     """
-    return InletEndpoint(reactor, MultiAddr.fromText(to), _trust(authorized, trust), state)
+    if authorized or trust or not (ticket or state):
+        if ticket:
+            raise ConfigurationError("a ticket says who the outlet is: it excludes authorized= and trust=")
+        return InletEndpoint(reactor, MultiAddr.fromText(to), _trust(authorized, trust), state)
+    if ticket.startswith("@"):
+        try:
+            with open(ticket[1:], encoding="ascii", errors="replace") as file:
+                ticket = file.read(16 * 1024)
+        except OSError as error:
+            raise ConfigurationError(f"ticket=: cannot read {ticket[1:]}: {error.strerror}") from None
+    return InletEndpoint(
+        reactor, MultiAddr.fromText(to) if to else None, None, state, Ticket.fromText(ticket) if ticket else None
+    )

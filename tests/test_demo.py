@@ -147,20 +147,6 @@ class PartTests(SynchronousTestCase):
             error = self.assertRaises(OckamError, demo._watch, {"inlet": (process, self.log)})
         self.assertIn("the inlet has ended by itself:\n", str(error))
 
-    def test_identity(self) -> None:
-        """
-        An identity that cannot be made, or takes too long, is one error.
-        """
-        self.log.touch()
-        # Patching os.environ would not reach the process.
-        before = os.environ.get("PYTHONPATH")
-        os.environ["PYTHONPATH"] = str(ROOT)
-        self.addCleanup(lambda: os.environ.pop("PYTHONPATH") and before and os.environ.update(PYTHONPATH=before))
-        error = self.assertRaises(OckamError, demo._identifier, self.log)
-        self.assertIn("is not a folder", str(error))
-        self.patch(demo, "_PATIENCE", 0.001)
-        self.assertRaises(TimedOut, demo._identifier, self.log)
-
     def serve(self, answer: Callable[[Any], None]) -> int:
         """
         A web server in a thread.

@@ -5,6 +5,8 @@ releases; over real sockets and in real time.
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import evolve
 from twisted.internet.threads import deferToThread
 
@@ -13,6 +15,7 @@ from ockam_twisted.identity.creation import attestCredentialKey, issueCredential
 from ockam_twisted.identity.history import ChangeHistory
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.trust import TrustEveryone
+from ockam_twisted.membership import Membership
 from ockam_twisted.node import Node
 from ockam_twisted.places import now
 from ockam_twisted.routing.addresses import Address, Route
@@ -89,6 +92,36 @@ class CredentialTests(NodeTestCase):
         node.party = evolve(party, credential=credential)
         channel = await node.createSecureChannel([*connection, "api"], trust=TrustEveryone())
         self.assertTrue(await self.isAnswered(node, channel.encryptor))
+
+    async def test_theyFetch(self) -> None:
+        """
+        A Rust node fetches its credential from an authority of ours, as its
+        own kind does, and presents it to another Rust node and to us; who is
+        no member gets none.
+        """
+        node = await self.node()
+        party = node.requireParty()
+        mine = party.identity.history
+        said = await deferToThread(self.ask, self.release, "identity", "--state", str(self.folder / "rust"))
+        subject = Identifier.parse(said["Identifier"])
+        listener = node.createSecureChannelListener(TrustEveryone())
+        Membership(node.router, party, node.authority, listener, isOpen=True).setServiceParent(node)
+        at = await self.listening(node)
+        guarded = await self.guarded(mine.encode().hex())
+
+        def ask(port: int) -> Any:
+            return self.rust(
+                self.release, "initiator", "--to", f"/dnsaddr/127.0.0.1/tcp/{port}/secure/api/service/echo",
+                "--state", str(self.folder / "rust"), "--authority", mine.encode().hex(),
+                "--retrieve", f"127.0.0.1:{at}", "--timeout", "8",
+            )  # fmt: skip
+
+        refused = ask(guarded)
+        self.assertNotEqual(await deferToThread(refused.process.wait, 60), 0)
+        await node.authority.addMember(subject, ((b"role", b"member"),), "test")
+        await deferToThread(ask(guarded).value, "Echoed")
+        party.authorities = {mine.identifier: mine}
+        await deferToThread(ask(at).value, "Echoed")
 
     async def test_weIssue(self) -> None:
         """

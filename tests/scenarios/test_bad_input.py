@@ -293,7 +293,7 @@ class WayTests(BadInputTestCase):
         target = self.folder / state
         target.mkdir(mode=0o700)
         for each in (self.folder / like).iterdir():
-            if each.name != "lock":
+            if each.is_file() and each.name != "lock":
                 shutil.copy(each, target / each.name)
 
     def test_bannerAndGarbage(self, runner: str) -> None:

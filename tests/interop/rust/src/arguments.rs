@@ -37,6 +37,7 @@ const VALUES: &[&str] = &[
     "relay-authorized",
     "relay-name",
     "require",
+    "retrieve",
     "secure",
     "size",
     "state",

@@ -8,12 +8,13 @@ use ockam::access_control::{AllowAll, IncomingAccessControl};
 use ockam::flow_control::FlowControlId;
 use ockam::identity::models::CredentialAndPurposeKey;
 use ockam::identity::{
-    CredentialAccessControl, Identifier, Identities, SecureChannelListenerOptions,
+    CredentialAccessControl, Identifier, Identities, RemoteCredentialRetrieverCreator,
+    RemoteCredentialRetrieverInfo, SecureChannelListenerOptions,
     SecureChannelOptions, SecureChannelSqlxDatabase, SecureChannels, TrustMultiIdentifiersPolicy,
 };
-use ockam::tcp::{TcpConnectionOptions, TcpListenerOptions, TcpTransport};
+use ockam::tcp::{TcpConnectionOptions, TcpListenerOptions, TcpTransport, TCP};
 use ockam::vault::SigningKeyType;
-use ockam::{Address, Context, Route, SqlxDatabase, Worker, WorkerBuilder};
+use ockam::{route, Address, Context, Route, SqlxDatabase, Worker, WorkerBuilder};
 
 use crate::arguments::{Arguments, Failure};
 use crate::requests::Requests;
@@ -92,7 +93,7 @@ impl Peer {
     }
 
     /// The trust in an initiated channel. `who` names the option with the identifiers; none given: everyone.
-    fn channel_options(&self, who: &str) -> Result<SecureChannelOptions, Failure> {
+    async fn channel_options(&self, who: &str) -> Result<SecureChannelOptions, Failure> {
         let seconds = self.arguments.number("timeout", 30)?;
         let mut options =
             SecureChannelOptions::new().with_timeout(Duration::from_secs(seconds as u64));
@@ -104,6 +105,21 @@ impl Peer {
         }
         if let Some(authority) = &self.authority {
             options = options.with_authority(authority.clone());
+            if let Some(place) = self.arguments.get("retrieve") {
+                let context = now!(self.context.new_detached("retriever", AllowAll, AllowAll))?;
+                let info = RemoteCredentialRetrieverInfo::create_for_project_member(
+                    authority.clone(),
+                    route![(TCP, place), "api"],
+                );
+                let creator = RemoteCredentialRetrieverCreator::new(
+                    context,
+                    self.tcp.clone(),
+                    self.channels.clone(),
+                    info,
+                    "member".to_string(),
+                );
+                options = options.with_credential_retriever_creator(Arc::new(creator))?;
+            }
         }
         if self.arguments.has("key-exchange-only") {
             options = options.key_exchange_only();
@@ -225,7 +241,7 @@ impl Peer {
                             &self.context,
                             &self.identifier,
                             way.route(),
-                            self.channel_options(who)?,
+                            self.channel_options(who).await?,
                         )
                         .await?;
                     say("Channel with", channel.their_identifier());
