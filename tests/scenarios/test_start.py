@@ -53,13 +53,22 @@ class StartTests(ScenarioTestCase):
         outlet = ("ockam-outlet", "--ephemeral", "--target", "127.0.0.1:1")
         inlet = ("ockam-inlet", "--ephemeral", "--listen", "0", "--to")
         self.refuses(64, "nobody can reach this outlet", *outlet)
-        self.refuses(64, "nobody is trusted by default", *outlet, "--relay", "127.0.0.1:1")
+        self.refuses(64, "--ticket-uses is a number", *outlet, "--relay", "127.0.0.1:1", "--ticket-uses", "x")
         self.refuses(64, "excludes --authorized", *inlet, _TO, "--trust-everyone", "--authorized", _ID)
-        self.refuses(64, "nobody is trusted by default", *inlet, _TO)
+        self.refuses(64, "no pairing is kept", *inlet, _TO)
+        self.refuses(64, "is it all there?", *inlet[:-1], "--ticket", "ockamticket1abc")
         self.refuses(64, "unknown protocol /tpc", *inlet, "/ip4/127.0.0.1/tpc/9", "--authorized", _ID)
         self.refuses(64, "identifier", *inlet, _TO, "--authorized", "I123")
         self.refuses(64, "--max-frame is a number", "ockam-relay", "--max-frame", "many")
         self.refuses(64, "option --lisen", "ockam-relay", "--lisen", "1")
+
+    def test_never_paired(self) -> None:
+        """
+        An inlet without a ticket that was never paired is refused with what
+        to do, status 1.
+        """
+        folder = str(self.folder / "fresh")
+        self.refuses(1, "never paired: give --ticket", "ockam-inlet", "--listen", "0", "--state-dir", folder)
 
     def test_port_in_use(self) -> None:
         """
