@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 import ockam_twisted
 
@@ -361,6 +361,28 @@ class MirrorTests(RulesTestCase):
                             and not ast.get_docstring(method)
                         ):
                             problems.append(f"{path}:{method.lineno}: {node.name}.{method.name}")
+        self.assertClean(problems)
+
+
+class SecurityPageTests(RulesTestCase):
+    """
+    C{docs/security.rst} points at tests.
+    """
+
+    def test_pointsAtTests(self) -> None:
+        """
+        Every file, class and test that it names is there.
+        """
+        page = TESTS.parent / "docs" / "security.rst"
+        if not page.exists():
+            raise SkipTest("NO DOCUMENTS HERE: they are in the source tree")
+        names = re.findall(r"``([A-Za-z_/]+(?:\.py)?)``", page.read_text("utf-8"))
+        source = "\n".join(path.read_text("utf-8") for path in testModules())
+        files = [name for name in names if name.endswith(".py")]
+        self.assertGreater(len(files), 10)
+        problems = [f"{name}: no such file" for name in files if not (TESTS / name).exists()]
+        tests = [name for name in names if re.fullmatch(r"test_[A-Za-z]+|[A-Za-z]+Tests", name)]
+        problems += [f"{name}: no such test" for name in tests if not re.search(rf"(def|class) {name}\b", source)]
         self.assertClean(problems)
 
 
