@@ -126,7 +126,7 @@ class Reception:
             policies.append(memberPolicy(node.authority))
         if self._authority:
             policies.append(TrustCredential(Identifier(self._authority)))
-        if config.trust.allow and not authorized:
+        if config.trust.allow and not authorized and relay is None:
             # Who may be told by the identifier alone.
             admission = self.admission(config.trust.allow, "outlet")
             policies.append(
@@ -178,10 +178,13 @@ class Reception:
         authorized = [str(Identifier.parse(each)) for each in service.authorized]
         if not service.tickets:
             return self._node.createRelayService(authorized or None, listener=listener)
-        admission = RelayAdmission(None, "relay", self._members(), self._authority)
+        allow = self._config.trust.allow
+        admission = RelayAdmission(Policy.fromText(allow) if allow else None, "relay", self._members(), self._authority)
 
         def admits(peer: PeerIdentity, name: str) -> str:
-            isMember = peer.identifier in authorized or self._node.authority.member(Identifier(peer.identifier))
-            return admission.refusalOfName(peer, name, bool(isMember))
+            if peer.identifier in authorized:
+                return ""
+            isMember = self._node.authority.member(Identifier(peer.identifier)) is not None
+            return admission.refusalOfName(peer, name, isMember)
 
         return self._node.createRelayService(listener=listener, admits=admits)

@@ -4,6 +4,8 @@ C{twist ockam-relay}: a node that others are reached through.
 
 from __future__ import annotations
 
+from twisted.python import usage
+
 from ockam_twisted.config import NodeConfig, RelayServiceConfig, TrustConfig, listenEndpoint
 from ockam_twisted.tap.options import NodeOptions, makeNodeService
 
@@ -31,6 +33,8 @@ class Options(NodeOptions):
     twist ockam-relay --authorized I3f...
 """
     optParameters = [
+        ["allow", None, None, "Which members may register: a policy over attributes; needs --tickets or --authority"],
+        ["allow-echo", None, None, "Who may use the echo worker through a channel: a policy"],
         ["authority", None, None, "IDENTIFIER@MULTIADDR of an ockam-authority that grants names (ockam-relay)"],
         ["ticket-uses", None, "1", "How many outlets the ticket admits that is printed at the start"],
         ["ticket-expires", None, "10m", "How long it is good for: seconds, or 10m, 12h, 7d"],
@@ -59,6 +63,8 @@ class Options(NodeOptions):
         """
         authority = self.authority()
         private = bool(self["tickets"]) or authority is not None
+        if self["allow"] and not private:
+            raise usage.UsageError("--allow is about members: give --tickets or --authority, too")
         listeners = self["listen"] or ("tcp:4000",)
         return NodeConfig(
             self.command,
@@ -66,7 +72,8 @@ class Options(NodeOptions):
             listeners=tuple(listenEndpoint(text, "--listen", everywhere=True) for text in listeners),
             # Anybody may prove who they are; what they may do then is
             # decided by the relay service.
-            trust=TrustConfig(everyone=True),
+            trust=TrustConfig(everyone=True, allow=self["allow"] or ""),
+            allowEcho=self["allow-echo"] or "",
             relayService=RelayServiceConfig(self["authorized"], private),
             authority=authority,
             tickets=self.tickets(bool(self["tickets"])) if private else None,

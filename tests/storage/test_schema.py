@@ -11,7 +11,10 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.errors import StateUnusable
+from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.storage import schema
+from ockam_twisted.storage.sqlite import SQLiteStore
+from tests.memory_reactor import MemoryReactor
 
 
 class SchemaTests(SynchronousTestCase):
@@ -57,6 +60,39 @@ class SchemaTests(SynchronousTestCase):
         self.assertEqual(
             [p.name for p in self.path.parent.iterdir() if p.name.startswith(self.path.name)], [self.path.name]
         )
+
+    def test_fromTheFirst(self) -> None:
+        """
+        A database of the first version, as it was written then, is brought
+        to the present one, with everything in it.
+        """
+        who = "I" + "0" * 64
+        with closing(sqlite3.connect(self.path)) as first:
+            first.executescript(
+                """
+                CREATE TABLE secrets (handle BLOB PRIMARY KEY, kind TEXT NOT NULL, secret BLOB NOT NULL);
+                CREATE TABLE change_histories (identifier TEXT PRIMARY KEY, history BLOB NOT NULL);
+                CREATE TABLE settings (name TEXT PRIMARY KEY, value BLOB NOT NULL);
+                CREATE TABLE relay_names
+                    (name TEXT PRIMARY KEY, identifier TEXT NOT NULL, last_used INTEGER NOT NULL);
+                INSERT INTO secrets VALUES (x'01', 'ed25519', x'0203');
+                INSERT INTO settings VALUES ('identity', x'04');
+                PRAGMA user_version = 1;
+                """
+            )
+            first.execute("INSERT INTO relay_names VALUES ('blue', ?, 5)", (who,))
+            first.execute("INSERT INTO change_histories VALUES (?, x'06')", (who,))
+            first.commit()
+        reactor = MemoryReactor()
+        store = SQLiteStore(self.path, reactor)  # type: ignore[arg-type]
+        store.open()
+        self.assertEqual(store.secret(b"\x01"), ("ed25519", b"\x02\x03"))
+        self.assertEqual(store.setting("identity"), b"\x04")
+        self.assertEqual((store.owner("blue"), store.changeHistory(Identifier(who))), (Identifier(who), b"\x06"))
+        self.assertFalse(store.members() or store.tokens())
+        reactor.wait(store.close())
+        with closing(sqlite3.connect(self.path)) as now:
+            self.assertEqual(now.execute("PRAGMA user_version").fetchone(), (schema.VERSION,))
 
     def test_migrateTwice(self) -> None:
         """

@@ -58,6 +58,9 @@ class OptionsTests(OptionsTestCase):
         assert config.tickets is not None and config.relayService is not None
         self.assertEqual((config.tickets.atStart, config.relayService.tickets), (False, True))
         self.assertIsNone(self.parse().tickets)
+        self.assertEqual(self.parse("--tickets", "--allow", "team").trust.allow, "team")
+        self.assertEqual(self.parse("--allow-echo", "team").allowEcho, "team")
+        self.refused("--allow is about members", "--allow", "team")
 
     def test_workers(self) -> None:
         """
