@@ -96,7 +96,9 @@ class Reception:
                 ticket = None
         elif ticket is not None and ticket.authority is not None:
             authority, ways = ticket.authority, ticket.authorityWays
-            store.storeSetting(AUTHORITY, encodePin(authority, ways))
+            store.storeSetting(AUTHORITY, encodePin(authority, ways)).addErrback(
+                lambda failure: self._log.warn("{reason}", reason=failure.getErrorMessage())
+            )
         elif pinned is not None and pinned.authority is not None:
             authority, ways = pinned.authority, pinned.authorityWays
         else:
@@ -126,6 +128,10 @@ class Reception:
             policies.append(memberPolicy(node.authority))
         if self._authority:
             policies.append(TrustCredential(Identifier(self._authority)))
+            if config.outlets and not config.trust.allow:
+                self._log.info(
+                    "Every member of {authority} may connect; --allow says what they need", authority=self._authority
+                )
         if config.trust.allow and not authorized and relay is None:
             # Who may be told by the identifier alone.
             admission = self.admission(config.trust.allow, "outlet")

@@ -51,14 +51,22 @@ def checkTicket(ticket: Ticket, paired: Ticket | None, isRedeemed: bool, now: in
     @param now: Epoch seconds.
     @raise InvalidTicket: No.
     """
-    if isRedeemed:
-        return
+    if not isRedeemed:
+        checkPins(ticket, paired)
+        ticket.checkTime(now)
+
+
+def checkPins(ticket: Ticket, paired: Ticket | None) -> None:
+    """
+    Does a ticket lead to whom an earlier one has pinned?
+
+    @raise InvalidTicket: No.
+    """
     if paired is not None and pins(ticket) != pins(paired):
         raise InvalidTicket(
             f"this ticket leads to {_whom(ticket)}, but this inlet is paired with {_whom(paired)}: for another outlet "
             "run another inlet with --instance NAME, or forget the pairing with `ockam-twisted unpair`"
         )
-    ticket.checkTime(now)
 
 
 def pins(ticket: Ticket) -> tuple[object, ...]:
@@ -125,7 +133,12 @@ class PairedAttempt:
         if ticket is not None and self._store.setting(redeemedSetting(ticket.digest)) is not None:
             ticket = None
         if ticket is not None:
-            checkTicket(ticket, pinned, False, self._walk.party().now() if self._refused is None else 0)
+            checkPins(ticket, pinned)
+            try:
+                ticket.checkTime(self._walk.party().now())
+            except InvalidTicket as error:
+                # It may have been accepted in time, and the answer lost.
+                self._refused = self._refused or EnrollmentRefused(str(error))
             if pinned != evolve(ticket, code=None):
                 pinned = evolve(ticket, code=None)
                 # Before the code is sent: whatever happens then, it is known

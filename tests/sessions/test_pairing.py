@@ -108,6 +108,17 @@ class PairingTests(AuthorityTestCase):
         self.successResultOf(self.authority.redeem(ticket.code or b"", self.alice.identifier))
         self.assertIsInstance(self.attempt(ticket), Established)
 
+    def test_answerLostForLong(self) -> None:
+        """
+        The same when the ticket has expired meanwhile; who never used it is
+        told that it has.
+        """
+        ticket = self.ticket()
+        self.network.advance(700)
+        self.assertIn("has expired", self.assertFailed(self.attempt(ticket), EnrollmentRefused))
+        self.successResultOf(self.authority.addMember(self.alice.identifier, (), "test"))
+        self.assertIsInstance(self.again(), Established)
+
     def test_refused(self) -> None:
         """
         A code that was refused is not presented again: that would be
