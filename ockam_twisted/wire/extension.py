@@ -1,0 +1,267 @@
+"""
+The portal extension: what two nodes of ours say to each other beyond Ockam's
+portal messages (C{docs/portal-extension.rst} has the bytes; design, section
+7).  Nodes that do not know it never see any of it.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ockam_twisted.errors import DecodeError, EncodeError
+from ockam_twisted.wire import cbor
+from ockam_twisted.wire.api import readFields
+
+#: What follows the first byte of a Ping or Pong that offers or accepts it.
+MARK = b"otw1"
+
+#: Features, bits of a set; in force are those that both sides have sent.
+CREDIT = 1
+HALF_CLOSE = 2
+RESET_REASONS = 4
+RESUME = 8
+DATAGRAMS = 16
+
+#: The first bytes of its messages.
+CREDIT_KIND, FINISHED_KIND, RESET_KIND, RESUME_KIND, RESUMED_KIND, DATAGRAM_KIND = range(0x0A, 0x10)
+
+#: Offsets and limits are below this.
+MAX_OFFSET = 2**63 - 1
+
+#: Bytes of ids, of the text of a reset, of a datagram.
+ID_SIZE = 16
+MAX_TEXT = 200
+MAX_DATAGRAM = 65_507
+
+#: Why a stream ends.
+REFUSED, UNREACHABLE, TIMED_OUT, RESET_BY_PEER, POLICY, SHUTTING_DOWN, PROTOCOL_ERROR, ROUTE_LOST, UNKNOWN = range(
+    1, 10
+)
+
+#: The same in words.
+REASONS = {
+    REFUSED: "refused",
+    UNREACHABLE: "unreachable",
+    TIMED_OUT: "timed out",
+    RESET_BY_PEER: "reset by peer",
+    POLICY: "not permitted",
+    SHUTTING_DOWN: "shutting down",
+    PROTOCOL_ERROR: "protocol error",
+    ROUTE_LOST: "no way to the other end for too long",
+    UNKNOWN: "unknown stream",
+}
+
+
+@frozen
+class Terms:
+    """
+    An offer, in a Ping, or its acceptance, in a Pong.
+
+    @ivar features: A set of bits; unknown ones mean nothing.
+    @ivar limit: How many bytes the other side may send at first.
+    @ivar instance: Of the process that speaks, new with each start.
+    @ivar stream: The outlet's name for the stream; only in an acceptance.
+    """
+
+    features: int
+    limit: int
+    instance: bytes
+    stream: bytes | None = None
+
+
+@frozen
+class Credit:
+    """
+    @ivar received: Bytes received in order: they may be forgotten.
+    @ivar limit: The highest offset that may be sent.
+    """
+
+    received: int
+    limit: int
+
+
+@frozen
+class Finished:
+    """
+    @ivar final: No bytes come after this offset.
+    """
+
+    final: int
+
+
+@frozen
+class Reset:
+    """
+    @ivar code: One of L{REASONS}; others there may be later.
+    @ivar final: Bytes before this offset still count.
+    @ivar text: In words of the peer: not fit for a log as it is.
+    """
+
+    code: int
+    final: int
+    text: str = ""
+
+
+@frozen
+class Resume:
+    """
+    @ivar stream: As the outlet has named it.
+    @ivar attempt: Grows with each; a lower one is late.
+    @ivar next: The first offset that is still to be sent.
+    @ivar final: Where what the inlet sends ends, if it has ended.
+    """
+
+    stream: bytes
+    attempt: int
+    next: int
+    final: int | None = None
+
+
+@frozen
+class Resumed:
+    """
+    @ivar next: The first offset that is still to be sent.
+    @ivar final: Where what the outlet sends ends, if it has ended.
+    @ivar result: How the stream has ended meanwhile; L{None}: it goes on.
+    """
+
+    next: int
+    final: int | None = None
+    result: tuple[int, str] | None = None
+
+
+@frozen
+class Datagram:
+    """
+    @ivar data: One UDP datagram.
+    """
+
+    data: bytes
+
+
+#: Any message of the extension.
+ExtensionMessage = Credit | Finished | Reset | Resume | Resumed | Datagram
+
+
+def encodeTerms(first: bytes, terms: Terms) -> bytes:
+    """
+    A Ping that offers, or a Pong that accepts.
+
+    @param first: C{PING} or C{PONG} of L{ockam_twisted.wire.portal}.
+    """
+    fields: dict[int, int | bytes] = {0: terms.features, 1: terms.limit}
+    if terms.stream is not None:
+        fields[2] = terms.stream
+    fields[3] = terms.instance
+    return first + MARK + cbor.encode(fields)
+
+
+def decodeTerms(message: bytes) -> Terms | None:
+    """
+    What a Ping or Pong says beyond its first byte.
+
+    @return: L{None} if that is nothing, or something else than this
+        extension.
+    @raise DecodeError: It is this extension, and damaged.
+    """
+    if message[1 : 1 + len(MARK)] != MARK:
+        return None
+    reader = cbor.Reader(message, 1 + len(MARK))
+    fields = readFields(reader, {0: cbor.Reader.readUint, 1: _readOffset, 2: _readId, 3: _readId})
+    reader.expectEnd()
+    if not {0, 1, 3} <= fields.keys():
+        raise DecodeError("an offer of the portal extension has too few fields")
+    return Terms(fields[0], fields[1], fields[3], fields.get(2))
+
+
+def _readOffset(reader: cbor.Reader) -> int:
+    return reader.readUint(MAX_OFFSET)
+
+
+def _readId(reader: cbor.Reader) -> bytes:
+    data = reader.readBytes(ID_SIZE)
+    if len(data) != ID_SIZE:
+        raise DecodeError(f"an id has {ID_SIZE} bytes")
+    return data
+
+
+def _readFinal(reader: cbor.Reader) -> int | None:
+    return None if reader.readNull() else _readOffset(reader)
+
+
+def encodeExtension(message: ExtensionMessage) -> bytes:
+    """
+    Encode a message.
+
+    @raise EncodeError: A number is out of bounds, or a text or datagram too
+        long.
+    """
+    for number in (getattr(message, name, None) for name in ("received", "limit", "final", "next", "attempt")):
+        if number is not None and not 0 <= number <= MAX_OFFSET:
+            raise EncodeError("an offset has at most 63 bits")
+    if isinstance(message, Credit):
+        return _encode(CREDIT_KIND, (message.received, message.limit))
+    if isinstance(message, Finished):
+        return _encode(FINISHED_KIND, (message.final,))
+    if isinstance(message, Reset):
+        return _encode(RESET_KIND, (message.code, message.final, _cut(message.text)))
+    if isinstance(message, Resume):
+        return _encode(RESUME_KIND, (message.stream, message.attempt, message.next, message.final))
+    if isinstance(message, Resumed):
+        result = None if message.result is None else (message.result[0], _cut(message.result[1]))
+        return _encode(RESUMED_KIND, (message.next, message.final, result))
+    if len(message.data) > MAX_DATAGRAM:
+        raise EncodeError(f"a datagram has at most {MAX_DATAGRAM} bytes")
+    return _encode(DATAGRAM_KIND, (message.data,))
+
+
+def _encode(kind: int, fields: tuple[object, ...]) -> bytes:
+    return bytes((kind,)) + cbor.encode(fields)
+
+
+def _cut(text: str) -> str:
+    return text.encode("utf-8", "replace")[:MAX_TEXT].decode("utf-8", "ignore")
+
+
+def decodeExtension(message: bytes | memoryview) -> ExtensionMessage:
+    """
+    Decode a message.
+
+    @raise DecodeError: It is none, or out of bounds.
+    """
+    if not len(message) or not CREDIT_KIND <= message[0] <= DATAGRAM_KIND:
+        raise DecodeError("not a message of the portal extension")
+    kind, reader = message[0], cbor.Reader(message, 1)
+    if reader.readArrayHead(4) != _FIELDS[kind]:
+        raise DecodeError("a message of the portal extension has other fields")
+    decoded = _DECODERS[kind](reader)
+    reader.expectEnd()
+    return decoded
+
+
+def _readReset(reader: cbor.Reader) -> Reset:
+    return Reset(reader.readUint(255), _readOffset(reader), reader.readText(MAX_TEXT))
+
+
+def _readResume(reader: cbor.Reader) -> Resume:
+    return Resume(_readId(reader), _readOffset(reader), _readOffset(reader), _readFinal(reader))
+
+
+def _readResumed(reader: cbor.Reader) -> Resumed:
+    following, final = _readOffset(reader), _readFinal(reader)
+    if reader.readNull():
+        return Resumed(following, final)
+    if reader.readArrayHead(2) != 2:
+        raise DecodeError("the result of a stream is of two items")
+    return Resumed(following, final, (reader.readUint(255), reader.readText(MAX_TEXT)))
+
+
+_FIELDS = {CREDIT_KIND: 2, FINISHED_KIND: 1, RESET_KIND: 3, RESUME_KIND: 4, RESUMED_KIND: 3, DATAGRAM_KIND: 1}
+_DECODERS = {
+    CREDIT_KIND: lambda reader: Credit(_readOffset(reader), _readOffset(reader)),
+    FINISHED_KIND: lambda reader: Finished(_readOffset(reader)),
+    RESET_KIND: _readReset,
+    RESUME_KIND: _readResume,
+    RESUMED_KIND: _readResumed,
+    DATAGRAM_KIND: lambda reader: Datagram(reader.readBytes(MAX_DATAGRAM)),
+}

@@ -1,0 +1,154 @@
+"""
+Tests for L{ockam_twisted.wire.extension}.
+"""
+
+from __future__ import annotations
+
+import cbor2
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from ockam_twisted.errors import DecodeError, EncodeError
+from ockam_twisted.wire.extension import (
+    MAX_DATAGRAM,
+    MAX_OFFSET,
+    MAX_TEXT,
+    Credit,
+    Datagram,
+    ExtensionMessage,
+    Finished,
+    Reset,
+    Resume,
+    Resumed,
+    Terms,
+    decodeExtension,
+    decodeTerms,
+    encodeExtension,
+    encodeTerms,
+)
+from ockam_twisted.wire.portal import PING, PONG, readPortal
+
+ID = bytes(range(16))
+
+OFFSETS = st.integers(0, MAX_OFFSET)
+FINALS = st.none() | OFFSETS
+TEXTS = st.text(max_size=40)
+MESSAGES = st.one_of(
+    st.builds(Credit, OFFSETS, OFFSETS),
+    st.builds(Finished, OFFSETS),
+    st.builds(Reset, st.integers(0, 255), OFFSETS, TEXTS),
+    st.builds(Resume, st.binary(min_size=16, max_size=16), OFFSETS, OFFSETS, FINALS),
+    st.builds(Resumed, OFFSETS, FINALS, st.none() | st.tuples(st.integers(0, 255), TEXTS)),
+    st.builds(Datagram, st.binary(max_size=100)),
+)
+
+
+class TermsTests(SynchronousTestCase):
+    """
+    Offers and acceptances.
+    """
+
+    def test_bytes(self) -> None:
+        """
+        They are what the page says, in the eyes of another CBOR
+        implementation, and still a Ping and a Pong to everybody else.
+        """
+        offer = encodeTerms(PING, Terms(31, 262144, ID))
+        self.assertEqual(offer, b"\x00otw1" + cbor2.dumps({0: 31, 1: 262144, 3: ID}))
+        accept = encodeTerms(PONG, Terms(15, 262144, ID, ID[::-1]))
+        self.assertEqual(accept, b"\x01otw1" + cbor2.dumps({0: 15, 1: 262144, 2: ID[::-1], 3: ID}))
+        self.assertEqual((readPortal(offer)[0], readPortal(accept)[0]), (0, 1))
+        self.assertEqual(decodeTerms(offer), Terms(31, 262144, ID))
+        self.assertEqual(decodeTerms(accept), Terms(15, 262144, ID, ID[::-1]))
+
+    def test_nothing(self) -> None:
+        """
+        A plain Ping, and whatever somebody else puts there, offers nothing.
+        """
+        for message in (PING, PONG, PING + b"otw2\xa0", PING + b"x" * 50):
+            self.assertIsNone(decodeTerms(message))
+
+    def test_later(self) -> None:
+        """
+        Fields and features of later versions do no harm; what is missing or
+        out of bounds does.
+        """
+        later = b"\x00otw1" + cbor2.dumps({0: 2**20, 1: 5, 3: ID, 9: ["new"]})
+        self.assertEqual(decodeTerms(later), Terms(2**20, 5, ID))
+        for fields in ({0: 1, 1: 5}, {0: 1, 1: 2**63, 3: ID}, {0: 1, 1: 5, 3: ID[:-1]}, {0: -1, 1: 5, 3: ID}):
+            self.assertRaises(DecodeError, decodeTerms, b"\x00otw1" + cbor2.dumps(fields))
+        self.assertRaises(DecodeError, decodeTerms, later + b"\x00")
+
+
+class MessageTests(SynchronousTestCase):
+    """
+    The messages.
+    """
+
+    def test_bytes(self) -> None:
+        """
+        They are what the page says.
+        """
+        for message, kind, fields in (
+            (Credit(5, 262149), 0x0A, [5, 262149]),
+            (Finished(7), 0x0B, [7]),
+            (Reset(4, 9, "reset by peer"), 0x0C, [4, 9, "reset by peer"]),
+            (Resume(ID, 3, 100, None), 0x0D, [ID, 3, 100, None]),
+            (Resumed(100, 200), 0x0E, [100, 200, None]),
+            (Resumed(100, None, (2, "gone")), 0x0E, [100, None, [2, "gone"]]),
+            (Datagram(b"x"), 0x0F, [b"x"]),
+        ):
+            self.assertEqual(encodeExtension(message), bytes([kind]) + cbor2.dumps(fields))
+
+    @given(MESSAGES)
+    def test_roundTrip(self, message: ExtensionMessage) -> None:
+        """
+        Decoding gives back what was encoded.
+        """
+        self.assertEqual(decodeExtension(encodeExtension(message)), message)
+
+    def test_text(self) -> None:
+        """
+        A long text is cut, between characters.
+        """
+        decoded = decodeExtension(encodeExtension(Reset(1, 0, "ä" * 200)))
+        self.assertEqual(decoded, Reset(1, 0, "ä" * (MAX_TEXT // 2)))
+
+    def test_bounds(self) -> None:
+        """
+        Offsets have 63 bits, ids 16 bytes, datagrams what UDP carries.
+        """
+        self.assertRaises(EncodeError, encodeExtension, Credit(0, MAX_OFFSET + 1))
+        self.assertRaises(EncodeError, encodeExtension, Finished(-1))
+        self.assertRaises(EncodeError, encodeExtension, Datagram(bytes(MAX_DATAGRAM + 1)))
+        for kind, fields in (
+            (0x0A, [1, 2**63]),
+            (0x0A, [1]),
+            (0x0B, [None]),
+            (0x0C, [256, 0, ""]),
+            (0x0C, [1, 0, "x" * 201]),
+            (0x0D, [ID + b"x", 1, 1, None]),
+            (0x0E, [1, None, [1]]),
+            (0x0F, [bytes(MAX_DATAGRAM + 1)]),
+            (0x09, [1]),
+            (0x10, [1]),
+        ):
+            self.assertRaises(DecodeError, decodeExtension, bytes([kind]) + cbor2.dumps(fields))
+        self.assertRaises(DecodeError, decodeExtension, b"")
+        self.assertRaises(DecodeError, decodeExtension, encodeExtension(Finished(1)) + b"\x00")
+
+    @given(st.binary(max_size=60))
+    def test_garbage(self, data: bytes) -> None:
+        """
+        What is none raises our own error only.
+        """
+        for kind in range(0x0A, 0x10):
+            try:
+                decodeExtension(bytes([kind]) + data)
+            except DecodeError:
+                pass
+        try:
+            decodeTerms(b"\x00otw1" + data)
+        except DecodeError:
+            pass
