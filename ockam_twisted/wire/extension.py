@@ -6,6 +6,8 @@ portal messages (C{docs/portal-extension.rst} has the bytes; design, section
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import frozen
 
 from ockam_twisted.errors import DecodeError, EncodeError
@@ -257,7 +259,7 @@ def _readResumed(reader: cbor.Reader) -> Resumed:
 
 
 _FIELDS = {CREDIT_KIND: 2, FINISHED_KIND: 1, RESET_KIND: 3, RESUME_KIND: 4, RESUMED_KIND: 3, DATAGRAM_KIND: 1}
-_DECODERS = {
+_DECODERS: dict[int, Callable[[cbor.Reader], ExtensionMessage]] = {
     CREDIT_KIND: lambda reader: Credit(_readOffset(reader), _readOffset(reader)),
     FINISHED_KIND: lambda reader: Finished(_readOffset(reader)),
     RESET_KIND: _readReset,
