@@ -21,6 +21,9 @@ from twisted.logger import Logger
 
 from ockam_twisted.interfaces import IIdentityStore
 
+#: How many cancelled entries are kept at least before they are looked for.
+_SLACK = 64
+
 #: Seconds between two looks at the clocks.
 TICK = 1.0
 
@@ -70,6 +73,7 @@ class Calendar(Service):
         self._waiting: list[tuple[float, int, list[Callable[[], object]]]] = []
         self._byBoot: list[tuple[float, int, list[Callable[[], object]]]] = []
         self._number = count()
+        self._live = 0
         self._offset = wall() - boot()
         self._store = store
         self._noted = 0
@@ -89,9 +93,26 @@ class Calendar(Service):
         """
         entry = [call]
         number = next(self._number)
+        if len(self._waiting) > 2 * self._live + _SLACK:
+            self._compact()
+        self._live += 1
         heapq.heappush(self._waiting, (float(when), number, entry))
         heapq.heappush(self._byBoot, (self._boot() + when - self._wall(), number, entry))
-        return entry.clear
+
+        def cancel() -> None:
+            if entry:
+                entry.clear()
+                self._live -= 1
+
+        return cancel
+
+    def _compact(self) -> None:
+        """
+        Forget what was cancelled: a peer may present credentials without end.
+        """
+        for heap in (self._waiting, self._byBoot):
+            heap[:] = [each for each in heap if each[2]]
+            heapq.heapify(heap)
 
     def startService(self) -> None:
         """
@@ -164,4 +185,5 @@ class Calendar(Service):
             if entry:
                 [call] = entry
                 entry.clear()
+                self._live -= 1
                 call()

@@ -69,6 +69,18 @@ class CalendarTests(SynchronousTestCase):
         self.advance(20)
         self.assertEqual(self.called, [])
 
+    def test_cancelledAreForgotten(self) -> None:
+        """
+        Who makes and cancels without end costs nothing that lasts.
+        """
+        self.at(1010, "kept")
+        for _ in range(5000):
+            self.calendar.at(10**9, lambda: None)()
+        self.assertLess(len(self.calendar._waiting), 200)
+        self.assertLess(len(self.calendar._byBoot), 200)
+        self.advance(20)
+        self.assertEqual(self.called, ["kept"])
+
     def test_suspended(self) -> None:
         """
         After the machine has slept, what is due happens at the first look,
