@@ -245,8 +245,11 @@ class Administration:
             if not found:
                 raise ConfigurationError(f"{who} is no member: `ockam-twisted member list` shows all")
             self._log.info("{who} is no member any more", who=str(who), audit="member-removed")
-            return {"identifier": str(who)}
+            for id in revoked:
+                self._log.info("Ticket {id}, by which it came, was revoked", id=id, audit="ticket-revoked")
+            return {"identifier": str(who), "revoked": revoked}
 
+        revoked = [token.id for token in self._authority.openTokensOf(who)]
         return self._authority.removeMember(who).addCallback(removed)
 
 

@@ -39,15 +39,20 @@ from ockam_twisted.portals.inlet import Inlet
 from ockam_twisted.reception import Reception, inletTrust
 from ockam_twisted.relays.client import Registration
 from ockam_twisted.routing.multiaddr import MultiAddr
-from ockam_twisted.sessions.attempt import RegistrationAttempt, WayAttempt
+from ockam_twisted.sessions.attempt import WayAttempt
 from ockam_twisted.sessions.enrolment import enrol
 from ockam_twisted.sessions.pairing import PairedAttempt
+from ockam_twisted.sessions.registration import RegistrationAttempt
 from ockam_twisted.sessions.retriever import CredentialRetriever, redeemedSetting
 from ockam_twisted.sessions.session import Session
 from ockam_twisted.storage.folder import StateFolder
 from ockam_twisted.storage.memory import MemoryStore
 from ockam_twisted.storage.sqlite import SQLiteStore
 from ockam_twisted.vault.opening import openVault, readPassphrase
+from ockam_twisted.vault.pkcs11 import IN_TOKEN
+
+#: What is noted of members that the options name.
+BY_CONFIGURATION = "config"
 
 
 class NodeService(MultiService):
@@ -201,6 +206,12 @@ class NodeService(MultiService):
             node.vault = await openVault(self._reactor, self._store, state.vault, passphrase)
         identifier = await node.loadIdentity()
         self._say("Identifier", str(identifier))
+        if state.vault and not node.requireParty().identity.signingKey.startswith(IN_TOKEN):
+            self._log.warn(
+                "--vault: the key of this identity was made in the state folder and is still there; "
+                "`ockam-twisted identity rotate --command {command}` while this node runs makes one in the token",
+                command=config.command,
+            )
         if config.trust.everyone and config.outlets:
             self._log.warn("--trust-everyone: whoever knows the way to this node can use what it offers")
         if any(inlet.trust.everyone for inlet in config.inlets):
@@ -209,10 +220,10 @@ class NodeService(MultiService):
         administration.tasks["identity rotate"] = self._rotate
         offers = Offers(config, node, administration, self._say)
         node.calendar.setBack.append(self._clockSetBack)
-        node.calendar.checkNewest()
-        await self._addInitialMembers()
         reception = Reception(config, node, self._reactor)
         self._retriever = reception.retrieve()
+        node.calendar.checkNewest()
+        await self._addInitialMembers()
         # An inlet has nobody to answer: it runs no listener.
         if config.outlets or config.relayService is not None or config.authorityService is not None:
             self._offer(reception.open())
@@ -249,12 +260,25 @@ class NodeService(MultiService):
     async def _addInitialMembers(self) -> None:
         service = self._config.authorityService
         authority = self.node.authority
-        for text, attributes in () if service is None else service.members:
-            identifier = Identifier.parse(text)
-            pairs = tuple(sorted((name.encode(), value.encode()) for name, value in attributes))
+        if service is None:
+            return
+        named: dict[Identifier, dict[bytes, bytes]] = {}
+        for text, attributes in service.members:
+            its = named.setdefault(Identifier.parse(text), {})
+            its.update((name.encode(), value.encode()) for name, value in attributes)
+        for identifier, its in named.items():
+            pairs = tuple(sorted(its.items()))
             member = authority.member(identifier)
             if member is None or member.attributes != pairs:
-                await authority.addMember(identifier, pairs, "config")
+                await authority.addMember(identifier, pairs, BY_CONFIGURATION)
+        for member in authority.members():
+            if member.addedBy == BY_CONFIGURATION and member.identifier not in named:
+                self._log.info(
+                    "{who} is not named by --enroller or --members any more, and no member any more",
+                    who=str(member.identifier),
+                    audit="member-removed",
+                )
+                await authority.removeMember(member.identifier)
 
     def _offer(self, listenerFlow: str) -> None:
         """

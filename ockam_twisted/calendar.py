@@ -153,7 +153,10 @@ class Calendar(Service):
             audit="clock-set-back",
         )
         for call in list(self.setBack):
-            call()
+            try:
+                call()
+            except Exception:
+                self._log.failure("That the clock was set back was not followed")
         self._note()
 
     def _note(self) -> None:
@@ -186,4 +189,8 @@ class Calendar(Service):
                 [call] = entry
                 entry.clear()
                 self._live -= 1
-                call()
+                try:
+                    call()
+                except Exception:
+                    # One deadline must not keep another from coming.
+                    self._log.failure("What was to happen now did not")

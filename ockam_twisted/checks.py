@@ -14,6 +14,7 @@ from ockam_twisted.config import NodeConfig
 from ockam_twisted.errors import ConfigurationError, InvalidTicket, OckamError, StateUnusable
 from ockam_twisted.identity.creation import IDENTITY, storedIdentifier
 from ockam_twisted.identity.identifiers import Identifier
+from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifiers
 from ockam_twisted.membership import ADDRESSES
 from ockam_twisted.node import LISTENER_ADDRESSES
 from ockam_twisted.places import checkFree, checkRoad, checkWay, clientEndpoint, now, serverEndpoint, trustPolicy
@@ -28,6 +29,9 @@ from ockam_twisted.storage.sqlite import readSetting
 from ockam_twisted.vault.opening import checkPassphrase, readPassphrase
 from ockam_twisted.vault.pkcs11 import TokenURI
 from ockam_twisted.vault.sealed import SETTING
+
+#: For ways that must lead through a secure channel, whoever is there.
+NOBODY = TrustIdentifiers(())
 
 #: Addresses of the node itself, which no outlet can have.
 OWN_ADDRESSES = (*LISTENER_ADDRESSES, *ADDRESSES, "echo", "uppercase", "hop")
@@ -121,24 +125,28 @@ def _checkInlet(config: NodeConfig, inlet: Any, reactor: Any) -> None:
             checkWay(MultiAddr.fromText(inlet.to), trustOf(ticket), "--to")
     elif inlet.isPaired:
         if inlet.to:
-            checkRoad(MultiAddr.fromText(inlet.to), "--to")
+            # Whoever was paired must be there.
+            checkWay(MultiAddr.fromText(inlet.to), NOBODY, "--to")
         if config.state.ephemeral:
             raise ConfigurationError("with --ephemeral no pairing is kept: give --ticket at each start")
     if not inlet.isPaired:
+        if inlet.ticket and Ticket.fromText(inlet.ticket).authority is None:
+            raise ConfigurationError(
+                "--ticket: this ticket of an outlet says who the outlet is: leave out --authorized, --allow and "
+                "--trust-everyone"
+            )
         if not inlet.to:
             raise ConfigurationError("--to says where the outlet is: a MultiAddr")
         if inlet.trust.allow:
             Policy.fromText(inlet.trust.allow)
             if config.authority is None and not inlet.ticket:
                 raise ConfigurationError("--allow is about what an authority attests: give --authority, too")
-            checkRoad(MultiAddr.fromText(inlet.to), "--to")
+            checkWay(MultiAddr.fromText(inlet.to), NOBODY, "--to")
         else:
             checkWay(MultiAddr.fromText(inlet.to), trustPolicy(*_trusted(inlet.trust)), "--to")
 
 
 def _trusted(trust: Any) -> tuple[Any, Any]:
-    from ockam_twisted.identity.trust import TrustEveryone
-
     return trust.authorized, (TrustEveryone() if trust.everyone else None)
 
 

@@ -199,7 +199,7 @@ class RegistrationConfig:
     relay: str
     label: str
     name: str = ""
-    ticket: str = ""
+    ticket: str = field(default="", repr=False)
 
 
 @frozen
@@ -234,7 +234,7 @@ class InletConfig:
     to: str
     trust: TrustConfig
     connectTimeout: float = 10.0
-    ticket: str = ""
+    ticket: str = field(default="", repr=False)
 
     @property
     def isPaired(self) -> bool:
@@ -277,7 +277,7 @@ class NodeConfig:
     uppercase: bool = False
     hop: bool = False
     authority: AuthorityConfig | None = None
-    authorityTicket: str = ""
+    authorityTicket: str = field(default="", repr=False)
     authorityService: AuthorityServiceConfig | None = None
     tickets: TicketsConfig | None = None
     allowEcho: str = ""

@@ -47,8 +47,8 @@ from ockam_twisted.portals.transport import FactoryTarget, PortalAddress, openSt
 from ockam_twisted.relays.client import Registration
 from ockam_twisted.relays.names import checkRelayName
 from ockam_twisted.routing.multiaddr import MultiAddr
-from ockam_twisted.sessions.attempt import RegistrationAttempt
 from ockam_twisted.sessions.pairing import PairedAttempt
+from ockam_twisted.sessions.registration import RegistrationAttempt
 from ockam_twisted.sessions.session import Session
 from ockam_twisted.storage.folder import StateFolder
 from ockam_twisted.storage.sqlite import SQLiteStore

@@ -108,8 +108,13 @@ class Node(WorkerHost):
         """
         now = self.calendar.now
         identity, purposeKey = await loadOrCreate(self.vault, self.store, now())
-        self.party = Party(self.vault, self.store, identity, purposeKey, now, until=self.calendar.at)
+        self.party = Party(
+            self.vault, self.store, identity, purposeKey, now, until=self.calendar.at, remembers=self._remembers
+        )
         return identity.identifier
+
+    def _remembers(self, identifier: Identifier) -> bool:
+        return self.authority.member(identifier) is not None or self.store.owned(identifier) > 0
 
     def requireParty(self) -> Party:
         """

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ockam_twisted.authority.admission import Admission, RelayAdmission, outletDemand
@@ -96,23 +97,31 @@ class Reception:
                 ticket = None
         elif ticket is not None and ticket.authority is not None:
             authority, ways = ticket.authority, ticket.authorityWays
-            store.storeSetting(AUTHORITY, encodePin(authority, ways)).addErrback(
-                lambda failure: self._log.warn("{reason}", reason=failure.getErrorMessage())
-            )
         elif pinned is not None and pinned.authority is not None:
             authority, ways = pinned.authority, pinned.authorityWays
         else:
             stored = decodePin(store.setting(AUTHORITY))
-            if stored is None:
+            saysWho = config.trust.authorized or config.trust.everyone
+            if stored is None or saysWho or any(not each.isPaired for each in config.inlets):
                 return None
             authority, ways = stored
         code, redeemed = None, None
         if ticket is not None and store.setting(redeemedSetting(ticket.digest)) is None:
-            code, redeemed = ticket.code, partial(store.storeSetting, redeemedSetting(ticket.digest), b"")
+            code, redeemed = ticket.code, partial(self._redeemed, ticket)
         self._authority = str(authority)
         retriever = CredentialRetriever(node.walk, node.requireParty(), store, authority, ways, code, redeemed)
         retriever.setServiceParent(node)
         return retriever
+
+    def _redeemed(self, ticket: Ticket) -> Deferred[None]:
+        """
+        The authority has accepted a ticket of its own: from now on its word
+        counts without the ticket.
+        """
+        assert ticket.authority is not None
+        store = self._node.store
+        pinned: Deferred[None] = store.storeSetting(AUTHORITY, encodePin(ticket.authority, ticket.authorityWays))
+        return pinned.addCallback(lambda _: store.storeSetting(redeemedSetting(ticket.digest), b""))
 
     def _trust(self) -> ITrustPolicy:
         """
@@ -126,6 +135,11 @@ class Reception:
         policies: list[ITrustPolicy] = [TrustIdentifiers([Identifier.parse(each) for each in authorized])]
         if config.tickets is not None:
             policies.append(memberPolicy(node.authority))
+            count = len(node.authority.members())
+            if count and config.outlets and (config.trust.authorized or self._authority):
+                self._log.info(
+                    "{count} members of this node may connect, too: `ockam-twisted member list` shows them", count=count
+                )
         if self._authority:
             policies.append(TrustCredential(Identifier(self._authority)))
             if config.outlets and not config.trust.allow:

@@ -21,6 +21,7 @@ from ockam_twisted.identity.history import ChangeHistory
 from ockam_twisted.offline import Keys, administer, folderOf, withState
 from ockam_twisted.routing.addresses import printable
 from ockam_twisted.sessions.pairing import PAIRING
+from ockam_twisted.sessions.retriever import AUTHORITY, SETTING
 from ockam_twisted.storage.folder import StateFolder
 from ockam_twisted.storage.schema import checkDatabase
 from ockam_twisted.storage.sqlite import SQLiteStore, readSetting
@@ -204,12 +205,22 @@ def restore(place: StateFolder, source: Path) -> str:
     try:
         if place.database.exists():
             raise StateUnusable(f"there is state in {place.path} already: move it away first")
+        for ending in ("-wal", "-shm", "-journal"):
+            # They would be played into the database that is to come.
+            left = place.database.with_name(place.database.name + ending)
+            if left.exists():
+                raise StateUnusable(f"{left} is left of another state: move it away first")
         temporary = place.path / "restored"
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as copy:
             copy.write(source.read_bytes())
             copy.flush()
             os.fsync(copy.fileno())
         os.rename(temporary, place.database)
+        descriptor = os.open(place.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise StateUnusable(f"cannot restore into {place.path}: {error.strerror}") from None
     finally:
@@ -219,14 +230,16 @@ def restore(place: StateFolder, source: Path) -> str:
 
 def unpair(node: Node) -> bool:
     """
-    Forget which outlet an inlet is paired with.
+    Forget which outlet an inlet is paired with, and which authority attests
+    who a node is.
 
-    @return: Whether it was paired.
+    @return: Whether there was anything to forget.
     """
 
     async def forget(store: SQLiteStore) -> bool:
-        paired = store.setting(PAIRING) is not None
-        await store.deleteSetting(PAIRING)
+        paired = any(store.setting(each) is not None for each in (PAIRING, AUTHORITY))
+        for each in (PAIRING, AUTHORITY, SETTING):
+            await store.deleteSetting(each)
         return paired
 
     return bool(node.work(forget))

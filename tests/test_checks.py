@@ -97,6 +97,26 @@ class CheckTests(SynchronousTestCase):
         ):
             self.refused(evolve(INLET, inlets=(InletConfig("tcp:1", to, TrustConfig((WHO,))),)), says)
 
+    def test_pinnedWays(self) -> None:
+        """
+        A way to whom a ticket or an authority names must prove who is there,
+        too.
+        """
+        bare = "/ip4/127.0.0.1/tcp/4000/service/outlet"
+        kept = evolve(INLET, state=StateConfig("/nowhere"))
+        self.refused(evolve(kept, inlets=(InletConfig("tcp:1", bare, TrustConfig()),)), "secure")
+        allow = InletConfig("tcp:1", bare, TrustConfig(allow="dba"))
+        self.refused(evolve(INLET, inlets=(allow,), authority=AuthorityConfig(WHO, AT)), "secure")
+
+    def test_outletsTicketAndTrust(self) -> None:
+        """
+        The ticket of an outlet says who the outlet is: nothing else may.
+        """
+        ticket = str(Ticket((MultiAddr.fromText(TO),), Identifier.parse(WHO), 1, bytes(32)))
+        for trust in (TrustConfig((WHO,)), TrustConfig(allow="dba"), EVERYONE):
+            self.refused(evolve(INLET, inlets=(InletConfig("tcp:1", TO, trust, 10.0, ticket),)), "leave out")
+        self.assertNotIn(ticket, repr(InletConfig("tcp:1", TO, EVERYONE, 10.0, ticket)))
+
     def test_registrations(self) -> None:
         """
         Relays and the names there are looked at.

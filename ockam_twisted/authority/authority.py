@@ -87,20 +87,34 @@ class Authority:
 
     def removeMember(self, identifier: Identifier) -> Deferred[bool]:
         """
-        Put a member out.
+        Put a member out, and take back the ticket by which it came, if that
+        is still open: it would come again, as somebody else.
 
         @return: Fires with whether there was one, once it is stored; what it
             had here has ended by then.
         """
         if identifier not in self._store.members():
             return succeed(False)
+        for token in self.openTokensOf(identifier):
+            self._revoke(token)
         removing = self._store.deleteMember(identifier)
         self._changed(identifier)
         return removing.addCallback(lambda _: True)
 
+    def openTokensOf(self, identifier: Identifier) -> list[EnrollmentToken]:
+        """
+        The tokens that somebody has redeemed and others could still.
+        """
+        now = self._now()
+        return [each for each in self.tokens() if each.isOpen(now) and each.isRedeemedBy(identifier)]
+
     def _changed(self, identifier: Identifier) -> None:
         for watcher in list(self.watchers):
-            watcher(identifier)
+            try:
+                watcher(identifier)
+            except Exception:
+                # The others must hear of it nevertheless.
+                self._log.failure("A change of {who} was not followed", who=str(identifier))
 
     # -------------------------------------------------------------- tokens
 
@@ -141,6 +155,10 @@ class Authority:
             return fail(LimitReached(f"there are {MAX_TOKENS} tickets already: revoke some"))
         code = os.urandom(CODE_SIZE)
         token = EnrollmentToken(hashCode(code), attributes, now, now + lifetime, uses, isStartup=isStartup)
+        if isStartup:
+            for each in tokens.values():
+                if each.isStartup and each.redemptions and each.isOpen(now):
+                    self._revoke(each)
         if useless:
             self._store.deleteTokens(useless).addErrback(lambda failure: self._log.failure("Not deleted", failure))
         return self._store.storeToken(token).addCallback(lambda _: (token, code))
@@ -167,10 +185,13 @@ class Authority:
         # Those too that a clock set back has made open again.
         open = [each for each in self._store.tokens().values() if not each.isRevoked and each.expiresAt > now]
         for token in open:
-            self._store.storeToken(_revoked(token)).addErrback(
-                lambda failure: self._log.failure("A ticket was not taken back on the disk", failure)
-            )
+            self._revoke(token)
         return len(open)
+
+    def _revoke(self, token: EnrollmentToken) -> None:
+        self._store.storeToken(_revoked(token)).addErrback(
+            lambda failure: self._log.failure("A ticket was not taken back on the disk", failure)
+        )
 
     def redeem(self, code: bytes, identifier: Identifier) -> Deferred[Member]:
         """

@@ -162,6 +162,12 @@ class Ticket:
             Policy.fromText(ticket.policy)
         if ticket.peer is None and (ticket.authority is None or bool(ticket.ways) != bool(ticket.policy)):
             raise DecodeError("a ticket does not say who must be there")
+        if any("secure" not in (name for name, _ in way) for way in ticket.ways):
+            raise DecodeError("a way in a ticket has no secure channel: nobody there could prove who they are")
+        if ticket.authority is not None and not ticket.authorityWays:
+            raise DecodeError("a ticket does not say where the authority is")
+        if any([*way][-1][0] != "secure" for way in ticket.authorityWays):
+            raise DecodeError("a way to the authority does not end with its listener")
         return ticket
 
     def checkTime(self, now: int) -> None:

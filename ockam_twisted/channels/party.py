@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from weakref import WeakSet
 
 from attrs import define, field
+from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
 from ockam_twisted.errors import LocalProtocolError, PeerNotTrusted
@@ -42,6 +43,8 @@ class Party:
     @ivar credential: What we present: a credential and the attestation of the
         key that signed it, encoded; empty for none.
     @ivar until: Calls something when a calendar time has come.
+    @ivar remembers: Whose newest change history is worth keeping, whoever
+        else may connect: who has something here that an old key must not get.
     @ivar channels: The channels there are.
     """
 
@@ -53,7 +56,9 @@ class Party:
     authorities: Mapping[Identifier, ChangeHistory] = field(factory=dict)
     credential: bytes = b""
     until: Until = _never
+    remembers: Callable[[Identifier], bool] = lambda identifier: False
     channels: WeakSet[IPresenter] = field(factory=WeakSet)
+    _rotating: DeferredLock = field(factory=DeferredLock, init=False)
 
     def payload(self) -> bytes:
         """
@@ -95,9 +100,13 @@ class Party:
 
         @param kind: 0 Ed25519, 1 P-256; L{None}: as the vault likes.
         """
-        self.identity = await rotateStored(self.vault, self.store, self.identity, self.now(), kind)
-        self.purposeKey = await secureChannelKey(self.vault, self.store, self.identity, self.now())
-        self.present(self.credential)
+        await self._rotating.acquire()
+        try:
+            self.identity = await rotateStored(self.vault, self.store, self.identity, self.now(), kind)
+            self.purposeKey = await secureChannelKey(self.vault, self.store, self.identity, self.now())
+            self.present(self.credential)
+        finally:
+            self._rotating.release()
 
     async def verify(
         self, payload: bytes, noiseStatic: bytes, trust: ITrustPolicy, enrolment: ITrustPolicy | None = None
@@ -126,9 +135,13 @@ class Party:
             raise PeerNotTrusted(f"the peer {peer.identifier} is not trusted here: it has no credential that says so")
         # Anybody can make identities without end: those of strangers are
         # not worth a place on the disk.
-        if peer.historyIsNewer and not isinstance(trust, TrustEveryone) and self.accepts(trust, peer):
+        isAccepted = not isinstance(trust, TrustEveryone) and self.accepts(trust, peer)
+        if peer.historyIsNewer and (isAccepted or self._isKnown(peer.identifier)):
             await self.store.storeChangeHistory(peer.identifier, peer.history)
         return peer
+
+    def _isKnown(self, identifier: Identifier) -> bool:
+        return self.remembers(identifier) or self.store.changeHistory(identifier) is not None
 
     def accepts(self, trust: ITrustPolicy, peer: VerifiedPeer) -> bool:
         """
@@ -153,7 +166,7 @@ class Party:
             authorities=self.authorities,
         )
         # Of strangers nothing is stored, as in a handshake.
-        if refresh.historyIsNewer and self.store.changeHistory(identifier) is not None:
+        if refresh.historyIsNewer and self._isKnown(identifier):
             storing = self.store.storeChangeHistory(identifier, refresh.history)
             storing.addErrback(lambda failure: _log.failure("A change history was not stored", failure))
         return refresh.credential

@@ -36,6 +36,8 @@ class Claim:
     @ivar back: Where the reply goes.
     @ivar forward_route: Where relayed messages go.
     @ivar identifier: Whose name it is to be; L{None} if nobody's.
+    @ivar proven: Who asks, if that was proven; also for a name that is
+        nobody's.
     @ivar hop: The connection it came over, however many channels are above.
     @ivar host: Where that leads to; all that come from there share a quota.
     @ivar near: Is the registrant itself at the other end of C{hop}?
@@ -53,6 +55,7 @@ class Claim:
     near: bool
     peer: str
     direct: bool
+    proven: str | None = None
 
 
 class ClaimReader:
@@ -130,7 +133,9 @@ class ClaimReader:
         host = (label.rpartition(":")[0].strip("[]") or label) if isHop else label
         near = isHop and len(back) == 2
         who = printable(label if peer is None else f"{peer.identifier} at {label}")
-        return Claim(address, name, back, forward, owner, hop, host, near, who, direct)
+        return Claim(
+            address, name, back, forward, owner, hop, host, near, who, direct, None if peer is None else peer.identifier
+        )
 
     def refusal(self, peer: PeerIdentity | None, name: str) -> str:
         """

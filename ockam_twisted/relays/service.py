@@ -30,9 +30,10 @@ from ockam_twisted.relays.names import (
     relayAddress,
 )
 from ockam_twisted.relays.quotas import DIRECT, EXTENSION, RelayQuotas, network
+from ockam_twisted.relays.rechecks import Rechecks
 from ockam_twisted.relays.relay import Probe, Relay
 from ockam_twisted.routing.addresses import Address, Route, printable
-from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
+from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.wire.relay import decodeRegistration, encodeRegistration
 
 #: Seconds a registrant has to show that it lives.
@@ -103,6 +104,8 @@ class RelayService(Service):
         self._refusals = Refusals(clock)
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = clock
+        self._isPrivate = admits is not None
+        self._rechecks = Rechecks(router, clock, self._claims, self._refusals, self.relays, self._drop)
 
     # ---------------------------------------------------------------- life
 
@@ -116,6 +119,8 @@ class RelayService(Service):
             for flowId in self._consumerIds:
                 self._router.flowControls.addConsumer(address, flowId)
         self._sweeping.start(_SWEEP)
+        if self._isPrivate:
+            self._rechecks.start()
 
     def stopService(self) -> None:
         """
@@ -123,6 +128,7 @@ class RelayService(Service):
         on belonging to it.
         """
         super().stopService()
+        self._rechecks.stop()
         if self._sweeping.running:
             self._sweeping.stop()
         for address in self._addresses:
@@ -142,14 +148,7 @@ class RelayService(Service):
         An identity may not register any more, perhaps: take its names back
         then.
         """
-        with self._router.turn:
-            for relay in [each for each in self.relays.values() if each.claim.identifier == identifier]:
-                claim = relay.claim
-                peer = self._router.peers.find(claim.back[0]) or PeerIdentity(identifier, claim.back[0], claim.hop)
-                why = self._claims.refusal(peer, claim.name)
-                if why:
-                    self._refusals.note(why, claim.name, claim.peer)
-                    self._drop(relay)
+        self._rechecks.about(lambda claim: claim.proven == identifier)
 
     def _sweep(self) -> None:
         now = self._now()
@@ -336,6 +335,11 @@ class RelayService(Service):
         """
         if self._router.worker(claim.forward_route[0]) is None:
             # Its connection was lost meanwhile: whoever has the name keeps it.
+            return
+        refusal = self._rechecks.refusal(claim)
+        if refusal:
+            # It was removed meanwhile.
+            self._refusals.note(refusal, claim.name, claim.peer)
             return
         takeovers: tuple[float, ...] = ()
         old = self.relays.get(claim.address)

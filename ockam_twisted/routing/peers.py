@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twisted.logger import Logger
+
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.local_message import PeerIdentity
+
+_log = Logger()
 
 #: Told the encryptor of a channel about whose peer something has changed.
 PeerWatcher = Callable[[Address], object]
@@ -57,7 +61,11 @@ class Peers:
         Decisions about the peer of a channel have to be made anew.
         """
         for watcher in list(self._watchers):
-            watcher(encryptor)
+            try:
+                watcher(encryptor)
+            except Exception:
+                # The others must hear of it nevertheless.
+                _log.failure("A change of the peer behind {encryptor} was not followed", encryptor=str(encryptor))
 
     def remove(self, encryptor: Address) -> None:
         """

@@ -1,26 +1,24 @@
 """
-What a session tries: the way an inlet's bytes go, and the registration of an
-outlet at a relay (spec messaging, section 14.4; spec portals, section 8).
+What a session tries for an inlet: the way that its bytes go (spec messaging,
+section 14.4).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from os import urandom
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from ockam_twisted.channels.channel import SecureChannel
 from ockam_twisted.channels.listener import createSecureChannel
 from ockam_twisted.channels.party import Party
-from ockam_twisted.errors import ConnectionClosed, InvalidMultiAddr, NoRoute, OckamError, TimedOut
+from ockam_twisted.errors import ConnectionClosed, InvalidMultiAddr, NoRoute, TimedOut
 from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.interfaces import IAttempt, IHop, IRouter, ITransport, ITrustPolicy
-from ockam_twisted.relays.client import Registration, RelayClient
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.services.requests import requestRaw
@@ -31,10 +29,6 @@ API_TIMEOUT = 3.0
 
 #: Seconds one dial may take.
 DIAL_TIMEOUT = 10.0
-
-#: How often a relay that is none of ours may keep silent about a name before
-#: one of its own choice is taken.
-_SILENT = 2
 
 #: Seconds that the far end of a new channel has to show that it accepts us.
 SETTLE_TIMEOUT = 2.0
@@ -148,10 +142,14 @@ class Walk:
 
         @param trust: Whom the last C{/secure} must lead to.  Those before it
             are only a part of the road, and nothing depends on who they are.
+        @raise InvalidMultiAddr: It cannot be gone, or whom it leads to could
+            not be told although it matters.
         """
         route = Route()
         components = list(address.components)
         last = max((i for i, (protocol, _) in enumerate(components) if protocol == "secure"), default=-1)
+        if last < 0 and not isinstance(trust, TrustEveryone):
+            raise InvalidMultiAddr(f"{address} has no /secure: nobody at its end could prove who they are")
         host = ""
         for index, (protocol, value) in enumerate(components):
             if protocol in ("dnsaddr", "ip4", "ip6"):
@@ -219,13 +217,13 @@ class WayAttempt:
         # Inside the innermost channel: a relay cannot answer for the outlet.
         echo = route[:-1] if len(route) > 1 else route
 
-        def ping(timeout: float) -> Deferred[bytes]:
-            return _ping(walk, Route(echo).append(ECHO), timeout)
+        def askOutlet(timeout: float) -> Deferred[bytes]:
+            return ping(walk, Route(echo).append(ECHO), timeout)
 
         if parts.channels:
-            await _settle(parts, ping(SETTLE_TIMEOUT))
+            await _settle(parts, askOutlet(SETTLE_TIMEOUT))
         whom = str(parts.channels[-1].peerIdentifier) if parts.channels else "without a secure channel"
-        return Established(route, parts.lost, parts.heard, ping, parts.close, f"{self._address} ({whom})")
+        return Established(route, parts.lost, parts.heard, askOutlet, parts.close, f"{self._address} ({whom})")
 
 
 async def _settle(parts: Parts, pinging: Deferred[bytes]) -> None:
@@ -245,151 +243,12 @@ async def _settle(parts: Parts, pinging: Deferred[bytes]) -> None:
         raise ConnectionClosed(parts.channels[-1].reason or "the connection was lost") from None
 
 
-def _ping(walk: Walk, route: Route, timeout: float) -> Deferred[bytes]:
+def ping(walk: Walk, route: Route, timeout: float) -> Deferred[bytes]:
+    """
+    Ask the C{echo} at the end of a route for an answer.
+
+    @return: Fails with L{TimedOut} after C{timeout} seconds.
+    """
     payload = b"\x1b" + urandom(8)
     with walk.router.turn:
         return requestRaw(walk.router, walk.clock, route, payload, timeout)
-
-
-@implementer(IAttempt)
-class RegistrationAttempt:
-    """
-    A registration at a relay: a connection, a channel that proves who we
-    are, and a name (design, section 5).
-
-    @ivar registration: What the last successful attempt got.
-    """
-
-    _log = Logger()
-    registration: Registration | None = None
-
-    def __init__(
-        self,
-        walk: Walk,
-        relay: MultiAddr | IStreamClientEndpoint,
-        label: str,
-        name: str | None,
-        reachable: Callable[[str], object],
-        registered: Callable[[Registration], object],
-        proven: Callable[[str], object] = lambda identifier: None,
-        secure: bool = True,
-        pin: ITrustPolicy | None = None,
-        enrol: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
-        """
-        @param relay: The way to the relay's node.
-        @param label: The same, for people.
-        @param name: The name to register; L{None} for one of the relay's
-            choice.
-        @param reachable: Told the flow-control id of what arrives from the
-            relay; makes the workers that may be reached from there its
-            consumers.
-        @param registered: Told of each success.
-        @param proven: Told the identifier that the relay has proven.
-        @param secure: Try to prove our identity to the relay?
-        @param pin: Who the relay must be; there is no registration without
-            proof then.
-        @param enrol: Makes us a member of a private relay; called until it
-            succeeds.
-        """
-        self._walk = walk
-        self._relay = relay
-        self._label = label
-        self._name = name
-        self._reachable = reachable
-        self._registered = registered
-        self._proven = proven
-        self._secure = secure
-        self._pin = pin
-        self._enrol = enrol
-        self._plain = False
-        self._unanswered = 0
-
-    def start(self) -> Deferred[Established]:
-        """
-        See L{IAttempt.start}.
-        """
-        return begin(self._make)
-
-    async def _make(self, parts: Parts) -> Established:
-        walk = self._walk
-        if self._enrol is not None:
-            await self._enrol()
-            self._enrol = None
-        if isinstance(self._relay, MultiAddr):
-            road = await walk.along(self._relay, TrustEveryone(), parts)
-        else:
-            road = Route(((await walk.connectOver(self._relay, parts)).address,))
-        channel = await self._prove(road, parts) if self._secure and not parts.channels else None
-        at = road if channel is None else Route((channel.encryptor,))
-        registration = await self._askFor(at, channel is not None, parts)
-        for first in {road[0], at[0]}:
-            flowId = walk.router.flowControls.producerId(first)
-            if flowId is not None:
-                self._reachable(flowId)
-        self.registration = registration
-        self._registered(registration)
-
-        def ping(timeout: float) -> Deferred[bytes]:
-            return _ping(walk, road.append(ECHO), timeout)
-
-        hop: Any = parts.hops[-1] if parts.hops else None
-
-        def heard() -> int:
-            return parts.heard() if hop is None else int(hop.received) + parts.blocked()
-
-        what = f"registered as {registration.address.value.decode('ascii')}"
-        return Established(road, parts.lost, heard, ping, parts.close, what)
-
-    async def _askFor(self, at: Route, isProven: bool, parts: Parts) -> Registration:
-        """
-        Get the name.  A relay that is none of ours may hold on to a name
-        whose registrant is dead, for ever (Rust 0.139 does): if it has kept
-        silent twice, any other name will do.
-        """
-        walk = self._walk
-        name = None if self._unanswered >= _SILENT else self._name
-        client = RelayClient(walk.router, walk.clock, at, name, isProven)
-        parts.also(client.stop)
-        try:
-            registration = await client.register()
-        except TimedOut:
-            if not isProven and self._plain:
-                self._unanswered += 1
-            whose = "it may belong to somebody else, or registrations may need permission"
-            raise TimedOut(f"the relay did not register {name or 'a name'}: {whose}") from None
-        if name is None and self._name is not None:
-            self._log.warn(
-                "{label}: the relay does not give the name {name}; inlets need the new forwarding address {address}",
-                label=self._label,
-                name=self._name,
-                address=registration.address.value.decode("ascii"),
-            )
-        self._unanswered = 0
-        return registration
-
-    async def _prove(self, road: Route, parts: Parts) -> SecureChannel | None:
-        """
-        Make a channel to the relay itself.
-
-        @return: L{None} if it has no listener.
-        """
-        at = road.append(Address.local("api"))
-        if self._pin is not None:
-            return await self._walk.secure(at, self._pin, parts)
-        try:
-            channel = await self._walk.secure(at, TrustEveryone(), parts, API_TIMEOUT)
-        except TimedOut:
-            if not self._plain:
-                self._plain = True
-                self._log.info(
-                    "{label}: the relay has no secure-channel listener, so the name is registered without proof of "
-                    "who we are",
-                    label=self._label,
-                )
-            return None
-        except OckamError as error:
-            self._log.warn("{label}: no channel to the relay itself: {reason}", label=self._label, reason=str(error))
-            return None
-        self._proven(str(channel.peerIdentifier))
-        return channel

@@ -18,6 +18,7 @@ from twisted.logger import Logger
 from ockam_twisted.channels.party import Party
 from ockam_twisted.errors import (
     DecodeError,
+    EnrollmentRefused,
     IdentityRefused,
     LocalProtocolError,
     OckamError,
@@ -91,7 +92,7 @@ class CredentialRetriever(Service):
         redeemed: Callable[[], Deferred[None]] | None = None,
     ) -> None:
         """
-        @param ways: To the authority's listener; tried in turn.
+        @param ways: To the authority's listener, at least one; tried in turn.
         @param code: Presented first, to become a member.
         @param redeemed: Notes that the code has been accepted.
         """
@@ -108,6 +109,7 @@ class CredentialRetriever(Service):
         self._number = 0
         self._hasTried = False
         self._why = ""
+        self._refused: EnrollmentRefused | None = None
         self._waiting: list[Deferred[None]] = []
         self._cancelExpiry: Callable[[], None] = lambda: None
 
@@ -184,10 +186,7 @@ class CredentialRetriever(Service):
         self._number += 1
         try:
             if self._code is not None:
-                await enrol(self._walk, way, self.authority, self._code)
-                self._code = None
-                if self._redeemed is not None:
-                    await self._redeemed()
+                await self._enrol(way, self._code)
             both = await fetchCredential(self._walk, way, self.authority)
             self._learnHistory()
             verified = self._verify(both)
@@ -204,6 +203,17 @@ class CredentialRetriever(Service):
             self._again(max(1.0, (verified.expiresAt - verified.createdAt) / 2))
         self._tell()
 
+    async def _enrol(self, way: MultiAddr, code: bytes) -> None:
+        try:
+            await enrol(self._walk, way, self.authority, code)
+        except EnrollmentRefused as error:
+            # Asking again would be guessing; but we may be a member already.
+            self._code, self._refused = None, error
+            return
+        self._code = None
+        if self._redeemed is not None:
+            await self._redeemed()
+
     def _tell(self) -> None:
         self._hasTried = True
         waiting, self._waiting = self._waiting, []
@@ -214,6 +224,8 @@ class CredentialRetriever(Service):
         why = printable(str(error))
         if isinstance(error, RequestFailed) and error.status == 403:
             why = f"{self._party.identity.identifier} is no member there"
+            if self._refused is not None:
+                why = str(self._refused)
         if why != self._why:
             self._log.warn("No credential of {authority}: {why}", authority=str(self.authority), why=why)
         self._why = why

@@ -53,6 +53,7 @@ class NodeOptions(usage.Options):
         for name in ("listen", "relay", "authorized", "reached-at", "enroller"):
             self[name] = ()
         self.shownTickets = False
+        self._hasReadInput = False
 
     def _add(self, name: str, value: str) -> None:
         self[name] = (*self[name], value)
@@ -76,15 +77,23 @@ class NodeOptions(usage.Options):
         """
         text = self[name] or ""
         if text == "-":
-            return sys.stdin.read(_MAX_TICKET).strip()
+            if self._hasReadInput:
+                raise usage.UsageError(f"--{name} -: standard input has one ticket, and another option has read it")
+            self._hasReadInput = True
+            return self._given(name, sys.stdin.read(_MAX_TICKET), "standard input")
         if not text.startswith("@"):
             self.shownTickets = self.shownTickets or bool(text)
             return str(text)
         try:
             with open(text[1:], encoding="ascii", errors="replace") as file:
-                return file.read(_MAX_TICKET).strip()
+                return self._given(name, file.read(_MAX_TICKET), text[1:])
         except OSError as error:
             raise usage.UsageError(f"--{name}: cannot read {text[1:]}: {error.strerror}") from None
+
+    def _given(self, name: str, text: str, where: str) -> str:
+        if not text.strip():
+            raise usage.UsageError(f"--{name}: there is no ticket in {where}: it is empty")
+        return text.strip()
 
     def authority(self) -> AuthorityConfig | None:
         """

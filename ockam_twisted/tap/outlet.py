@@ -47,7 +47,7 @@ class Options(NodeOptions):
         ["target", "t", None, "The service: PORT (on this machine), HOST:PORT or an endpoint string"],
         ["name", None, None, "Relay name to register [default: this outlet's identifier]"],
         ["address", None, "outlet", "Worker address of the outlet"],
-        ["allow", None, None, "Who may connect: a policy over attributes, such as 'dba and not guest'"],
+        ["allow", None, None, "Who may connect: a policy over attributes, such as 'dba or admin'"],
         ["allow-echo", None, None, "Who may use the echo worker through a channel: a policy"],
         ["authority", None, None, "IDENTIFIER@MULTIADDR of an ockam-authority whose members may connect"],
         ["ticket", None, None, "Become a member of an authority: TICKET, @FILE, or - for standard input"],

@@ -29,7 +29,7 @@ from ockam_twisted.vault.primitives import P256, Signature, VerifyingKey, sha256
 from ockam_twisted.vault.software import SecretStore, SoftwareVault
 
 #: What handles of keys in the token begin with.
-_PREFIX = b"pkcs11:"
+IN_TOKEN = b"pkcs11:"
 _ID_SIZE = 16
 _LABEL = "ockam_twisted"
 
@@ -140,7 +140,7 @@ class PKCS11Vault(SoftwareVault):
         """
         See L{IVault.verifyingKey}.
         """
-        if not handle.startswith(_PREFIX):
+        if not handle.startswith(IN_TOKEN):
             return super().verifyingKey(handle)
         return self._inToken(_publicKey, handle)
 
@@ -148,7 +148,7 @@ class PKCS11Vault(SoftwareVault):
         """
         See L{IVault.sign}.
         """
-        if not handle.startswith(_PREFIX):
+        if not handle.startswith(IN_TOKEN):
             return super().sign(handle, data)
         # The signature scheme hashes what is to be signed, which is a hash.
         return self._inToken(_sign, handle, sha256(sha256(data)))
@@ -157,7 +157,7 @@ class PKCS11Vault(SoftwareVault):
         """
         See L{IVault.deleteKey}.
         """
-        if not handle.startswith(_PREFIX):
+        if not handle.startswith(IN_TOKEN):
             return super().deleteKey(handle)
         return self._inToken(_delete, handle)
 
@@ -175,12 +175,12 @@ def _generate(pkcs11: Any, session: Any) -> bytes:
         store=True,
         private_template={pkcs11.Attribute.SENSITIVE: True, pkcs11.Attribute.EXTRACTABLE: False},
     )
-    return _PREFIX + identity
+    return IN_TOKEN + identity
 
 
 def _find(pkcs11: Any, session: Any, handle: bytes, kind: Any) -> Any:
     try:
-        return session.get_key(object_class=kind, id=handle.removeprefix(_PREFIX))
+        return session.get_key(object_class=kind, id=handle.removeprefix(IN_TOKEN))
     except pkcs11.NoSuchKey:
         raise LocalProtocolError("there is no such key in the token") from None
 

@@ -110,7 +110,7 @@ class AuthorityTests(SynchronousTestCase):
         _, code = self.create(uses=5)
         self.successResultOf(self.authority.redeem(code, A))
         self.successResultOf(self.authority.removeMember(A))
-        self.assertIn("removed", self.refused(code, A))
+        self.assertIn("revoked", self.refused(code, A))
         self.successResultOf(self.authority.redeem(code, B))
 
     def test_uses(self) -> None:
@@ -224,3 +224,37 @@ class AuthorityTests(SynchronousTestCase):
         self.time += 600 + module.REMEMBERED + 1
         self.create()
         self.assertEqual(len(self.authority.tokens()), 1)
+
+    def test_removalRevokes(self) -> None:
+        """
+        Who is removed does not come back by the same ticket as somebody else.
+        """
+        _, code = self.create(uses=3)
+        self.successResultOf(self.authority.redeem(code, A))
+        self.assertEqual(self.authority.openTokensOf(A), self.authority.tokens())
+        self.successResultOf(self.authority.removeMember(A))
+        self.assertIn("revoked", self.refused(code, B))
+        self.assertFalse(self.authority.hasOpenToken())
+
+    def test_startupTicketIsReplaced(self) -> None:
+        """
+        The next start takes the ticket of the last one back, also if somebody
+        has used it.
+        """
+        _, code = self.create(uses=3, isStartup=True)
+        self.successResultOf(self.authority.redeem(code, A))
+        self.create(uses=3, isStartup=True)
+        self.assertIn("revoked", self.refused(code, B))
+
+    def test_watcherFails(self) -> None:
+        """
+        A watcher that fails does not keep the others from hearing of it.
+        """
+
+        def fails(identifier: Identifier) -> None:
+            raise ZeroDivisionError
+
+        self.authority.watchers.insert(0, fails)
+        self.successResultOf(self.authority.addMember(A, (), "test"))
+        self.assertEqual(self.changes, [A])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

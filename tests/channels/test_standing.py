@@ -86,6 +86,29 @@ class PartyTests(ChannelTestCase):
     A key is rotated while channels live.
     """
 
+    def test_remembers(self) -> None:
+        """
+        Who lets everybody in keeps the newest history of those who have
+        something there, and refuses an older one: an old key gets nothing.
+        """
+        from twisted.internet.defer import Deferred
+
+        from ockam_twisted.errors import IdentityRefused
+        from ockam_twisted.identity.trust import TrustEveryone
+
+        bob, alice = self.bob.party, self.alice.party
+        old = bob.payload(), bob.staticKey()[1]
+        self.network.result(Deferred.fromCoroutine(bob.rotate()))
+        new = bob.payload(), bob.staticKey()[1]
+        everybody = TrustEveryone()
+        self.network.result(Deferred.fromCoroutine(alice.verify(*new, everybody)))
+        self.assertIsNone(self.alice.store.changeHistory(self.bob.identifier))
+        self.network.result(Deferred.fromCoroutine(alice.verify(*old, everybody)))
+        alice.remembers = lambda identifier: identifier == self.bob.identifier
+        self.network.result(Deferred.fromCoroutine(alice.verify(*new, everybody)))
+        refused = Deferred.fromCoroutine(alice.verify(*old, everybody))
+        self.failureResultOf(refused, IdentityRefused)
+
     def test_rotate(self) -> None:
         """
         The channel goes on, the peer knows the new key, new channels use it,

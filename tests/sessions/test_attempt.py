@@ -15,13 +15,14 @@ from zope.interface.verify import verifyObject
 
 from ockam_twisted.errors import InvalidMultiAddr, PeerNotTrusted, TimedOut, VersionMismatch
 from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifier
-from ockam_twisted.interfaces import IAttempt
+from ockam_twisted.interfaces import IAttempt, ITrustPolicy
 from ockam_twisted.relays.client import Registration
 from ockam_twisted.relays.service import RelayService
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.multiaddr import MultiAddr
-from ockam_twisted.sessions.attempt import API_TIMEOUT, SETTLE_TIMEOUT, RegistrationAttempt, Walk, WayAttempt
+from ockam_twisted.sessions.attempt import API_TIMEOUT, SETTLE_TIMEOUT, Walk, WayAttempt
 from ockam_twisted.sessions.life import Established
+from ockam_twisted.sessions.registration import RegistrationAttempt
 from ockam_twisted.testing import MemoryNetwork, MemoryNode
 from tests.channels.common import ChannelTestCase
 
@@ -77,11 +78,11 @@ class WayTests(AttemptTestCase):
     Tests for L{WayAttempt} and L{Walk}.
     """
 
-    def reached(self, text: str) -> Established:
+    def reached(self, text: str, *trust: ITrustPolicy) -> Established:
         """
         An attempt that succeeds.
         """
-        result = self.try_(text)
+        result = self.try_(text, *trust)
         if not result.called:
             # There is no echo that would show that we are accepted.
             self.network.advance(SETTLE_TIMEOUT)
@@ -124,11 +125,19 @@ class WayTests(AttemptTestCase):
         self.failureResultOf(self.try_(text, other), PeerNotTrusted)
         self.assertNothingLeft()
 
+    def test_pinWithoutChannel(self) -> None:
+        """
+        Where it matters who is at the end there must be a channel: no way
+        comes to be without one.
+        """
+        made = self.try_("/dnsaddr/bob/tcp/4000/service/echo", TrustIdentifier(self.bob.identifier))
+        self.failureResultOf(made, InvalidMultiAddr)
+
     def test_plain(self) -> None:
         """
         Without a channel the connection is the way, and says so.
         """
-        made = self.reached("/dnsaddr/bob/tcp/4000/service/outlet")
+        made = self.reached("/dnsaddr/bob/tcp/4000/service/outlet", TrustEveryone())
         self.assertIn("without a secure channel", made.description)
         self.network.links[-1].cut()
         self.network.pump()

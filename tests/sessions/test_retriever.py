@@ -77,6 +77,25 @@ class RetrieverTests(AuthorityTestCase):
         self.successResultOf(waiting)
         self.successResultOf(again.whenTried())
 
+    def test_memberWithRefusedCode(self) -> None:
+        """
+        A ticket that is refused does not keep a member from its credential,
+        and is not presented again.
+        """
+        self.retriever(code=bytes(32))
+        self.network.advance(2)
+        self.assertTrue(self.alice.party.credential)
+
+    def test_strangerWithRefusedCode(self) -> None:
+        """
+        Who is no member is told that the ticket was refused, once.
+        """
+        self.successResultOf(self.authority.removeMember(self.alice.identifier))
+        self.retriever(code=bytes(32))
+        self.network.advance(120)
+        self.assertEqual(self.alice.party.credential, b"")
+        self.assertEqual(self.logged().count("the ticket was refused"), 1)
+
     def test_expires(self) -> None:
         """
         One that cannot be refreshed is not presented once it has expired.
