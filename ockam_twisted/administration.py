@@ -18,7 +18,9 @@ from ockam_twisted.errors import ConfigurationError, DecodeError, LocalProtocolE
 from ockam_twisted.identity.credentials import Attributes
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.members import ENROLLER, OUTLET, RELAY, RESERVED, ROLE, EnrollmentToken
+from ockam_twisted.identity.trust import TrustIdentifiers
 from ockam_twisted.interfaces import IIdentityStore
+from ockam_twisted.places import checkWay
 from ockam_twisted.policies.policy import Policy
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.wire import cbor
@@ -121,6 +123,8 @@ class Administration:
             raise ConfigurationError("a ticket for an inlet has --to, and one of --peer and --peer-policy")
         if not ways:
             raise ConfigurationError("it is not known yet how this node is reached: has it ever run?")
+        if to:
+            checkWay(MultiAddr.fromText(to), TrustIdentifiers(()), "--to")
         return Ticket(
             (MultiAddr.fromText(to),) if to else (),
             Identifier.parse(peer) if peer else None,

@@ -379,6 +379,7 @@ class NodeService(MultiService):
         if self._starting is not None:
             self._starting.cancel()
         self._conclude("it was stopped before it was ready")
+        await self.node.drain(self._config.drainTimeout)
         await self.node.stopService()
         if self._folder is not None:
             await self._store.close()

@@ -263,6 +263,8 @@ class NodeConfig:
         policy; empty: everybody.
     @ivar credentialLifetime: Seconds that a credential is good for that this
         node issues.
+    @ivar drainTimeout: Seconds that open streams have to come to their end
+        when the node is stopped.
     """
 
     command: str
@@ -282,3 +284,4 @@ class NodeConfig:
     tickets: TicketsConfig | None = None
     allowEcho: str = ""
     credentialLifetime: int = 600
+    drainTimeout: float = 0.0

@@ -17,6 +17,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ockam_twisted.authority.answers import ENROLMENT_WORKERS
@@ -43,10 +44,14 @@ from ockam_twisted.sessions.attempt import Walk, WayAttempt
 from ockam_twisted.sessions.session import Session, StaticWay
 from ockam_twisted.storage.memory import MemoryStore
 from ockam_twisted.transports.local import LocalSockets
+from ockam_twisted.transports.network import NetworkWatch
 from ockam_twisted.transports.stalls import StallWatch
 from ockam_twisted.transports.stream import HopSettings
 from ockam_twisted.transports.tcp import TCPTransport
 from ockam_twisted.vault.software import SoftwareVault
+
+#: Seconds between two looks at whether the last stream has ended.
+DRAIN_INTERVAL = 0.1
 
 #: The addresses that peers look for a secure-channel listener at.
 LISTENER_ADDRESSES = ("api", "secure_channel_listener")
@@ -87,6 +92,7 @@ class Node(WorkerHost):
         self.sockets = LocalSockets(self.router.turn, self._stalls)
         self.walk = Walk(self.router, reactor, self.transport, self.requireParty, partial(dial, reactor))
         self._sessions: list[Session] = []
+        NetworkWatch(reactor, self._networkChanged).setServiceParent(self)
         self._portals: list[Inlet | Outlet] = []
         self._listening: list[str] = []
         self.startEcho(reactor)
@@ -277,6 +283,10 @@ class Node(WorkerHost):
         attempt = WayAttempt(self.walk, address, policy)
         return self.addSession(Session(self.reactor, attempt, "way to the outlet"))
 
+    def _networkChanged(self) -> None:
+        for session in self._sessions:
+            session.networkChanged()
+
     def addSession(self, session: Session) -> Session:
         """
         Keep something alive for as long as the node runs.
@@ -346,6 +356,28 @@ class Node(WorkerHost):
             tuple((session.label, session.state.value, session.why) for session in self._sessions),
             sum(len(portal.streams) for portal in self._portals),
         )
+
+    async def drain(self, timeout: float) -> None:
+        """
+        Begin nothing new, and let the streams there are come to their end.
+
+        @param timeout: How long, seconds; those that are left then are ended
+            by L{stopService}.
+        """
+        if timeout <= 0 or not any(portal.streams for portal in self._portals):
+            return
+        for portal in self._portals:
+            await portal.drain()
+        count = sum(len(portal.streams) for portal in self._portals)
+        self._log.info(
+            "Shutting down: {count} streams have {timeout:g} s to come to their end", count=count, timeout=timeout
+        )
+        deadline = self.reactor.seconds() + timeout
+        while any(portal.streams for portal in self._portals) and self.reactor.seconds() < deadline:
+            await deferLater(self.reactor, DRAIN_INTERVAL)
+        left = sum(len(portal.streams) for portal in self._portals)
+        if left:
+            self._log.warn("{left} streams have not come to their end and are reset", left=left)
 
     def stopService(self) -> Deferred[None]:
         """

@@ -18,7 +18,8 @@ from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.storage.memory import MemoryStore
 
 A, B = Identifier.fromDigest(bytes(32)), Identifier.fromDigest(b"\x01" * 32)
-WAY = MultiAddr.fromText("/ip4/192.0.2.1/tcp/4000/secure/api/service/outlet")
+WAY = MultiAddr.fromText("/dnsaddr/relay/tcp/4000/service/forward_to_x/secure/api/service/outlet")
+AUTHORITY = MultiAddr.fromText("/dnsaddr/authority/tcp/4100/secure/api")
 
 
 class AdministrationTests(SynchronousTestCase):
@@ -86,17 +87,20 @@ class AdministrationTests(SynchronousTestCase):
         be, or nothing of it.
         """
         self.administration = self.make("ockam-authority")
+        self.successResultOf(self.store.storeSetting(WAYS, encodeWays((AUTHORITY,))))
         ticket = Ticket.fromText(
             self.ask("ticket create", to=WAY.text, policy='(= subject.ockam-outlet "db")')["ticket"]
         )
         self.assertEqual((ticket.ways, ticket.peer, ticket.authority), ((WAY,), None, A))
         self.assertEqual(ticket.policy, '(= subject.ockam-outlet "db")')
         ticket = Ticket.fromText(self.ask("ticket create", to=WAY.text, peer=str(B))["ticket"])
-        self.assertEqual((ticket.peer, ticket.authority, ticket.authorityWays), (B, A, (WAY,)))
+        self.assertEqual((ticket.peer, ticket.authority, ticket.authorityWays), (B, A, (AUTHORITY,)))
         ticket = Ticket.fromText(self.ask("ticket create")["ticket"])
         self.assertEqual((ticket.ways, ticket.peer, ticket.authority), ((), None, A))
         for options in ({"to": WAY.text}, {"peer": str(B)}, {"to": WAY.text, "peer": str(B), "policy": "x"}):
             self.assertIn("--to", self.refused("ticket create", **options))
+        bare = "/ip4/127.0.0.1/tcp/4000/service/outlet"
+        self.assertIn("secure", self.refused("ticket create", to=bare, peer=str(B)))
         # What is refused leaves no open code behind.
         self.assertEqual(len(self.ask("ticket list")), 3)
 

@@ -126,6 +126,33 @@ class NodeServiceTests(ServiceTestCase):
         self.network.advance(1)
         self.assertEqual(self.says(self.client(4001)), b"")
 
+    def test_drain(self) -> None:
+        """
+        A node that is stopped accepts nobody any more, and lets streams end
+        for as long as it was told; then they are reset.
+        """
+        self.serve(5000)
+        self.start(RELAY)
+        outlet = self.start(OUTLET)
+        self.network.advance(1)
+        config = evolve(self.through(outlet, TrustConfig((str(outlet.node.identifier),))), drainTimeout=5.0)
+        for stays in (False, True):
+            inlet = self.start(config)
+            self.network.advance(1)
+            client = self.client(4001)
+            self.assertEqual(self.says(client), b"HELLO")
+            stopped = inlet.stopService()
+            self.network.advance(2)
+            self.assertNoResult(stopped)
+            self.assertEqual(len(inlet.node._portals[0].streams), 1)
+            if stays:
+                self.network.advance(4)
+            else:
+                client.transport.loseConnection()
+                self.network.advance(1)
+            self.successResultOf(stopped)
+        self.assertEqual(sum("have not come to their end" in line for line in self.logged), 1)
+
     def test_authorized(self) -> None:
         """
         An outlet serves who is authorized, and nobody else.

@@ -5,8 +5,10 @@ portals, sections 2 and 5.1).
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -219,6 +221,18 @@ class Inlet(Service):
         Log that a client was refused, one line for each reason in a while.
         """
         self._refusals.log(reason)
+
+    def drain(self) -> Deferred[None]:
+        """
+        Accept no more clients; those that are there go on.
+
+        @return: Fires once it listens no more.
+        """
+        port, self.port = self.port, None
+        if port is None:
+            return succeed(None)
+        stop: Any = port.stopListening
+        return maybeDeferred(stop)
 
     def stopService(self) -> Deferred[None] | None:
         """

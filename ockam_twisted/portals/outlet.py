@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -110,6 +110,7 @@ class Outlet(Service):
         self._maxDialing = maxDialing
         self._dialing: dict[PortalStream, Deferred[Any]] = {}
         self._failing = False
+        self._draining = False
         self._admission = admission
         self._unwatch: Callable[[], None] | None = None
         self._refusals = Refusals(clock, "A stream was refused: {reason}")
@@ -123,6 +124,13 @@ class Outlet(Service):
         self._router.register(self.address, self, self._incoming)
         if self._admission is not None:
             self._unwatch = self._router.peers.watch(self._peerChanged)
+
+    def drain(self) -> Deferred[None]:
+        """
+        Refuse new streams; those that are there go on.
+        """
+        self._draining = True
+        return succeed(None)
 
     def stopService(self) -> None:
         """
@@ -154,6 +162,9 @@ class Outlet(Service):
             refusal = "" if self._admission is None else self._admission.refusal(message.peerIdentity)
             if refusal:
                 self._deny(message.peerIdentity, refusal)
+                self._answer(back, REFUSAL)
+            elif self._draining:
+                self._refusals.log("the outlet is shutting down")
                 self._answer(back, REFUSAL)
             elif len(self.streams) >= self._maxStreams or len(self._dialing) >= self._maxDialing:
                 self._refusals.log(f"there are {len(self.streams)} already")

@@ -42,6 +42,9 @@ PING_AFTER = 8.0
 DOWN_AFTER = 25.0
 #: Seconds a ping may take when somebody has already waited in vain.
 SUSPECT_TIMEOUT = 5.0
+#: So many seconds between two looks, which are one second apart, were not
+#: silence of the far end: this machine slept, or this process was stopped.
+SLEPT_AFTER = 4.0
 #: A way that was up for so many seconds begins again without delay.
 STABLE = 10.0
 #: The same failure is logged again after so many seconds.
@@ -102,6 +105,7 @@ class Session(Service):
         self._heard = 0
         self._lastHeard = 0.0
         self._pingAt = 0.0
+        self._looked = 0.0
         self._answers = False
         self._downAt: float | None = None
 
@@ -141,6 +145,19 @@ class Session(Service):
         if established is not None and self._downAt is None:
             self._downAt = self._clock.seconds() + SUSPECT_TIMEOUT
             established.ping(SUSPECT_TIMEOUT).addBoth(lambda _: None)
+
+    def networkChanged(self) -> None:
+        """
+        The network is another one: what waits for its next attempt makes it
+        now, and what is up shows within L{SUSPECT_TIMEOUT} seconds whether
+        it still is.
+        """
+        if self.state is State.WAITING:
+            self.cancelWait()
+            self._failures = 0
+            self._life.due()
+        elif self.state is State.UP and self._answers:
+            self.suspect("the network has changed")
 
     # ------------------------------------------------------------ attempts
 
@@ -236,7 +253,7 @@ class Session(Service):
         self._logged = ("", float("-inf"))
         self._log.info("{label}: up, {description}", label=self.label, description=established.description)
         self._heard = established.heard()
-        self._lastHeard = self._clock.seconds()
+        self._lastHeard = self._looked = self._clock.seconds()
         self._pingAt = self._uniform(0.75, 1.0) * PING_AFTER
         self._answers = False
         self._downAt = None
@@ -261,7 +278,18 @@ class Session(Service):
         if established is None:
             return
         now = self._clock.seconds()
+        slept, self._looked = now - self._looked, now
         heard = established.heard()
+        if slept >= SLEPT_AFTER and self._answers:
+            # Nobody has read what came meanwhile: ask again.
+            self._lastHeard, self._pingAt = now, PING_AFTER
+            self._log.info(
+                "{label}: this node did not run for {slept:.0f} s: is the other end still there?",
+                label=self.label,
+                slept=slept,
+            )
+            self.suspect("this node did not run for a while")
+            return
         if heard != self._heard:
             self._heard = heard
             self._lastHeard = now

@@ -14,6 +14,43 @@ from ockam_twisted.wire.portal import DISCONNECT, PING, PONG, encodePortalPayloa
 from tests.portals.common import OUTLET, PortalTestCase, Program
 
 
+class DrainTests(PortalTestCase):
+    """
+    A portal that is about to stop.
+    """
+
+    def test_inlet(self) -> None:
+        """
+        An inlet accepts nobody any more; who is there goes on.
+        """
+        self.outlet()
+        inlet = self.inlet()
+        client = self.client()
+        self.assertEqual(len(inlet.streams), 1)
+        self.successResultOf(inlet.drain())
+        self.assertIsNone(inlet.port)
+        client.send(b"still")
+        self.network.pump()
+        self.assertEqual(bytes(self.targets.made[0].received), b"still")
+        self.successResultOf(inlet.drain())
+
+    def test_outlet(self) -> None:
+        """
+        An outlet refuses new streams at once; those that are there go on.
+        """
+        outlet = self.outlet()
+        self.inlet()
+        client = self.client()
+        self.successResultOf(outlet.drain())
+        late = self.client()
+        self.network.pump()
+        self.assertTrue(late.ending)
+        client.send(b"still")
+        self.network.pump()
+        self.assertEqual(bytes(self.targets.made[0].received), b"still")
+        self.assertIn("shutting down", "".join(self.lines()))
+
+
 class WholeStreamTests(PortalTestCase):
     """
     A client, an inlet, an outlet and a target.

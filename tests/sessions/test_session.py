@@ -135,6 +135,47 @@ class SessionTests(SynchronousTestCase):
         self.assertGreater(len(self.attempt.tries), 1)
         self.assertEqual(self.attempt.closed, 1)
 
+    def test_slept(self) -> None:
+        """
+        After a suspend, or a stop of this process, the far end is asked, and
+        has five seconds: it is neither taken for dead at once, nor trusted
+        for long.
+        """
+        self.attempt.succeed()
+        self.attempt.pings[-1].callback(b"")
+        self.clock.pump([1.0] * 3)
+        asked = len(self.attempt.pings)
+        self.clock.advance(600)
+        self.assertIs(self.session.state, State.UP)
+        self.assertEqual(len(self.attempt.pings), asked + 1)
+        self.attempt.number += 1
+        self.clock.pump([1.0] * 6)
+        self.assertIs(self.session.state, State.UP)
+        self.clock.advance(600)
+        self.clock.pump([1.0] * 5)
+        self.assertIs(self.session.state, State.WAITING)
+
+    def test_networkChanged(self) -> None:
+        """
+        A network that is back is used at once; a way over one that has
+        changed has to show that it lives.
+        """
+        for _ in range(8):
+            self.attempt.tries[-1].errback(TimedOut("nobody there"))
+            self.clock.advance(30)
+        self.attempt.tries[-1].errback(TimedOut("nobody there"))
+        tries = len(self.attempt.tries)
+        self.session.networkChanged()
+        self.assertEqual(len(self.attempt.tries), tries + 1)
+        self.session.networkChanged()
+        self.assertEqual(len(self.attempt.tries), tries + 1)
+        self.attempt.succeed()
+        self.attempt.pings[-1].callback(b"")
+        self.session.networkChanged()
+        self.assertEqual(len(self.attempt.pings), 2)
+        self.clock.pump([1.0] * 5)
+        self.assertIs(self.session.state, State.WAITING)
+
     def test_heard(self) -> None:
         """
         Any sign of life counts: no ping, no end.
