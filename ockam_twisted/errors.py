@@ -175,6 +175,12 @@ class ConnectionClosed(OckamError):
     """
 
 
+class NotAccepted(ConnectionClosed):
+    """
+    The other end of a channel knows who we are, and does not accept us.
+    """
+
+
 class LimitReached(OckamError):
     """
     A configured limit forbids one more.

@@ -649,6 +649,9 @@ class IWay(Interface):
         """
         @return: Fires with the route, at once if it is up.  Cancel it to
             stop waiting.
+        @return: Fires with the route; fails with
+            L{NotAccepted <ockam_twisted.errors.NotAccepted>} where waiting
+            is of no use, because one end refuses the other.
         """
 
     def suspect(reason: str) -> None:

@@ -17,8 +17,10 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ockam_twisted.errors import NotAccepted
 from ockam_twisted.interfaces import ILocalSide, IRouter, ISockets, IWay, IWorker
 from ockam_twisted.portals.refusals import Refusals
 from ockam_twisted.portals.socket import PortalSocket
@@ -96,7 +98,7 @@ class Opening:
             # It may fire at once.
             self._waiting = waiting = inlet.way.whenUp()
             waiting.addCallback(self._up)
-            waiting.addErrback(lambda failure: failure.trap(CancelledError) and None)
+            waiting.addErrback(self._failed)
 
     def opened(self) -> None:
         """
@@ -113,12 +115,20 @@ class Opening:
             with router.turn:
                 self.stream.ping(route)
 
+    def _failed(self, failure: Failure) -> None:
+        self._waiting = None
+        if failure.trap(CancelledError, NotAccepted) is NotAccepted:
+            self._giveUp(failure.getErrorMessage())
+
     def _timedOut(self) -> None:
         if self.stream.state is State.PINGED:
             reason = f"the outlet did not answer within {self._inlet.connectTimeout:.0f} s"
             self._inlet.way.suspect(reason)
         else:
             reason = self._inlet.way.why or "there is no way to the outlet"
+        self._giveUp(reason)
+
+    def _giveUp(self, reason: str) -> None:
         with self._inlet.router.turn:
             self.stream.abandon(reason)
         self._inlet.refused(reason)

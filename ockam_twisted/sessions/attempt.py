@@ -16,7 +16,7 @@ from zope.interface import implementer
 from ockam_twisted.channels.channel import SecureChannel
 from ockam_twisted.channels.listener import createSecureChannel
 from ockam_twisted.channels.party import Party
-from ockam_twisted.errors import ConnectionClosed, InvalidMultiAddr, NoRoute, TimedOut
+from ockam_twisted.errors import ConnectionClosed, InvalidMultiAddr, NoRoute, NotAccepted, TimedOut
 from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.interfaces import IAttempt, IHop, IRouter, ITransport, ITrustPolicy
 from ockam_twisted.routing.addresses import Address, Route
@@ -232,6 +232,7 @@ async def _settle(parts: Parts, pinging: Deferred[bytes]) -> None:
     answers a ping in the channel has; whoever refuses us says so at once;
     whoever keeps silent has no C{echo}.
 
+    @raise NotAccepted: It has refused us.
     @raise ConnectionClosed: The channel has ended.
     """
     try:
@@ -240,7 +241,9 @@ async def _settle(parts: Parts, pinging: Deferred[bytes]) -> None:
         pass
     except (ConnectionClosed, NoRoute):
         # The channel knows more than who waited for an answer in it.
-        raise ConnectionClosed(parts.channels[-1].reason or "the connection was lost") from None
+        channel = parts.channels[-1]
+        error = NotAccepted if channel.wasRefused else ConnectionClosed
+        raise error(channel.reason or "the connection was lost") from None
 
 
 def ping(walk: Walk, route: Route, timeout: float) -> Deferred[bytes]:

@@ -22,7 +22,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ockam_twisted.errors import OckamError
+from ockam_twisted.errors import (
+    EnrollmentRefused,
+    IdentityRefused,
+    InvalidTicket,
+    NotAccepted,
+    OckamError,
+    PeerNotTrusted,
+)
 from ockam_twisted.interfaces import IAttempt, IWay
 from ockam_twisted.routing.addresses import Route, printable
 from ockam_twisted.sessions.life import Established, Life, makeLife
@@ -31,6 +38,12 @@ __all__ = ["Established", "Session", "State", "StaticWay"]
 
 #: What a dial may end with.
 NETWORK_ERRORS = (ConnectError, ConnectingCancelledError, ConnectionLost, DNSLookupError, OSError)
+
+#: What somebody has to do something about, rather than wait.
+REFUSALS = (NotAccepted, PeerNotTrusted, IdentityRefused, EnrollmentRefused, InvalidTicket)
+
+#: Seconds between two attempts that were asked for.
+ASKED_DELAY = 1.0
 
 #: Seconds between attempts: the first, and the most.
 FIRST_DELAY = 0.1
@@ -94,6 +107,7 @@ class Session(Service):
         self._attempt = attempt
         self._uniform = uniform
         self._failures = 0
+        self._refused = False
         self._trying: Deferred[Established] | None = None
         self._retry: IDelayedCall | None = None
         self._waiting: list[Deferred[Route]] = []
@@ -125,8 +139,14 @@ class Session(Service):
         waiting: Deferred[Route] = Deferred(lambda d: self._waiting.remove(d) if d in self._waiting else None)
         if self.established is not None:
             waiting.callback(self.established.route)
+        elif self._refused and self._clock.seconds() - self.since < ASKED_DELAY:
+            waiting.errback(NotAccepted(self.why))
         else:
             self._waiting.append(waiting)
+            if self._refused:
+                # Perhaps somebody has done something about it.
+                self.cancelWait()
+                self._life.due()
         return waiting
 
     def changed(self, listener: Callable[[Route | None], None]) -> Callable[[], None]:
@@ -191,6 +211,7 @@ class Session(Service):
         See L{Core.attempt <ockam_twisted.sessions.life.Core.attempt>}.
         """
         self._retry = None
+        self._refused = False
         self._enter(State.TRYING)
         attempt = self._trying = self._attempt.start()
         attempt.addTimeout(ATTEMPT_TIMEOUT, self._clock)
@@ -216,7 +237,14 @@ class Session(Service):
             reason = printable(failure.getErrorMessage() or type(failure.value).__name__)
             if not failure.check(OckamError, CancelledError, *NETWORK_ERRORS):
                 self._log.failure("{label}: an attempt failed", failure, label=self.label)
+        refused = failure.check(*REFUSALS) is not None
         self._life.failed(reason)
+        if refused and self.state is State.WAITING:
+            self._refused = True
+            # Their clients need not wait for what will not come by itself.
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.errback(NotAccepted(reason))
 
     def wait(self, reason: str) -> None:
         """

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from ockam_twisted.errors import TimedOut
+from ockam_twisted.errors import NotAccepted, PeerNotTrusted, TimedOut
 from ockam_twisted.interfaces import IAttempt, IWay
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.sessions.session import DOWN_AFTER, LONGEST_DELAY, Established, Session, State, StaticWay
@@ -175,6 +175,28 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(len(self.attempt.pings), 2)
         self.clock.pump([1.0] * 5)
         self.assertIs(self.session.state, State.WAITING)
+
+    def test_refused(self) -> None:
+        """
+        Where one end refuses the other nobody is kept waiting: they hear it
+        at once, and the next who asks has it tried again.
+        """
+        waiting = self.session.whenUp()
+        self.attempt.tries[-1].errback(PeerNotTrusted("it is somebody else"))
+        self.assertEqual(self.failureResultOf(waiting, NotAccepted).getErrorMessage(), "it is somebody else")
+        for _ in range(9):
+            self.clock.advance(30)
+            self.attempt.tries[-1].errback(PeerNotTrusted("it is somebody else"))
+        tries = len(self.attempt.tries)
+        self.failureResultOf(self.session.whenUp(), NotAccepted)
+        self.assertEqual(len(self.attempt.tries), tries)
+        self.clock.advance(2)
+        waiting = self.session.whenUp()
+        self.assertEqual(len(self.attempt.tries), tries + 1)
+        also = self.session.whenUp()
+        self.attempt.succeed()
+        self.assertEqual(self.successResultOf(waiting), Route.of("far"))
+        self.successResultOf(also)
 
     def test_heard(self) -> None:
         """
