@@ -245,7 +245,9 @@ class ScenarioTestCase(SynchronousTestCase):
                 raise AssertionError(f"nobody listens on port {port}")
             time.sleep(0.05)
 
-    def portal(self, target: int, relayAt: int = 0, *authorized: str) -> tuple[int, Program, Program, Program]:
+    def portal(
+        self, target: int, relayAt: int = 0, *authorized: str, inletOptions: tuple[str, ...] = ()
+    ) -> tuple[int, Program, Program, Program]:
         """
         Start relay, outlet and inlet.
 
@@ -253,6 +255,7 @@ class ScenarioTestCase(SynchronousTestCase):
         @param relayAt: Where inlet and outlet find the relay, if something
             is in between.
         @param authorized: Who else may connect to the outlet, identifiers.
+        @param inletOptions: More options of the inlet.
         @return: The inlet's port; inlet, relay and outlet.
         """
         at, port = freePort(), freePort()
@@ -269,7 +272,7 @@ class ScenarioTestCase(SynchronousTestCase):
         address = out.value("Forwarding address")
         self.assertEqual(address, f"forward_to_{outlet}")
         into = self.twist(
-            "ockam-inlet", "--listen", str(port), "--authorized", outlet,
+            "ockam-inlet", "--listen", str(port), "--authorized", outlet, *inletOptions,
             "--to", f"/ip4/127.0.0.1/tcp/{at}/service/{address}/secure/api/service/outlet", state="inlet",
         )  # fmt: skip
         into.value("Identifier")
