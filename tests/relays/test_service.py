@@ -10,10 +10,10 @@ from zope.interface.verify import verifyObject
 
 from ockam_twisted.interfaces import IWorker
 from ockam_twisted.relays.quotas import RelayQuotas
-from ockam_twisted.relays.service import PROBE_TIMEOUT, RelayService
+from ockam_twisted.relays.service import PROBE_TIMEOUT
 from ockam_twisted.storage.memory import MemoryStore
 from ockam_twisted.wire.relay import encodeRegistration
-from tests.relays.common import Registrant, RelayTestCase
+from tests.relays.common import RelayTestCase
 
 
 class NameTests(RelayTestCase):
@@ -523,74 +523,3 @@ class AuthorizedTests(RelayTestCase):
         self.assertNothingLeft()
         self.bob.gets("shop")
         self.assertIn("this identity is not authorized", "".join(self.lines()))
-
-
-class PrivateTests(RelayTestCase):
-    """
-    A relay that asks who may have which name.
-    """
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.service.stopService()
-        self.welcome: set[str] = set()
-        self.service = RelayService(
-            router=self.relay.router,
-            clock=self.network.clock,
-            names=self.relay.store,
-            now=self.relay.now,
-            consumerIds=(self.relay.transport.listenerId, self.listener.flowId),
-            admits=lambda peer, name: "" if peer.identifier in self.welcome else "it is not welcome",
-        )
-        self.service.startService()
-        self.addCleanup(lambda: self.service.running and self.service.stopService())
-
-    def welcomed(self, name: str) -> Registrant:
-        """
-        A registrant that may have a name.
-        """
-        made = self.somebody(name)
-        self.welcome.add(str(made.node.identifier))
-        return made
-
-    def test_removed(self) -> None:
-        """
-        Whoever is welcome no more loses every name at once, also one of the
-        relay's choice, which is nobody's.
-        """
-        bob = self.welcomed("bob")
-        bob.gets("shop", direct=True)
-        bob.gets(None)
-        self.assertEqual(len(self.service.relays), 2)
-        self.welcome.clear()
-        self.service.recheck(str(bob.node.identifier))
-        self.assertEqual(self.service.relays, {})
-
-    def test_peerChanged(self) -> None:
-        """
-        What was granted by a credential ends with the credential, also when
-        the channel that it was presented over is gone.
-        """
-        bob = self.welcomed("bob")
-        bob.gets("shop", direct=True)
-        [relay] = self.service.relays.values()
-        self.welcome.clear()
-        self.relay.router.peers.changed(relay.claim.back[0])
-        self.assertEqual(self.service.relays, {})
-        self.welcomed("bob2").gets("shop2", direct=True)
-        self.welcome.clear()
-        self.network.advance(31)
-        self.assertEqual(self.service.relays, {})
-
-    def test_removedMeanwhile(self) -> None:
-        """
-        Who is removed while its name is being stored does not get it.
-        """
-        bob = self.welcomed("bob")
-        storing: Deferred[None] = Deferred()
-        self.patch(self.relay.store, "storeOwner", lambda *arguments: storing)
-        bob.ask("shop")
-        self.welcome.clear()
-        storing.callback(None)
-        self.network.pump()
-        self.assertEqual(self.service.relays, {})
