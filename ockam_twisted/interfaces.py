@@ -647,11 +647,10 @@ class IWay(Interface):
 
     def whenUp() -> Deferred[Route]:
         """
-        @return: Fires with the route, at once if it is up.  Cancel it to
-            stop waiting.
-        @return: Fires with the route; fails with
+        @return: Fires with the route, at once if it is up; fails with
             L{NotAccepted <ockam_twisted.errors.NotAccepted>} where waiting
-            is of no use, because one end refuses the other.
+            is of no use, because one end refuses the other.  Cancel it to
+            stop waiting.
         """
 
     def suspect(reason: str) -> None:

@@ -123,7 +123,9 @@ def main(folder: Path, times: int, seed: int) -> None:
         early += not acknowledged.exists() or count == 0
         total += count
         acknowledged.unlink(missing_ok=True)
-        if folder.exists() and (folder / "state.sqlite").stat().st_size > 4_000_000:
+        database = folder / "state.sqlite"
+        # It may have died between making the folder and the database.
+        if database.exists() and database.stat().st_size > 4_000_000:
             for each in folder.iterdir():
                 each.unlink()
     print(f"Killed: {times} times, {early} before anything was acknowledged, {total} acknowledgements kept")
