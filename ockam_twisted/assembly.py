@@ -85,6 +85,7 @@ class NodeService(MultiService):
             store = SQLiteStore(self._folder.database, reactor)
         self._store = store
         self.node = Node(reactor, store, config.command, config.maxFrame)
+        self.node.streamSettings.resumeTimeout = config.resumeTimeout
         self._retriever: CredentialRetriever | None = None
         self._inlets: list[tuple[Inlet, str]] = []
         for inlet in config.inlets:

@@ -263,6 +263,8 @@ class NodeConfig:
         policy; empty: everybody.
     @ivar credentialLifetime: Seconds that a credential is good for that this
         node issues.
+    @ivar resumeTimeout: Seconds that open streams wait for another way when
+        theirs is lost; 0: they end with it.
     @ivar drainTimeout: Seconds that open streams have to come to their end
         when the node is stopped.
     """
@@ -285,3 +287,4 @@ class NodeConfig:
     allowEcho: str = ""
     credentialLifetime: int = 600
     drainTimeout: float = 0.0
+    resumeTimeout: float = 60.0

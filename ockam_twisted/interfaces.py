@@ -21,7 +21,7 @@ on the wire are whole seconds since the Unix epoch.  Sizes are bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from zope.interface import Attribute, Interface
@@ -137,15 +137,17 @@ class ISource(Interface):
     connection, the local socket of a portal.
     """
 
-    def pauseFor(output: IOutput) -> None:
+    def pauseFor(asker: Hashable) -> None:
         """
-        Stop reading until C{output} (and every other one that asked) says
+        Stop reading until C{asker} (and every other one that asked) says
         L{resumeFor}.
+
+        @param asker: An output, or whoever has to have a pause.
         """
 
-    def resumeFor(output: IOutput) -> None:
+    def resumeFor(asker: Hashable) -> None:
         """
-        C{output} no longer minds.
+        C{asker} no longer minds.
         """
 
     def fed(output: IOutput) -> None:
@@ -192,6 +194,22 @@ class IOutput(Interface):
     def holdBack(source: ISource) -> None:
         """
         Pause C{source} until this output has drained.
+        """
+
+    sent: int = Attribute("Bytes that were taken from here, in all.")
+    mark: int = Attribute("Once C{sent} is as high as this, who watches the progress is called.")
+
+    def watchProgress(mark: int, progressed: Callable[[], None]) -> None:
+        """
+        Call C{progressed} whenever something was taken from here and C{sent}
+        is not below C{mark} then.  What is written here is bounded by who
+        watches: this output holds nobody back from now on.
+        """
+
+    def finish() -> None:
+        """
+        Send what is queued, then end this direction only; the connection as
+        a whole, where it has no halves.
         """
 
     def loseConnection() -> None:
@@ -602,10 +620,16 @@ class ILocalSide(Interface):
     """
 
     output: IOutput = Attribute("Takes the bytes that come out of the stream.")
+    source: ISource = Attribute("Reads the bytes that go into it.")
 
     def streamOpened() -> None:
         """
         The far end is connected: bytes may be sent from now on.
+        """
+
+    def streamFinished() -> None:
+        """
+        Nothing more comes out of the stream; bytes may still go in.
         """
 
     def streamEnded(reason: str, clean: bool) -> None:

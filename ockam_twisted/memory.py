@@ -14,6 +14,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.internet.interfaces import (
     IAddress,
     IConsumer,
+    IHalfCloseableProtocol,
     IPushProducer,
     ITransport,
 )
@@ -63,6 +64,7 @@ class MemoryPipe:
         self._frames = FrameDecoder() if framed else None
         self._greeting = VERSION if framed else b""
         self._end: Failure | None = None
+        self._isTold = False
 
     def inject(self, item: bytes) -> None:
         """
@@ -88,8 +90,9 @@ class MemoryPipe:
 
         @param atOnce: What is still under way is lost.
         """
-        if self._end is None:
+        if self._end is None or (atOnce and self._end.check(ConnectionDone)):
             self._end = reason
+            self._isTold = False
             if atOnce:
                 self.waiting.clear()
 
@@ -107,6 +110,11 @@ class MemoryPipe:
         @return: Whether there was something that could be delivered.
         """
         target = self._target
+        if not target.connected and self.waiting and target.peer.connected and not self.held:
+            # Nobody is there to read it.
+            self.waiting.clear()
+            target.peer.lost(Failure(ConnectionLost()))
+            return True
         if self.held or target.isPaused or not target.connected:
             return False
         if self._greeting:
@@ -116,8 +124,11 @@ class MemoryPipe:
             self.delivered += len(item)
             data = item if self._frames is None else encodeFrame(item)
         elif self._end is not None:
-            target.lost(self._end)
-            return True
+            if not self._isTold:
+                self._isTold = True
+                target.ended(self._end)
+                return True
+            return False
         else:
             return False
         target.protocol.dataReceived(data)
@@ -256,6 +267,22 @@ class MemoryTransport:
                 # A pull producer has done something if it wrote or finished.
                 return self._streaming or self.outgoing.pending > 0 or self._producer is None
         return False
+
+    def loseWriteConnection(self) -> None:
+        """
+        See C{IHalfCloseableDescriptor}.
+        """
+        self.outgoing.end(Failure(ConnectionDone()), atOnce=False)
+
+    def ended(self, reason: Failure) -> None:
+        """
+        The other end writes no more.
+        """
+        halves = IHalfCloseableProtocol(self.protocol, None)
+        if halves is None or not reason.check(ConnectionDone):
+            self.lost(reason)
+        else:
+            halves.readConnectionLost()
 
     def lost(self, reason: Failure) -> None:
         """

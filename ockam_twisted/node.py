@@ -35,6 +35,7 @@ from ockam_twisted.ops.status import NodeStatus
 from ockam_twisted.places import Place, asRoute, checkSecure, clientEndpoint, dial, serverEndpoint, trustPolicy
 from ockam_twisted.portals.inlet import CONNECT_TIMEOUT, Inlet
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
+from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.relays.claims import Admits
 from ockam_twisted.relays.client import Registration, RelayClient
 from ockam_twisted.relays.service import RelayService
@@ -64,6 +65,7 @@ class Node(WorkerHost):
     @ivar router: Where its workers live.
     @ivar transport: Its TCP transport.
     @ivar party: Its identity, once L{loadIdentity} is done.
+    @ivar streamSettings: Of its portals.
     """
 
     party: Party | None = None
@@ -91,6 +93,7 @@ class Node(WorkerHost):
         self.transport.setServiceParent(self)
         self.sockets = LocalSockets(self.router.turn, self._stalls)
         self.walk = Walk(self.router, reactor, self.transport, self.requireParty, partial(dial, reactor))
+        self.streamSettings = StreamSettings(reactor)
         self._sessions: list[Session] = []
         NetworkWatch(reactor, self._networkChanged).setServiceParent(self)
         self._portals: list[Inlet | Outlet] = []
@@ -230,7 +233,8 @@ class Node(WorkerHost):
             target = SocketTarget(self.router, self.sockets, clientEndpoint(self.reactor, target), target)
         elif not ITarget.providedBy(target):
             target = SocketTarget(self.router, self.sockets, target, "of the outlet")
-        outlet = Outlet(self.router, self.reactor, target, Address.local(name), incoming, admission=admission)
+        at, settings = Address.local(name), self.streamSettings
+        outlet = Outlet(self.router, self.reactor, target, at, incoming, admission=admission, settings=settings)
         self._add(outlet)
         self._portals.append(outlet)
         self.makeReachable(name, consumerOf)
@@ -263,7 +267,7 @@ class Node(WorkerHost):
         """
         An inlet that does not listen yet.
         """
-        inlet = Inlet(self.router, self.reactor, self.sockets, way, connectTimeout)
+        inlet = Inlet(self.router, self.reactor, self.sockets, way, connectTimeout, settings=self.streamSettings)
         self._portals.append(inlet)
         self._add(inlet)
         return inlet
@@ -344,8 +348,6 @@ class Node(WorkerHost):
             for worker in reachable:
                 self.makeReachable(worker, (flowId,))
         return registration
-
-    # ---------------------------------------------------------------- rest
 
     def status(self) -> NodeStatus:
         """A picture of this node as it is now."""

@@ -5,6 +5,7 @@ portals, sections 2 and 5.1).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
@@ -22,9 +23,12 @@ from zope.interface import implementer
 
 from ockam_twisted.errors import NotAccepted
 from ockam_twisted.interfaces import ILocalSide, IRouter, ISockets, IWay, IWorker
+from ockam_twisted.portals.extension import reasonOf
+from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.refusals import Refusals
+from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.portals.socket import PortalSocket
-from ockam_twisted.portals.stream import PortalStream, State
+from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.wire.portal import DISCONNECT, PONG
@@ -78,7 +82,7 @@ class Opening:
     """
 
     def __init__(self, inlet: Inlet, local: ILocalSide) -> None:
-        self.stream = PortalStream(inlet.router, local, self._ended)
+        self.stream = PortalStream(inlet.router, local, self._ended, settings=inlet.settings)
         self._inlet = inlet
         self._waiting: Deferred[Route] | None = None
         self._deadline: IDelayedCall | None = None
@@ -135,6 +139,8 @@ class Opening:
 
     def _ended(self, stream: PortalStream) -> None:
         self._inlet.streams.discard(stream)
+        if stream.result is not None and stream.extension is None:
+            self._inlet.refused(f"the outlet says: {reasonOf(stream.result)}")
         self.opened()
         if self._waiting is not None:
             self._waiting.cancel()
@@ -190,6 +196,7 @@ class Inlet(Service):
     @ivar streams: The streams there are.
     @ivar late: Stand-ins of streams that were given up too early.
     @ivar port: Where it listens, once it does.
+    @ivar settings: Of the portal extension.
     """
 
     port: IListeningPort | None = None
@@ -202,16 +209,38 @@ class Inlet(Service):
         way: IWay,
         connectTimeout: float = CONNECT_TIMEOUT,
         maxStreams: int = 4096,
+        settings: StreamSettings | None = None,
     ) -> None:
+        """
+        @param settings: Of the portal extension.
+        """
         self.router = router
         self.clock = clock
         self.sockets = sockets
         self.way = way
         self.connectTimeout = connectTimeout
         self.maxStreams = maxStreams
+        self.settings = StreamSettings(clock) if settings is None else settings
+        self._unwatch: Callable[[], None] | None = None
         self.streams: set[PortalStream] = set()
         self.late: set[_LatePong] = set()
         self._refusals = Refusals(clock, "A client was refused: {reason}")
+
+    def startService(self) -> None:
+        """
+        Follow the way.
+        """
+        super().startService()
+        self._unwatch = self.way.changed(self._wayChanged)
+
+    def _wayChanged(self, route: Route | None) -> None:
+        """
+        There is another way: the streams that can go on over it.
+        """
+        if route is not None:
+            with self.router.turn:
+                for stream in list(self.streams):
+                    stream.resume(route)
 
     def listen(self, endpoint: IStreamServerEndpoint) -> Deferred[IListeningPort]:
         """
@@ -249,9 +278,13 @@ class Inlet(Service):
         Accept no more clients, and end the streams.
         """
         super().stopService()
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
         with self.router.turn:
             for stream in list(self.streams):
                 stream.abandon("the inlet is shutting down")
+                stream.forget()
         for late in list(self.late):
             late.stop()
         port, self.port = self.port, None

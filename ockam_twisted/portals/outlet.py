@@ -10,6 +10,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionRefusedError, TimeoutError
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -18,14 +19,21 @@ from zope.interface import implementer
 
 from ockam_twisted.errors import DecodeError, TimedOut
 from ockam_twisted.interfaces import IAccessControl, IAdmission, ILocalSide, IRouter, ISockets, ITarget, IWorker
+from ockam_twisted.portals.plain import REFUSAL, State
 from ockam_twisted.portals.refusals import Refusals
+from ockam_twisted.portals.resumption import Resumptions
+from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.portals.socket import PortalSocket
-from ockam_twisted.portals.stream import REFUSAL, PortalStream, State
+from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
+from ockam_twisted.wire.extension import POLICY, REFUSED, RESUME_KIND, TIMED_OUT, UNREACHABLE
 from ockam_twisted.wire.portal import DISCONNECT, readPortal
 
 _PING, _PAYLOAD = 0, 3
+
+#: What the inlet is told of a failure to connect.
+_CODES = ((ConnectionRefusedError, REFUSED), (TimedOut, TIMED_OUT), (TimeoutError, TIMED_OUT))
 
 #: Seconds the target has to accept a connection.
 DIAL_TIMEOUT = 8.0
@@ -78,6 +86,8 @@ class Outlet(Service):
 
     @ivar address: Where inlets send their Ping.
     @ivar streams: The streams there are.
+    @ivar settings: Of the portal extension.
+    @ivar resumptions: Which streams may go on over another way.
     """
 
     _log = Logger()
@@ -92,8 +102,10 @@ class Outlet(Service):
         maxStreams: int = 4096,
         maxDialing: int = 512,
         admission: IAdmission | None = None,
+        settings: StreamSettings | None = None,
     ) -> None:
         """
+        @param settings: Of the portal extension.
         @param incoming: Which messages may reach this outlet and its streams.
         @param admission: Who may have streams; asked again when something has
             changed about who has one.
@@ -113,6 +125,8 @@ class Outlet(Service):
         self._draining = False
         self._admission = admission
         self._unwatch: Callable[[], None] | None = None
+        self.settings = StreamSettings(clock) if settings is None else settings
+        self.resumptions = Resumptions(self.settings)
         self._refusals = Refusals(clock, "A stream was refused: {reason}")
         self._denials = Refusals(clock, "Denied: {reason}")
 
@@ -158,8 +172,15 @@ class Outlet(Service):
         if kind == _PAYLOAD:
             self._refusals.log("its inlet does not wait for Pong (it uses skip_handshake)")
             self._answer(back, (DISCONNECT,))
+        elif kind == RESUME_KIND:
+            refusal = self._refusal(message.peerIdentity)
+            if refusal:
+                self._deny(message.peerIdentity, refusal)
+            answer = self.resumptions.ask(message, refusal)
+            if answer is not None:
+                self._answer(back, (answer,))
         elif kind == _PING:
-            refusal = "" if self._admission is None else self._admission.refusal(message.peerIdentity)
+            refusal = self._refusal(message.peerIdentity)
             if refusal:
                 self._deny(message.peerIdentity, refusal)
                 self._answer(back, REFUSAL)
@@ -171,6 +192,9 @@ class Outlet(Service):
                 self._answer(back, REFUSAL)
             else:
                 self._dial(message)
+
+    def _refusal(self, peer: PeerIdentity | None) -> str:
+        return "" if self._admission is None else self._admission.refusal(peer)
 
     def _deny(self, peer: PeerIdentity | None, why: str) -> None:
         who = "somebody without a secure channel" if peer is None else peer.identifier
@@ -187,7 +211,7 @@ class Outlet(Service):
         with self._router.turn:
             for stream in [each for each in self.streams if each.peer is not None and each.peer.encryptor == encryptor]:
                 self._deny(stream.peer, refusal)
-                stream.abandon("it is not permitted any more")
+                stream.abandon("it is not permitted any more", POLICY)
 
     def _answer(self, back: Route, messages: Iterable[bytes]) -> None:
         for message in messages:
@@ -195,11 +219,13 @@ class Outlet(Service):
 
     def _dial(self, ping: LocalMessage) -> None:
         local: Any = self._target.local()
-        stream = local.stream = PortalStream(self._router, local, self._streamEnded, self._incoming)
+        stream = local.stream = PortalStream(self._router, local, self._streamEnded, self._incoming, self.settings)
         self.streams.add(stream)
         stream.pinged(ping)
         if stream.state is not State.DIALING:
             return
+        if stream.offer is not None and stream.peer is not None:
+            self.resumptions.restarted(stream.peer, stream.offer.terms.instance)
         connecting = self._target.connect(local)
         self._dialing[stream] = connecting
         # What an endpoint fails with when it is canceled is its own choice.
@@ -217,6 +243,7 @@ class Outlet(Service):
             self._log.info("The target {target} answers again", target=self._target.label)
         with self._router.turn:
             stream.pong()
+            self.resumptions.opened(stream)
 
     def _failed(self, failure: Failure, stream: PortalStream) -> None:
         self._dialing.pop(stream, None)
@@ -231,10 +258,12 @@ class Outlet(Service):
                 reason=failure.getErrorMessage(),
             )
         with self._router.turn:
-            stream.abandon("the target does not answer")
+            code = next((code for kind, code in _CODES if failure.check(kind)), UNREACHABLE)
+            stream.abandon(f"the target does not answer: {failure.getErrorMessage()}", code)
 
     def _streamEnded(self, stream: PortalStream) -> None:
         self.streams.discard(stream)
+        self.resumptions.ended(stream)
         connecting = self._dialing.pop(stream, None)
         if connecting is not None:
             connecting.cancel()

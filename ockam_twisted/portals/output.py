@@ -4,6 +4,7 @@ What comes out of a stream for a protocol in this process.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,23 @@ class ProtocolOutput:
         self.lost = False
         self.losing = False
         self.held: set[ISource] = set()
+        self.mark = sys.maxsize
+        self._highWater = HIGH_WATER
+        self._progressed: Callable[[], object] = transport.wake
+
+    def watchProgress(self, mark: int, progressed: Callable[[], None]) -> None:
+        """
+        See L{IOutput}.
+        """
+        self.mark = mark
+        self._progressed = progressed
+        self._highWater = sys.maxsize
+
+    def finish(self) -> None:
+        """
+        See L{IOutput}.
+        """
+        self._transport.streamFinished()
 
     def write(self, pieces: Sequence[Buffer], size: int) -> None:
         """
@@ -73,7 +91,7 @@ class ProtocolOutput:
         if self._pieces:
             self._waiting.append(b"".join(self._pieces))
             self._pieces = []
-            self.full = self.queued > HIGH_WATER
+            self.full = self.queued > self._highWater
             self._transport.wake()
 
     def take(self) -> bytes:
@@ -86,6 +104,9 @@ class ProtocolOutput:
         self.sent += len(data)
         self.full = False
         self._letGo()
+        if self.sent >= self.mark:
+            with self._turn:
+                self._progressed()
         return data
 
     def holdBack(self, source: ISource) -> None:

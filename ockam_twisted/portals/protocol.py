@@ -17,6 +17,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.internet.interfaces import (
     IAddress,
     IConsumer,
+    IHalfCloseableProtocol,
     IProtocol,
     IPushProducer,
     IReactorTime,
@@ -31,6 +32,7 @@ from ockam_twisted.portals.output import ProtocolOutput, ignored
 from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.source import Source
 from ockam_twisted.routing.turn import Turn
+from ockam_twisted.wire.extension import RESET_BY_PEER
 
 #: What one Payload carries, bytes.
 MAX_PAYLOAD = 48 * 1024
@@ -87,7 +89,7 @@ class PortalTransport:
         self._clock = clock
         self._label = label
         self.output = ProtocolOutput(self, self._turn, f"a protocol for {label}", heldBack)
-        self._source = Source(
+        self.source = Source(
             self._pauseProducer,
             self.wake,
             self.output,
@@ -104,6 +106,8 @@ class PortalTransport:
         self._isAwake = False
         self._reason: Failure | None = None
         self._isLost = False
+        self._isFinished = False
+        self._isHalfClosed = False
 
     # ---------------------------------------------------------- the stream
 
@@ -119,6 +123,25 @@ class PortalTransport:
         See L{ILocalSide.streamEnded}.
         """
         self._end(Failure(ConnectionDone() if clean else ConnectionLost(reason)), keep=clean)
+
+    def streamFinished(self) -> None:
+        """
+        See L{ILocalSide.streamFinished}.
+        """
+        self._isFinished = True
+        self.wake()
+
+    def _tellFinished(self) -> None:
+        """
+        All has come out of the stream: a protocol that does not care for
+        halves has lost its connection.
+        """
+        self._isFinished = False
+        halves = IHalfCloseableProtocol(self.protocol, None)
+        if halves is None:
+            self.loseConnection()
+        else:
+            self._tell(halves.readConnectionLost)
 
     def _end(self, reason: Failure, keep: bool) -> None:
         """
@@ -159,6 +182,8 @@ class PortalTransport:
                 data = self.output.take()
                 if not self.disconnecting:
                     self._tell(self.protocol.dataReceived, data)
+            if self._isFinished and not self.output.queued:
+                self._tellFinished()
             if self._reason is None:
                 self._send()
         if self._reason is not None and not (self.connected and self._isPaused and self.output.queued):
@@ -194,17 +219,17 @@ class PortalTransport:
         """
         Send what was written, then ask for more or end.
         """
-        while self._written and not self._source.pauses and self._reason is None:
+        while self._written and not self.source.pauses and self._reason is None:
             data = b"".join(self._written)
             self._written = [data[_BATCH:]] if len(data) > _BATCH else []
             self._size = max(0, len(data) - _BATCH)
-            self._turn.enter(self._source)
+            self._turn.enter(self.source)
             try:
                 for start in range(0, min(len(data), _BATCH), MAX_PAYLOAD):
                     self.stream.send(data[start : min(start + MAX_PAYLOAD, _BATCH)])
             finally:
                 self._turn.leave()
-        if self._written or self._source.pauses or self._reason is not None:
+        if self._written or self.source.pauses or self._reason is not None:
             return
         # The order of Twisted's own: a producer that waits comes first.
         if self._producer is not None and (self._isProducerPaused or not self._streaming):
@@ -214,6 +239,9 @@ class PortalTransport:
             self._end(Failure(ConnectionDone()), keep=False)
             with self._turn:
                 self.stream.disconnect("the protocol has closed it")
+        elif self._isHalfClosed:
+            with self._turn:
+                self.stream.finish("the protocol has closed it")
 
     def _lose(self, reason: Failure) -> None:
         """
@@ -239,7 +267,7 @@ class PortalTransport:
         """
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError("data must be bytes")
-        if self._reason is None and data:
+        if self._reason is None and data and not self._isHalfClosed:
             self._written.append(bytes(data))
             self._size += len(data)
             if self._size > BUFFER:
@@ -260,6 +288,15 @@ class PortalTransport:
             self.disconnecting = True
             self.wake()
 
+    def loseWriteConnection(self) -> None:
+        """
+        See C{IHalfCloseableDescriptor.loseWriteConnection}: what was written
+        is sent first, and what comes is still received.  Where the far end
+        does not know such a thing the stream ends.
+        """
+        self._isHalfClosed = True
+        self.wake()
+
     def abortConnection(self) -> None:
         """
         See C{ITCPTransport.abortConnection}.
@@ -267,7 +304,7 @@ class PortalTransport:
         if self._reason is None:
             self._end(Failure(ConnectionAborted()), keep=False)
             with self._turn:
-                self.stream.abandon("the protocol has aborted it")
+                self.stream.abandon("the protocol has aborted it", RESET_BY_PEER)
 
     def getPeer(self) -> PortalAddress:
         """
@@ -315,7 +352,7 @@ class PortalTransport:
         self._isProducerPaused = False
         if not streaming:
             self.wake()
-        elif self._source.pauses or self._size > BUFFER:
+        elif self.source.pauses or self._size > BUFFER:
             self._pauseProducer()
 
     def unregisterProducer(self) -> None:

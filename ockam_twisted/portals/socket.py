@@ -8,15 +8,18 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ockam_twisted.interfaces import ILocalSide, IOutput, IRouter, ISockets, ISource
+from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.stream import PortalStream
+from ockam_twisted.wire.extension import RESET_BY_PEER
 
 
-@implementer(ILocalSide)
+@implementer(ILocalSide, IHalfCloseableProtocol)
 class PortalSocket(Protocol):
     """
     Moves bytes between a socket and a L{PortalStream}.
@@ -35,6 +38,8 @@ class PortalSocket(Protocol):
         self._sockets = sockets
         self._label = label
         self._ended: tuple[str, bool] | None = None
+        self._isRead = False
+        self._isFinished = False
 
     def connectionMade(self) -> None:
         """
@@ -42,7 +47,7 @@ class PortalSocket(Protocol):
         """
         transport: Any = self.transport
         self.output, self.source = self._sockets.attach(transport, transport.abortConnection, self._label)
-        self.source.pauseFor(self)  # type: ignore[arg-type]
+        self.source.pauseFor(self)
         if self._ended is not None:
             self.streamEnded(*self._ended)
 
@@ -50,7 +55,7 @@ class PortalSocket(Protocol):
         """
         See L{ILocalSide.streamOpened}.
         """
-        self.source.resumeFor(self)  # type: ignore[arg-type]
+        self.source.resumeFor(self)
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -62,6 +67,31 @@ class PortalSocket(Protocol):
             self.stream.send(data)
         finally:
             turn.leave()
+
+    def readConnectionLost(self) -> None:
+        """
+        The local program has sent its last byte, and may still read.
+        """
+        self._isRead = True
+        with self._turn:
+            self.stream.finish("the local end has closed it")
+            if self._isFinished or self.stream.state is State.ENDED:
+                self.output.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """
+        The local program was told that nothing more comes.
+        """
+
+    def streamFinished(self) -> None:
+        """
+        See L{ILocalSide.streamFinished}.
+        """
+        self._isFinished = True
+        if self._isRead:
+            self.output.loseConnection()
+        else:
+            self.output.finish()
 
     def streamEnded(self, reason: str, clean: bool) -> None:
         """
@@ -80,8 +110,8 @@ class PortalSocket(Protocol):
         The local program has gone.
         """
         with self._turn:
+            self.output.connectionLost()
             if reason.check(ConnectionDone):
                 self.stream.disconnect("the local end has closed it")
             else:
-                self.stream.disconnect("the local end was lost")
-            self.output.connectionLost()
+                self.stream.abandon("the local end was lost", RESET_BY_PEER)

@@ -9,49 +9,22 @@ C{docs/architecture.rst} for the drawing of its states.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import Enum
 
 from zope.interface import implementer
 
-from ockam_twisted.errors import DecodeError, PortalRefused
-from ockam_twisted.interfaces import (
-    Buffer,
-    IAccessControl,
-    IFlow,
-    IFlowReceiver,
-    ILocalSide,
-    IRouter,
-    PayloadReceiver,
-)
+from ockam_twisted.errors import DecodeError, LimitReached, PortalRefused
+from ockam_twisted.interfaces import Buffer, IAccessControl, IFlowReceiver, ILocalSide, IRouter, PayloadReceiver
+from ockam_twisted.portals.attachment import Attachment
+from ockam_twisted.portals.extension import Extension, reasonOf, refusal
+from ockam_twisted.portals.negotiation import Offer, makeOffer, readOffer
+from ockam_twisted.portals.plain import REFUSAL, PayloadCounter, State
+from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
+from ockam_twisted.wire.extension import CREDIT_KIND, RESET_KIND, SHUTTING_DOWN, Reset, Resume, decodeExtension
 from ockam_twisted.wire.portal import DISCONNECT, PING, PONG, portalPayloadHead, readPortal
 
 _PONG, _DISCONNECT, _PAYLOAD = 1, 2, 3
-
-#: What is said to an inlet that waits for Pong and gets no stream.  Ours end
-#: with the first; inlets of the Rust implementation ignore a Disconnect then
-#: and would keep their client waiting for ever, but they open at a Pong and
-#: close at the Disconnect that follows.
-REFUSAL = (DISCONNECT, PONG, DISCONNECT)
-
-
-def _nothing() -> None:
-    """
-    Unwatches what is not watched.
-    """
-
-
-class State(Enum):
-    """
-    Where a stream is in its life.
-    """
-
-    NEW = "new"
-    PINGED = "waiting for Pong"
-    DIALING = "dialing the target"
-    OPEN = "open"
-    ENDED = "ended"
 
 
 @implementer(IFlowReceiver)
@@ -59,17 +32,27 @@ class PortalStream:
     """
     One end of one stream.
 
-    @ivar address: The only address of this end that the peer sees.
     @ivar state: Where it is in its life.
     @ivar sent: Bytes of the near end sent to the far end.
     @ivar received: Bytes of the far end given to the near end.
     @ivar peer: Who is at the far end, once it has been heard of; L{None} too
         if there is no secure channel to it.
     @ivar isPongDue: It was ended on this side while a Pong was on its way.
+    @ivar isInlet: Does this end accept clients?
+    @ivar offer: What the inlet has offered of the extension.
+    @ivar local: The near end.
+    @ivar router: Where it lives.
+    @ivar extension: What it has besides if both ends know the portal
+        extension, else L{None}.
+    @ivar result: How it was reset; L{None} before its end, and if it came to
+        it by itself.
     """
 
     peer: PeerIdentity | None = None
+    extension: Extension | None = None
+    result: Reset | None = None
     isPongDue = False
+    isInlet = False
 
     def __init__(
         self,
@@ -77,25 +60,31 @@ class PortalStream:
         local: ILocalSide,
         ended: Callable[[PortalStream], object],
         incoming: IAccessControl | None = None,
+        settings: StreamSettings | None = None,
     ) -> None:
         """
         @param ended: Called once when it has ended, however that came.
         @param incoming: Which messages may reach this end; L{None}: all that
             come the way that the stream was opened over.
+        @param settings: Of the portal extension; L{None}: there is none.
         """
-        self.address = Address.random()
         self.state = State.NEW
         self.sent = 0
         self.received = 0
-        self._router = router
-        self._local = local
+        self.router = router
+        self.local = local
+        self._settings = settings
+        self.offer: Offer | None = None
         self._ended = ended
-        self._incoming = incoming
-        self._flow: IFlow | None = None
-        self._watched: Address | None = None
-        self._unwatch: Callable[[], None] = _nothing
-        self._sending = 0
-        self._expected: int | None = 0
+        self._attachment = Attachment(router, self, incoming, self._routeGone)
+        self._counter = PayloadCounter()
+
+    @property
+    def address(self) -> Address:
+        """
+        The only address of this end that the peer sees.
+        """
+        return self._attachment.address
 
     # ------------------------------------------------------------- opening
 
@@ -104,9 +93,12 @@ class PortalStream:
         Ask the outlet at the end of C{route} for a stream.  Inlet only.
         """
         self.state = State.PINGED
-        self._attach(route[0], self._router.flowControls.producerId(route[0]))
+        self.isInlet = True
+        self._attachment.attach(route[0], self.router.flowControls.producerId(route[0]))
         if self.state is State.PINGED:
-            self._router.route(LocalMessage(route, Route((self.address,)), PING), self.address)
+            offer = self.offer = makeOffer(self._settings, self.router, route)
+            ping = PING if offer is None else offer.ping
+            self.router.route(LocalMessage(route, Route((self.address,)), ping), self.address)
 
     def pinged(self, message: LocalMessage) -> None:
         """
@@ -119,67 +111,86 @@ class PortalStream:
         assert source is not None
         self.state = State.DIALING
         self.peer = message.peerIdentity
-        self._flow = self._router.open(route, Route((self.address,)), self.address)
-        self._attach(route[0], self._router.flowControls.producerId(source))
+        self.offer = readOffer(self._settings, message)
+        self._attachment.open(route)
+        self._attachment.attach(route[0], self.router.flowControls.producerId(source))
 
     def pong(self) -> None:
         """
         The target is connected.  Outlet only.
         """
         if self.state is State.DIALING:
-            self._send((PONG,), 1)
+            pong = PONG
+            if self.offer is not None and self.peer is not None:
+                try:
+                    pong, exchange = self.offer.accept(self.peer.identifier)
+                except LimitReached as error:
+                    self.abandon(str(error))
+                    return
+                self.extension = Extension(self, self.offer.settings, exchange, self.offer.terms.instance, False)
+            self.emit((pong,), len(pong))
             self._open()
 
-    def _attach(self, first: Address, flowId: str | None) -> None:
-        self._router.register(self.address, self, self._incoming)
-        if flowId is not None:
-            self._router.flowControls.addConsumer(self.address, flowId)
-        self._watch(first)
-
-    def _watch(self, first: Address) -> None:
-        self._watched = first
-        self._unwatch()
-        self._unwatch = self._router.watch(first, self._routeGone)
-
     def _routeGone(self) -> None:
-        self._end("the way to the other end is gone", clean=False)
+        extension = self.extension
+        if extension is not None and extension.isResumable:
+            self.state = State.ROUTELESS
+            extension.detach()
+        else:
+            self._end("the way to the other end is gone", clean=False)
 
     def _open(self) -> None:
         if self.state is State.ENDED:
             return
         self.state = State.OPEN
         # From now on payloads are taken without their routes.
-        self._router.invalidate(self.address)
-        self._local.streamOpened()
+        self.router.invalidate(self.address)
+        self.local.streamOpened()
 
     # ------------------------------------------------------------- sending
 
-    def _send(self, pieces: Sequence[Buffer], size: int) -> None:
-        if self._flow is not None:
-            self._flow.send(pieces, size)
+    def emit(self, pieces: Sequence[Buffer], size: int) -> None:
+        """
+        Send a message to the far end.  For the extension.
+        """
+        self._attachment.emit(pieces, size)
 
     def send(self, data: bytes) -> None:
         """
         Send bytes of the near end: one Payload.  The near end reads no more
         at once than a Payload should carry.
         """
-        if self.state is State.OPEN:
-            size = len(data)
-            head = portalPayloadHead(size)
-            count = self._sending
-            self._sending = (count + 1) & 0xFFFF
-            self.sent += size
-            self._flow.send(  # type: ignore[union-attr]
-                (head, data, b"\x01" + count.to_bytes(2, "little")), len(head) + size + 3
-            )
+        extension = self.extension
+        if extension is not None:
+            if self.state is not State.ENDED:
+                size = len(data)
+                self.sent += size
+                if extension.write(data):
+                    head = portalPayloadHead(size)
+                    self._attachment.flow.send((head, data), len(head) + size)  # type: ignore[union-attr]
+        elif self.state is State.OPEN:
+            self.sent += len(data)
+            self._attachment.flow.send(*self._counter.payload(data))  # type: ignore[union-attr]
+
+    def finish(self, reason: str) -> None:
+        """
+        The near end has sent its last byte, and still listens.  Without the
+        extension there is no such thing: the stream has ended then.
+        """
+        if self.extension is not None and self.state is not State.ENDED:
+            self.extension.finish()
+        else:
+            self.disconnect(reason)
 
     def disconnect(self, reason: str) -> None:
         """
         The near end has ended: tell the far end.
         """
-        if self.state is not State.ENDED:
+        if self.extension is not None and self.state is not State.ENDED:
+            self.extension.gone()
+        elif self.state is not State.ENDED:
             self.isPongDue = self.state is State.PINGED
-            self._send((DISCONNECT,), 1)
+            self.emit((DISCONNECT,), 1)
             self._end(reason, clean=True, told=False)
 
     # ----------------------------------------------------------- receiving
@@ -200,22 +211,56 @@ class PortalStream:
         if len(message.onward_route) != 1:
             return
         payload = message.payload
-        if self.state is not State.PINGED:
+        if self.state is State.RESUMING:
+            assert self.extension is not None
+            self.extension.resumedReceived(message)
+        elif self.state is State.PINGED:
+            self._answered(message)
+        else:
             self._receive((payload,), len(payload))
-            return
+
+    def _answered(self, message: LocalMessage) -> None:
+        """
+        Something has come while Pong is awaited.
+        """
+        payload, peer = message.payload, message.peerIdentity
+        offer = None if peer is None else self.offer
+        agreed = None
         try:
             kind, _, _, _ = readPortal(payload)
+            if kind == _PONG and message.return_route and offer is not None and peer is not None:
+                agreed = offer.accepted(payload, peer.identifier)
+            reset = decodeExtension(payload) if kind == RESET_KIND and offer is not None else None
+        except (PortalRefused, LimitReached) as error:
+            self._attachment.open(message.return_route)
+            self.emit((DISCONNECT,), 1)
+            self._end(str(error), clean=False)
+            return
         except DecodeError:
             return  # Whatever it is, a Pong may still come.
-        back = message.return_route
-        if kind == _PONG and back:
-            self.peer = message.peerIdentity
-            self._flow = self._router.open(back, Route((self.address,)), self.address)
-            if back[0] != self._watched:
-                self._watch(back[0])
+        if kind == _PONG and message.return_route:
+            self.reopen(message)
+            if agreed is not None and offer is not None:
+                self.extension = Extension(self, offer.settings, agreed[1], agreed[0].instance, True)
+                self.state = State.OPEN
+                self.extension.sayCredit()
             self._open()
+        elif isinstance(reset, Reset):
+            self.result = reset
+            self._end(f"the outlet has refused it: {reasonOf(reset)}", clean=False)
         elif kind == _DISCONNECT:
             self._end("the outlet could not connect to its target", clean=False)
+
+    def reopen(self, message: LocalMessage) -> None:
+        """
+        Send where C{message}, which was accepted, comes from.  For the
+        extension.
+        """
+        self.peer = message.peerIdentity
+        self._attachment.follow(message.return_route)
+        if self.state is State.RESUMING:
+            self.state = State.OPEN
+            self.router.invalidate(self.address)
 
     def _receive(self, pieces: Sequence[Buffer], size: int) -> None:
         """
@@ -226,55 +271,126 @@ class PortalStream:
             kind, start, stop, counter = readPortal(message)
             if kind == _PAYLOAD:
                 if self.state is State.OPEN:
-                    if counter is not None:
-                        self._count(counter)
+                    extension = self.extension
+                    if extension is None:
+                        if counter is not None:
+                            self._counter.check(counter)
+                    elif extension.isConfirmed:
+                        extension.payloadReceived(stop - start)
+                    else:
+                        self._becomePlain(extension)
                     # An empty one is permitted, and nothing to be kept.
                     if stop > start:
                         self.received += stop - start
-                        self._local.output.write((message[start:stop],), stop - start)
+                        self.local.output.write((message[start:stop],), stop - start)
             elif kind == _DISCONNECT:
-                self._end("the other end has closed it", clean=self.state is State.OPEN)
+                self._end("the other end has closed it", clean=self.state is State.OPEN and not self._isExtended)
+            elif kind >= CREDIT_KIND and self.extension is not None and self.state is State.OPEN:
+                self.extension.messageReceived(message)
         except (DecodeError, PortalRefused) as error:
-            self._send((DISCONNECT,), 1)
-            self._end(str(error), clean=False)
+            if self.extension is not None:
+                self.extension.refuse(error)
+            else:
+                self.emit((DISCONNECT,), 1)
+                self._end(str(error), clean=False)
 
-    def _count(self, counter: int) -> None:
+    def _becomePlain(self, extension: Extension) -> None:
         """
-        Check the counter of a Payload.
+        The inlet does not begin as one that has read our acceptance: somebody
+        on the way has made the Pong anew.
+        """
+        self.extension = self._counter.expected = None
+        self._counter.isCounting = False
+        for piece in extension.surrender():
+            self.emit(*self._counter.payload(piece))
+        if extension.exchange.final is not None:
+            self.disconnect("the local end has closed it")
 
-        @raise PortalRefused: One is missing or repeated.
-        """
-        if self._expected is None:
-            return
-        if counter != self._expected:
-            if counter == 0 and self._expected == 1:
-                # This peer puts 0 on each Payload: it does not count at all.
-                self._expected = None
-                return
-            raise PortalRefused(f"a Payload is missing or repeated: number {counter}, expected {self._expected}")
-        self._expected = (counter + 1) & 0xFFFF
+    @property
+    def _isExtended(self) -> bool:
+        return self.extension is not None and self.extension.isConfirmed
 
     # -------------------------------------------------------------- ending
 
-    def abandon(self, reason: str) -> None:
+    def abandon(self, reason: str, code: int = SHUTTING_DOWN) -> None:
         """
         End the stream without waiting for anything: the far end is told, the
         near end is reset.
+
+        @param code: Why, of L{REASONS <ockam_twisted.wire.extension.REASONS>}.
         """
-        if self.state is not State.ENDED:
+        if self.extension is not None and self.state is not State.ENDED:
+            self.extension.reset(code, reason)
+        elif self.state is not State.ENDED:
             self.isPongDue = self.state is State.PINGED
+            if self.state is State.DIALING and self.offer is not None:
+                self.emit((message := refusal(code, reason),), len(message))
             for message in REFUSAL if self.state is State.DIALING else (DISCONNECT,):
-                self._send((message,), 1)
+                self.emit((message,), 1)
             self._end(reason, clean=False)
+
+    def forget(self) -> None:
+        """
+        There will be no other way: end without telling anybody, if it has
+        not ended.
+        """
+        self._end("there is no way any more", clean=False)
+
+    def ended(self, result: Reset | None, reason: str = "") -> None:
+        """
+        It is over.  For the extension.
+
+        @param result: How it was reset; L{None}: both ends have all.
+        @param reason: Why we have reset it; empty: the far end has.
+        """
+        self.result = result
+        if result is None:
+            self._end("both ends have finished", clean=True, told=False)
+        else:
+            self._end(reason or f"the other end has reset it: {reasonOf(result)}", clean=False)
+
+    # ------------------------------------------------------------ resuming
+
+    def resume(self, route: Route) -> None:
+        """
+        Go on over another way.  Inlet only; nothing happens to a stream that
+        cannot, or if somebody else is at its end.
+        """
+        extension, peer = self.extension, self.router.peers.find(route[0])
+        if extension is None or not extension.isResumable or self.state is State.ENDED:
+            return
+        if peer is None or self.peer is None or peer.identifier != self.peer.identifier:
+            return
+        self.state = State.RESUMING
+        self._attachment.move(route[0], self.router.flowControls.producerId(route[0]))
+        if self.state is State.RESUMING:
+            message = LocalMessage(route, Route((self.address,)), extension.askToResume())
+            self.router.route(message, self.address)
+
+    def resumeReceived(self, message: LocalMessage, resume: Resume) -> None:
+        """
+        The inlet asks to go on over another way.  Outlet only.
+
+        @param message: What it came in, from whom it may come.
+        @raise PortalRefused: It cannot be right; nothing has changed.
+        """
+        source, extension = message.source, self.extension
+        assert source is not None and extension is not None
+        extension.resumeReceived(resume)
+        self.state = State.OPEN
+        self._attachment.move(message.return_route[0], self.router.flowControls.producerId(source))
+        if self.state is State.OPEN:
+            self.peer = message.peerIdentity
+            self._attachment.open(message.return_route)
+            extension.resumed()
 
     def _end(self, reason: str, clean: bool, told: bool = True) -> None:
         if self.state is State.ENDED:
             return
         self.state = State.ENDED
-        self._unwatch()
-        self._router.unregister(self.address)
-        if self._flow is not None:
-            self._flow.close()
+        self._attachment.close()
+        if self.extension is not None:
+            self.extension.close()
         self._ended(self)
         if told:
-            self._local.streamEnded(reason, clean)
+            self.local.streamEnded(reason, clean)

@@ -5,7 +5,7 @@ remembered whom it feeds (design, section 6).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 from zope.interface import implementer
 
@@ -49,17 +49,17 @@ class Source:
         self._fed: set[IOutput] = set()
         self._remembered = _REMEMBERED
 
-    def pauseFor(self, output: IOutput) -> None:
+    def pauseFor(self, asker: Hashable) -> None:
         """
         See L{ISource.pauseFor}.
         """
-        self.pauses.add(output)
+        self.pauses.add(asker)
 
-    def resumeFor(self, output: IOutput) -> None:
+    def resumeFor(self, asker: Hashable) -> None:
         """
         See L{ISource.resumeFor}.
         """
-        self.pauses.discard(output)
+        self.pauses.discard(asker)
 
     def fed(self, output: IOutput) -> None:
         """

@@ -38,6 +38,12 @@ class Options(NodeOptions):
         ["to", None, None, "Where the outlet is: a MultiAddr, see the examples [default: as the ticket says]"],
         ["allow", None, None, "What the outlet must be by the word of --authority: a policy over attributes"],
         ["authority", None, None, "IDENTIFIER@MULTIADDR of an ockam-authority that attests who the outlet is"],
+        [
+            "resume-timeout",
+            None,
+            "60",
+            "Seconds that open streams wait for a new way when theirs is lost; 0: reset at once",
+        ],
         ["drain-timeout", None, "0", "Seconds that open streams have to end when this is stopped; then they are reset"],
         ["connect-timeout", None, "10", "Seconds a client is held until its stream is open"],
     ]
@@ -70,6 +76,7 @@ class Options(NodeOptions):
             ),
             maxFrame=self.maxFrame(),
             authority=self.authority(),
+            resumeTimeout=self.number("resume-timeout", 0, 86400),
             drainTimeout=self.number("drain-timeout", 0, 86400),
         )
 

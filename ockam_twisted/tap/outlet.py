@@ -54,6 +54,12 @@ class Options(NodeOptions):
         ["relay-ticket", None, None, "Register at a private relay: TICKET, @FILE, or - (in place of --relay)"],
         ["ticket-uses", None, "1", "How many inlets the ticket pairs that is printed at the start"],
         ["ticket-expires", None, "10m", "How long it is good for: seconds, or 10m, 12h, 7d"],
+        [
+            "resume-timeout",
+            None,
+            "60",
+            "Seconds that open streams wait for a new way when theirs is lost; 0: reset at once",
+        ],
         ["drain-timeout", None, "0", "Seconds that open streams have to end when this is stopped; then they are reset"],
         ["credential-lifetime", None, "10m", "How long a credential is good for that this outlet issues to members"],
     ]
@@ -118,6 +124,7 @@ class Options(NodeOptions):
             authorityTicket=ticket,
             tickets=self.tickets(atStart),
             allowEcho=self["allow-echo"] or "",
+            resumeTimeout=self.number("resume-timeout", 0, 86400),
             drainTimeout=self.number("drain-timeout", 0, 86400),
             credentialLifetime=duration(self["credential-lifetime"], "--credential-lifetime"),
         )

@@ -9,209 +9,25 @@ C{write} and serves every other transport.  L{outputFor} picks.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer
 from zope.interface import implementer
 
-from ockam_twisted.interfaces import Buffer, IOutput, ISource
+from ockam_twisted.interfaces import Buffer, IOutput
 from ockam_twisted.routing.turn import Turn
 from ockam_twisted.transports.budget import QueueBudget
+from ockam_twisted.transports.output import OutputQueue
 from ockam_twisted.transports.sockets import SEND_LIMIT, isPlainSocket
 
 #: What a transport that is full gets at once to keep.  Small, because a part
 #: of it that leaves does not show, and who makes progress must be seen to.
 _CHUNK = 64 * 1024
 
-#: What is joined, at most, to be sent in one call once there is room again.
-_BATCH = 256 * 1024
-
-
-class _Queue:
-    """
-    What both queues share: collecting, holding sources back, ending.
-
-    @ivar queued: See L{IOutput}.
-    @ivar full: See L{IOutput}.
-    @ivar sent: Bytes handed to the transport in all; says whether the peer
-        makes progress.
-    @ivar held: Sources that wait for this output.
-    @ivar losing: The connection ends once this has drained.
-    """
-
-    def __init__(
-        self,
-        transport: Any,
-        turn: Turn,
-        highWater: int,
-        heldBack: Callable[[Any], object],
-        budget: QueueBudget | None = None,
-    ) -> None:
-        """
-        @param highWater: Bytes that may wait here before sources are paused.
-        @param heldBack: Called with this queue when it begins to hold
-            sources back; see L{ockam_twisted.transports.stalls}.
-        @param budget: What it shares with others.
-        """
-        self._transport = transport
-        self._turn = turn
-        self._highWater = highWater
-        self._heldBack = heldBack
-        self._budget = budget or QueueBudget()
-        self._pieces: list[Buffer] = []
-        self._collected = 0
-        self._touched = False
-        self._waiting: deque[Buffer] = deque()
-        self._busy = False
-        self.losing = False
-        self.queued = 0
-        self.sent = 0
-        self.full = False
-        self.lost = False
-        self.label = ""
-        self.held: set[ISource] = set()
-        self._begin()
-
-    def _begin(self) -> None:
-        """
-        The transport is there.
-        """
-
-    def write(self, pieces: Sequence[Buffer], size: int) -> None:
-        """
-        See L{IOutput}.
-        """
-        self._pieces += pieces
-        self._collected += size
-        if not self._touched:
-            self._touched = True
-            self._turn.touch(self)  # type: ignore[arg-type]
-
-    def flush(self) -> None:
-        """
-        See L{IOutput}.
-        """
-        self._touched = False
-        pieces = self._pieces
-        if not pieces:
-            return
-        self._pieces = []
-        size = self._collected
-        self._collected = 0
-        if self._transport is None or self.losing:
-            return
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if self._busy:
-            self._waiting.append(bytes(data))
-            self._count(size)
-        else:
-            self._send(data)
-
-    def _count(self, size: int) -> None:
-        """
-        More waits here than before, or less.
-        """
-        self.queued += size
-        self._budget.used += size
-        self.full = not self.losing and self.queued > self._budget.highWater(self._highWater)
-
-    def _send(self, data: Buffer) -> None:
-        raise NotImplementedError
-
-    def _end(self) -> None:
-        raise NotImplementedError
-
-    def _next(self) -> Buffer:
-        """
-        Take what has waited longest.
-        """
-        waiting = self._waiting
-        first = waiting.popleft()
-        size = len(first)
-        if waiting and size + len(waiting[0]) <= _BATCH:
-            batch = [first]
-            while waiting and size + len(waiting[0]) <= _BATCH:
-                batch.append(waiting.popleft())
-                size += len(batch[-1])
-            first = b"".join(batch)
-        self._count(-size)
-        return first
-
-    def _eased(self) -> None:
-        """
-        Less is queued than before.
-        """
-        if self.losing:
-            if not self._busy:
-                self._end()
-            return
-        highWater = self._budget.highWater(self._highWater)
-        self.full = self.queued > highWater
-        if self.queued <= highWater // 2:
-            self._letGo()
-
-    def holdBack(self, source: ISource) -> None:
-        """
-        See L{IOutput}.
-        """
-        if source not in self.held:
-            self.held.add(source)
-            source.pauseFor(self)  # type: ignore[arg-type]
-            self._heldBack(self)
-
-    def _letGo(self) -> None:
-        held = self.held
-        if held:
-            self.held = set()
-            for source in held:
-                source.resumeFor(self)  # type: ignore[arg-type]
-
-    def loseConnection(self) -> None:
-        """
-        See L{IOutput}.
-        """
-        if self.losing:
-            return
-        self.flush()
-        # From now on nothing more is taken, so nobody has to wait for it.
-        self.losing = True
-        self.full = False
-        self._letGo()
-        if self._transport is None:
-            return
-        if not self._busy:
-            self._end()
-        else:
-            # Somebody has to see that it drains.
-            self._heldBack(self)
-
-    def abortConnection(self) -> None:
-        """
-        See L{IOutput}.
-        """
-        transport = self._transport
-        self.connectionLost()
-        if transport is not None:
-            # Pipes have nothing to reset.
-            getattr(transport, "abortConnection", transport.loseConnection)()
-
-    def connectionLost(self) -> None:
-        """
-        See L{IOutput}.
-        """
-        self._transport = None
-        self.lost = True
-        self._pieces = []
-        self._waiting.clear()
-        self._count(-self.queued)
-        self.full = False
-        self._letGo()
-
 
 @implementer(IOutput, IPullProducer)
-class DirectQueue(_Queue):
+class DirectQueue(OutputQueue):
     """
     Sends to the socket at once; what the kernel does not take waits in
     Twisted's buffer (at most one send's worth) and here.
@@ -303,7 +119,10 @@ class DirectQueue(_Queue):
         self.connectionLost()
 
     def _end(self) -> None:
-        self._transport.loseConnection()
+        if self.losing:
+            self._transport.loseConnection()
+        else:
+            self._loseHalf()
 
     def connectionLost(self) -> None:
         """
@@ -317,12 +136,14 @@ class DirectQueue(_Queue):
 
 
 @implementer(IOutput, IPushProducer)
-class WriteQueue(_Queue):
+class WriteQueue(OutputQueue):
     """
     For transports that may be written to in one way only.
     """
 
-    def _begin(self) -> None:
+    _isRegistered = True
+
+    def begin(self) -> None:
         self._transport.registerProducer(self, True)
 
     def _send(self, data: Buffer) -> None:
@@ -361,8 +182,13 @@ class WriteQueue(_Queue):
         self.connectionLost()
 
     def _end(self) -> None:
-        self._transport.unregisterProducer()
-        self._transport.loseConnection()
+        if self._isRegistered:
+            self._isRegistered = False
+            self._transport.unregisterProducer()
+        if self.losing:
+            self._transport.loseConnection()
+        else:
+            self._loseHalf()
 
 
 def outputFor(

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.interfaces import IHalfCloseableProtocol
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import LogLevel, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
+from ockam_twisted.identity.trust import TrustIdentifier
 from ockam_twisted.portals.inlet import Inlet
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
 from ockam_twisted.routing.addresses import Address, Route
@@ -64,13 +67,14 @@ class Programs(Factory):
     """
 
     noisy = False
+    kind: type[Program] = Program
 
     def __init__(self, **attributes: Any) -> None:
         self.made: list[Program] = []
         self._attributes = attributes
 
     def buildProtocol(self, addr: object) -> Program:
-        program = Program()
+        program = self.kind()
         for name, value in self._attributes.items():
             setattr(program, name, value)
         self.made.append(program)
@@ -141,7 +145,7 @@ class PortalTestCase(LoggedTestCase):
         """
         Connect a client to the inlet.
         """
-        client = Program()
+        client = self.targets.kind()
         self.network.endpoint("inlet").connect(Factory.forProtocol(lambda: client))
         self.network.pump()
         return client
@@ -161,6 +165,80 @@ class PortalTestCase(LoggedTestCase):
         """
         for portal in portals:
             self.assertEqual(portal.streams, set())
+
+
+class ChannelPortalTestCase(PortalTestCase):
+    """
+    The same, through a secure channel: both ends know the portal extension.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.listener = self.outletNode.listen(TrustIdentifier(self.inletNode.identifier))
+        self.way = MemoryWay(self.newRoute(self.hop))
+
+    def newRoute(self, hop: MemoryLink) -> Route:
+        """
+        Make another channel.
+        """
+        making = self.inletNode.createChannel(hop.route("api"), TrustIdentifier(self.outletNode.identifier))
+        self.channel = self.network.result(making)
+        return Route((self.channel.encryptor, OUTLET))
+
+    def newWay(self) -> None:
+        """
+        Another connection, another channel: the way moves there.
+        """
+        self.hop = self.inletNode.connect(self.outletNode)
+        self.way.change(self.newRoute(self.hop))
+        self.network.pump()
+
+    def outlet(self, *consumerIds: str, **options: Any) -> Outlet:
+        """
+        See L{PortalTestCase.outlet}.
+        """
+        return super().outlet(*(consumerIds or (self.listener.flowId,)), **options)
+
+    def both(self, **options: Any) -> tuple[Program, Program]:
+        """
+        Start outlet and inlet, and open a stream.
+
+        @return: Client and target.
+        """
+        self.theOutlet, self.theInlet = self.outlet(), self.inlet(**options)
+        return self.another()
+
+    def another(self) -> tuple[Program, Program]:
+        """
+        Open one more stream.
+        """
+        client = self.client()
+        return client, self.targets.made[-1]
+
+    def close(self, program: Program, half: bool = False) -> None:
+        """
+        A program closes its connection, or its writing half.
+        """
+        transport: Any = program.transport
+        (transport.loseWriteConnection if half else transport.loseConnection)()
+        self.network.pump()
+
+
+@implementer(IHalfCloseableProtocol)
+class Halved(Program):
+    """
+    A program that cares for the halves of its connection.
+
+    @ivar finished: It has heard the other side's end.
+    """
+
+    finished = False
+
+    def readConnectionLost(self) -> None:
+        self.finished = True
+
+    def writeConnectionLost(self) -> None:
+        pass
 
 
 def localRoute(inbox: Any) -> Route:

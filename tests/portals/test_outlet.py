@@ -15,7 +15,7 @@ from zope.interface.verify import verifyObject
 
 from ockam_twisted.interfaces import ITarget, IWorker
 from ockam_twisted.portals.outlet import DIAL_TIMEOUT, Outlet, SocketTarget
-from ockam_twisted.portals.stream import REFUSAL
+from ockam_twisted.portals.plain import REFUSAL
 from ockam_twisted.routing.access import DenyAll
 from ockam_twisted.testing import Inbox
 from ockam_twisted.wire.portal import DISCONNECT, PING, PONG, encodePortalPayload

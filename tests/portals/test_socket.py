@@ -149,7 +149,7 @@ class RealSocketTests(TestCase):
         @return: How much was sent, and the queue that it waits in.
         """
         [stream] = streams
-        queue: Any = stream._local.output
+        queue: Any = stream.local.output
         sent = 0
         while not queue.queued:
             writer.send(bytes(64 * 1024))

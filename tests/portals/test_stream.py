@@ -14,7 +14,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from ockam_twisted.interfaces import Buffer, IFlowReceiver, ILocalSide
-from ockam_twisted.portals.stream import PortalStream, State
+from ockam_twisted.portals.plain import State
+from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.router import NOBODY, Router
@@ -47,6 +48,9 @@ class NearEnd:
 
     def streamOpened(self) -> None:
         self.events.append("opened")
+
+    def streamFinished(self) -> None:
+        self.finished = True
 
     def streamEnded(self, reason: str, clean: bool) -> None:
         self.events.append((reason, clean))

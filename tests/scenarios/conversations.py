@@ -135,6 +135,9 @@ class _EchoLocal:
     def streamOpened(self) -> None:
         pass
 
+    def streamFinished(self) -> None:
+        self.finished = True
+
     def streamEnded(self, reason: str, clean: bool) -> None:
         pass
 

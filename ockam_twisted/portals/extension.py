@@ -1,0 +1,380 @@
+"""
+A stream between two nodes that both know the portal extension: windows,
+half-close, reasons, and going on over another way (design, section 7;
+C{docs/portal-extension.rst}).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from twisted.internet.interfaces import IDelayedCall
+
+from ockam_twisted.errors import DecodeError, PortalRefused
+from ockam_twisted.interfaces import Buffer, IOutput
+from ockam_twisted.portals.exchange import Exchange
+from ockam_twisted.portals.plain import State
+from ockam_twisted.portals.settings import StreamSettings
+from ockam_twisted.routing.addresses import printable
+from ockam_twisted.routing.local_message import LocalMessage
+from ockam_twisted.routing.source import Source
+from ockam_twisted.wire.extension import (
+    PROTOCOL_ERROR,
+    REASONS,
+    RESET_BY_PEER,
+    ROUTE_LOST,
+    Credit,
+    Finished,
+    Reset,
+    Resume,
+    Resumed,
+    decodeExtension,
+    encodeExtension,
+)
+from ockam_twisted.wire.portal import DISCONNECT, portalPayloadHead
+
+if TYPE_CHECKING:
+    from ockam_twisted.portals.stream import PortalStream
+
+#: What leaves in one turn of what waited, bytes.
+_BATCH = 256 * 1024
+
+#: Seconds that the far end has to end, once nobody is left at the near end.
+LINGER = 60.0
+
+
+def _nothing() -> None:
+    """
+    Pauses what only goes on when it is told to.
+    """
+
+
+def reasonOf(reset: Reset) -> str:
+    """
+    Why a stream was reset, in words fit for a log.
+    """
+    words = REASONS.get(reset.code, f"code {reset.code}")
+    text = printable(reset.text)
+    return words if not text or text == words else f"{words}: {text}"
+
+
+class Extension:
+    """
+    What a stream has besides, once both ends have agreed.
+
+    @ivar exchange: What was said.
+    @ivar isConfirmed: The far end has used the extension: we may.
+    @ivar instance: Of the process at the far end.
+    """
+
+    def __init__(
+        self, stream: PortalStream, settings: StreamSettings, exchange: Exchange, instance: bytes, isConfirmed: bool
+    ) -> None:
+        self.exchange = exchange
+        self.isConfirmed = isConfirmed
+        self.instance = instance
+        self._stream = stream
+        self._settings = settings
+        self._clock = settings.clock
+        self._local = stream.local
+        self._output: IOutput = self._local.output
+        self._feeder = Source(_nothing, self._wake, None, lambda: False, _nothing)
+        self._waking: IDelayedCall | None = None
+        self._deadline: IDelayedCall | None = None
+        self._reset: Reset | None = None
+        self._isGone = False
+        if isConfirmed:
+            self._confirm()
+
+    def _confirm(self) -> None:
+        """
+        The far end knows, too: from now on it is held to its window.
+        """
+        self.isConfirmed = True
+        self._output.watchProgress(self.exchange.receiving.mark, self._delivered)
+
+    @property
+    def _isOpen(self) -> bool:
+        return self._stream.state is State.OPEN
+
+    @property
+    def isResumable(self) -> bool:
+        """
+        Does it outlive its way?
+        """
+        return self.exchange.isResumable and self._settings.resumeTimeout > 0
+
+    # ------------------------------------------------------------- sending
+
+    def write(self, data: bytes) -> bool:
+        """
+        The near end gives bytes.
+
+        @return: Send them as they are; otherwise they wait, and the near end
+            is paused.
+        """
+        if self.exchange.sending.write(data):
+            return True
+        self._local.source.pauseFor(self)
+        self._wake()
+        return False
+
+    def _say(self, message: Credit | Finished | Reset | Resumed) -> None:
+        self._stream.emit((data := encodeExtension(message),), len(data))
+
+    def finish(self) -> None:
+        """
+        The near end has written its last byte.
+        """
+        self.exchange.finish()
+        self._finishIfDue()
+
+    def _finishIfDue(self) -> None:
+        if self.isConfirmed and self._isOpen:
+            finished = self.exchange.dueFinished()
+            if finished is not None:
+                self._say(finished)
+
+    def gone(self) -> None:
+        """
+        Nobody is left at the near end.
+        """
+        self.finish()
+        if not self._isGone and self.exchange.theirFinal is None:
+            self._isGone = True
+            if self._deadline is None:
+                self._deadline = self._clock.callLater(LINGER, self._lingered)
+
+    def _lingered(self) -> None:
+        self._deadline = None
+        self.reset(RESET_BY_PEER, "nobody is there any more")
+
+    def surrender(self) -> list[Buffer]:
+        """
+        The far end does not know the extension after all.
+
+        @return: What is still to be sent.
+        """
+        rest = self.exchange.sending.rest()
+        self.close()
+        self._local.source.resumeFor(self)
+        return rest
+
+    def _wake(self) -> None:
+        """
+        Send, in a turn of our own, what waits.
+        """
+        if self._waking is None and self._isOpen:
+            self._waking = self._clock.callLater(0, self._pump)
+
+    def _pump(self) -> None:
+        self._waking = None
+        sending = self.exchange.sending
+        left = _BATCH
+        turn = self._stream.router.turn
+        turn.enter(self._feeder)
+        try:
+            while left > 0 and self._isOpen and not self._feeder.pauses:
+                piece = sending.take()
+                if piece is None:
+                    break
+                size = len(piece)
+                left -= size
+                head = portalPayloadHead(size)
+                self._stream.emit((head, piece), len(head) + size)
+            if sending.isIdle:
+                self._finishIfDue()
+        finally:
+            turn.leave()
+        if left <= 0 and not self._feeder.pauses:
+            self._wake()
+        if sending.isIdle and self._isOpen:
+            self._local.source.resumeFor(self)
+
+    def _delivered(self) -> None:
+        """
+        The near end has taken so much that the far end should hear of it.
+        """
+        credit = self.exchange.credit(self._output.sent, self._clock.seconds())
+        self._output.mark = self.exchange.receiving.mark
+        if self.isConfirmed and self._isOpen:
+            self._say(credit)
+
+    def sayCredit(self) -> None:
+        """
+        Tell the far end where we are.
+        """
+        self._delivered()
+
+    # ----------------------------------------------------------- receiving
+
+    def payloadReceived(self, size: int) -> None:
+        """
+        Bytes have come, and are the near end's next.
+
+        @raise PortalRefused: They may not.
+        """
+        if self._isGone:
+            self.reset(RESET_BY_PEER, "nobody is there any more")
+        else:
+            self.exchange.payloadReceived(size)
+
+    def messageReceived(self, data: Buffer) -> None:
+        """
+        A message of the extension has come.
+
+        @raise DecodeError: It is none.
+        @raise PortalRefused: It cannot be right.
+        """
+        message = decodeExtension(data)
+        exchange = self.exchange
+        if isinstance(message, Credit):
+            if not self.isConfirmed:
+                self._confirm()
+            exchange.creditReceived(message)
+            if not exchange.sending.isIdle:
+                self._wake()
+            else:
+                self._finishIfDue()
+        elif isinstance(message, Finished):
+            exchange.finishedReceived(message)
+            self.sayCredit()
+            if not self._isGone:
+                self._local.streamFinished()
+        elif isinstance(message, Reset):
+            self._stream.ended(message)
+            return
+        else:
+            raise PortalRefused("a message comes out of place")
+        self._endIfDone()
+
+    def _endIfDone(self) -> None:
+        if self.exchange.isDone:
+            self._stream.ended(None)
+
+    def refuse(self, error: Exception) -> None:
+        """
+        The far end has made a mistake.
+        """
+        self.reset(PROTOCOL_ERROR, str(error))
+
+    def reset(self, code: int, reason: str) -> None:
+        """
+        End the stream, and tell the far end why.
+        """
+        reset = Reset(code, self.exchange.sending.reached, reason)
+        if self._isOpen and self.isConfirmed:
+            self._say(reset)
+        elif self._isOpen:
+            self._stream.emit((DISCONNECT,), 1)
+        elif self._stream.isInlet and self._reset is None and code != ROUTE_LOST:
+            # The far end will be told when there is a way again.
+            self._reset = reset
+            self._local.streamEnded(reason, False)
+            return
+        self._stream.ended(reset, reason)
+
+    # ------------------------------------------------------------ resuming
+
+    def detach(self) -> None:
+        """
+        The way is lost; another one may come.
+        """
+        self.exchange.sending.suspend()
+        if self._waking is not None:
+            self._waking.cancel()
+            self._waking = None
+        self._local.source.pauseFor(self)
+        self._expect()
+
+    def _expect(self) -> None:
+        """
+        There has to be a way again within a while.
+        """
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = self._clock.callLater(self._settings.resumeTimeout, self._timedOut)
+
+    def _timedOut(self) -> None:
+        self._deadline = None
+        with self._stream.router.turn:
+            seconds = self._settings.resumeTimeout
+            self.reset(ROUTE_LOST, f"there was no way to the other end for {seconds:.0f} s")
+
+    def askToResume(self) -> bytes:
+        """
+        What the inlet sends to the outlet over another way.
+        """
+        exchange = self.exchange
+        exchange.sending.suspend()
+        exchange.attempt += 1
+        self._expect()
+        at = exchange.offset
+        return encodeExtension(Resume(exchange.stream, exchange.attempt, at.next, at.final))
+
+    def resumeReceived(self, resume: Resume) -> None:
+        """
+        The inlet goes on over another way.  Outlet only.
+
+        @raise PortalRefused: It cannot be right; nothing has changed.
+        """
+        self.exchange.resumed(resume.next)
+        self.exchange.attempt = resume.attempt
+        if not self.isConfirmed:
+            self._confirm()
+
+    def resumed(self) -> None:
+        """
+        It goes on over another way.  Outlet only.
+        """
+        at = self.exchange.offset
+        self._say(Resumed(at.next, at.final))
+        self._goOn()
+
+    def resumedReceived(self, message: LocalMessage) -> None:
+        """
+        What comes at an address that has sent a Resume.  Inlet only.
+        """
+        try:
+            answer = decodeExtension(message.payload)
+            if isinstance(answer, Reset):
+                self._stream.ended(answer)
+            elif isinstance(answer, Resumed) and answer.result is not None:
+                self._stream.ended(Reset(answer.result[0], answer.next, answer.result[1]))
+            elif isinstance(answer, Resumed) and message.return_route:
+                self.exchange.resumed(answer.next)
+                self._stream.reopen(message)
+                if self._reset is not None:
+                    self._say(self._reset)
+                    self._stream.ended(self._reset)
+                else:
+                    self._goOn()
+        except (DecodeError, PortalRefused) as error:
+            self._stream.ended(Reset(PROTOCOL_ERROR, 0, str(error)))
+
+    def _goOn(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+        if self._isGone:
+            self._deadline = self._clock.callLater(LINGER, self._lingered)
+        self.sayCredit()
+        self._wake()
+        self._endIfDone()
+
+    def close(self) -> None:
+        """
+        It is over.
+        """
+        for call in (self._waking, self._deadline):
+            if call is not None and call.active():
+                call.cancel()
+        self._waking = self._deadline = None
+        self.exchange.close()
+
+
+def refusal(code: int, reason: str) -> bytes:
+    """
+    What is said to an inlet that knows the extension and gets no stream.
+    """
+    return encodeExtension(Reset(code, 0, reason))

@@ -1,0 +1,164 @@
+"""
+What an outlet remembers of streams that may go on over another way, and of
+those that have ended (design, section 7).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from attrs import frozen
+from twisted.logger import Logger
+
+from ockam_twisted.errors import DecodeError, PortalRefused
+from ockam_twisted.portals.plain import State
+from ockam_twisted.portals.settings import StreamSettings
+from ockam_twisted.portals.stream import PortalStream
+from ockam_twisted.routing.addresses import printable
+from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
+from ockam_twisted.wire.extension import (
+    POLICY,
+    PROTOCOL_ERROR,
+    SHUTTING_DOWN,
+    UNKNOWN,
+    Reset,
+    Resume,
+    Resumed,
+    decodeExtension,
+    encodeExtension,
+)
+
+#: How many ended streams are remembered.
+MAX_TOMBSTONES = 4096
+
+#: How many streams of one peer may wait for another way.
+MAX_ROUTELESS = 256
+
+
+@frozen
+class Tombstone:
+    """
+    What is left of a stream.
+
+    @ivar identifier: Whose it was, in text.
+    @ivar answer: What a Resume of it gets.
+    @ivar until: When it is forgotten, on the clock.
+    """
+
+    identifier: str
+    answer: bytes
+    until: float
+
+
+class Resumptions:
+    """
+    See the module.
+
+    @ivar streams: Those that have not ended, by the name that this outlet has
+        given to each.
+    @ivar tombstones: Those that have, the oldest first.
+    """
+
+    _log = Logger()
+
+    def __init__(self, settings: StreamSettings) -> None:
+        self._settings = settings
+        self.streams: dict[bytes, PortalStream] = {}
+        self.tombstones: OrderedDict[bytes, Tombstone] = OrderedDict()
+
+    def opened(self, stream: PortalStream) -> None:
+        """
+        A stream may be resumed from now on.
+        """
+        extension = stream.extension
+        if extension is not None and extension.exchange.isResumable and self._settings.resumeTimeout > 0:
+            self.streams[extension.exchange.stream] = stream
+
+    def ended(self, stream: PortalStream) -> None:
+        """
+        A stream has ended; what came of it can still be asked for.
+        """
+        extension = stream.extension
+        if extension is None or self.streams.pop(extension.exchange.stream, None) is None:
+            return
+        at, result, peer = extension.exchange.offset, stream.result, stream.peer
+        if peer is None:
+            return
+        outcome = None if result is None else (result.code, result.text)
+        now = self._settings.clock.seconds()
+        tombstones = self.tombstones
+        tombstones[extension.exchange.stream] = Tombstone(
+            peer.identifier, encodeExtension(Resumed(at.next, at.final, outcome)), now + self._settings.resumeTimeout
+        )
+        while tombstones and (len(tombstones) > MAX_TOMBSTONES or next(iter(tombstones.values())).until <= now):
+            tombstones.popitem(last=False)
+
+    def limit(self, stream: PortalStream) -> None:
+        """
+        A stream has lost its way: of too many of one peer that have, the
+        oldest ends.
+        """
+        assert stream.peer is not None
+        waiting = [each for each in self._of(stream.peer.identifier) if each.state is State.ROUTELESS]
+        if len(waiting) > MAX_ROUTELESS:
+            self._log.warn(
+                "Too many streams of {peer} wait for another way: the oldest ends", peer=stream.peer.identifier
+            )
+            waiting[0].abandon("too many streams wait for another way")
+
+    def _of(self, identifier: str) -> list[PortalStream]:
+        return [each for each in self.streams.values() if each.peer is not None and each.peer.identifier == identifier]
+
+    def restarted(self, peer: PeerIdentity, instance: bytes) -> None:
+        """
+        A process of C{peer} has begun: of another one, what waits for its way
+        ends.
+
+        @param instance: What the process calls itself.
+        """
+        for stream in self._of(peer.identifier):
+            if (
+                stream.extension is not None
+                and stream.extension.instance != instance
+                and stream.state is State.ROUTELESS
+            ):
+                stream.abandon("the inlet was started again", SHUTTING_DOWN)
+
+    def ask(self, message: LocalMessage, refusal: str) -> bytes | None:
+        """
+        Somebody wants to go on with a stream.
+
+        @param message: Of the kind Resume, with a return route.
+        @param refusal: Why it may not; empty if it may.
+        @return: What it is told, unless the stream itself has answered.
+        """
+        try:
+            resume = decodeExtension(message.payload)
+        except DecodeError:
+            return None
+        peer = message.peerIdentity
+        if not isinstance(resume, Resume) or peer is None:
+            return None
+        stream = self.streams.get(resume.stream)
+        if stream is None or stream.peer is None or stream.peer.identifier != peer.identifier:
+            tombstone = self.tombstones.get(resume.stream)
+            if tombstone is not None and tombstone.identifier == peer.identifier:
+                return tombstone.answer
+            # Whose it is, or whether there is one, is nobody else's business.
+            return encodeExtension(Reset(UNKNOWN, 0, "the outlet does not know this stream: was it started again?"))
+        if refusal:
+            stream.abandon("it is not permitted any more", POLICY)
+            return encodeExtension(Reset(POLICY, 0, ""))
+        assert stream.extension is not None
+        if resume.attempt <= stream.extension.exchange.attempt:
+            return None  # A late one, or a held-back one.
+        try:
+            stream.resumeReceived(message, resume)
+        except PortalRefused as error:
+            self._log.warn(
+                "{peer} goes on with a stream as it cannot be: {reason}",
+                peer=printable(peer.identifier),
+                reason=str(error),
+            )
+            return encodeExtension(Reset(PROTOCOL_ERROR, 0, str(error)))
+        return None

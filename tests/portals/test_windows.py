@@ -1,0 +1,140 @@
+"""
+Tests for L{ockam_twisted.portals.windows}.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from ockam_twisted.portals.windows import MAX_PIECE, ReceiveWindow, SendWindow, WindowBudget
+
+KIB = 1024
+
+
+class BudgetTests(SynchronousTestCase):
+    """
+    L{WindowBudget}.
+    """
+
+    def test_shared(self) -> None:
+        """
+        What one takes the others cannot have, and a refusal takes nothing.
+        """
+        node = WindowBudget(100)
+        one, two = WindowBudget(80, node), WindowBudget(80, node)
+        self.assertTrue(one.take(60))
+        self.assertFalse(one.take(21))
+        self.assertFalse(two.take(41))
+        self.assertTrue(two.take(40))
+        self.assertEqual((node.used, one.used, two.used), (100, 60, 40))
+        one.give(60)
+        self.assertEqual((node.used, one.used), (40, 0))
+
+
+class SendTests(SynchronousTestCase):
+    """
+    L{SendWindow}.
+    """
+
+    def test_pieces(self) -> None:
+        """
+        What is larger than there is room for leaves in parts.
+        """
+        window = SendWindow(10, WindowBudget(), 100)
+        self.assertTrue(window.write(b"abcdef"))
+        self.assertFalse(window.write(b"ghijkl"))
+        self.assertEqual(bytes(window.take() or b""), b"ghij")
+        self.assertIsNone(window.take())
+        window.credit(6, 11)
+        self.assertEqual(bytes(window.take() or b""), b"k")
+        window.credit(6, 100)
+        self.assertEqual(bytes(window.take() or b""), b"l")
+        self.assertTrue(window.isIdle)
+
+    def test_large(self) -> None:
+        """
+        No piece is larger than a Payload should be.
+        """
+        window = SendWindow(10 * MAX_PIECE, WindowBudget(), 10 * MAX_PIECE)
+        window.suspend()
+        self.assertFalse(window.write(bytes(3 * MAX_PIECE + 1)))
+        window.rewind(0)
+        sizes = []
+        while (piece := window.take()) is not None:
+            sizes.append(len(piece))
+        self.assertEqual(sizes, [MAX_PIECE, MAX_PIECE, MAX_PIECE, 1])
+
+    def test_ownMaximum(self) -> None:
+        """
+        However much a peer permits: what it has not acknowledged is bounded
+        by what the budget has.
+        """
+        budget = WindowBudget(2000)
+        budget.take(100)
+        window = SendWindow(10**12, budget, 100, 1000)
+        self.assertFalse(window.write(bytes(5000)))
+        self.assertEqual(len(window.take() or b""), 100)
+        self.assertIsNone(window.take())
+        window.credit(0, 10**12)
+        self.assertEqual((window.size, budget.used), (1000, 1000))
+        self.assertEqual(len(window.take() or b""), 900)
+        self.assertIsNone(window.take())
+        window.close()
+        self.assertEqual(budget.used, 0)
+
+    def test_rewind(self) -> None:
+        """
+        What the far end lacks is sent again, what it has is not.
+        """
+        window = SendWindow(100, WindowBudget(), 100)
+        for piece in (b"abc", b"def", b"ghi"):
+            window.write(piece)
+        window.credit(2, 100)
+        window.rewind(4)
+        self.assertEqual([bytes(window.take() or b"") for _ in range(3)], [b"ef", b"ghi", b""])
+
+
+class ReceiveTests(SynchronousTestCase):
+    """
+    L{ReceiveWindow}.
+    """
+
+    def run_(self, rate: float, rtt: float, seconds: float) -> ReceiveWindow:
+        """
+        A sender that fills the window, and a near end that takes so many
+        bytes a second.
+        """
+        window = ReceiveWindow(256 * KIB, WindowBudget(), 1.0)
+        now, delivered, arriving = 0.0, 0, [(0.0, window.granted)]
+        step = rtt / 10
+        while now < seconds:
+            now += step
+            permitted = max(limit for at, limit in arriving if at <= now)
+            window.accept(permitted - window.received)
+            delivered = min(window.received, delivered + int(rate * step))
+            if delivered >= window.mark:
+                arriving.append((now + rtt, window.grant(delivered, now)))
+        return window
+
+    def test_grows(self) -> None:
+        """
+        With a long way and a fast near end it grows to twice what is taken in
+        a round trip.
+        """
+        window = self.run_(50e6, 0.1, 5)
+        self.assertGreater(window.size, 5_000_000)
+        self.assertLess(window.size, 16 * KIB * KIB + 1)
+
+    def test_stays(self) -> None:
+        """
+        With a slow near end it does not.
+        """
+        self.assertEqual(self.run_(100e3, 0.1, 60).size, 256 * KIB)
+
+    def test_stopped(self) -> None:
+        """
+        Nor with one that has stopped: nothing more is granted.
+        """
+        window = ReceiveWindow(256 * KIB, WindowBudget(), 0.1)
+        window.accept(256 * KIB)
+        self.assertEqual(window.grant(0, 5.0), 256 * KIB)
