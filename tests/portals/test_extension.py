@@ -245,33 +245,26 @@ class ResetTests(_ExtendedTestCase):
         ]
         self.targets.kind = Halved
         bystander, _ = self.both()
+        bystanders = self.theInlet.streams | self.theOutlet.streams
         for messages in wrong:
             for name in ("theInlet", "theOutlet"):
                 client, target = self.another()
                 portal = getattr(self, name)
                 with self.subTest(messages=messages, portal=name):
-                    streams = [each for each in portal.streams if each is not self._first(portal)]
                     other = self.theInlet if portal is self.theOutlet else self.theOutlet
-                    [sender] = [each for each in other.streams if each is not self._first(other)]
+                    [receiver], [sender] = portal.streams - bystanders, other.streams - bystanders
                     for message in messages:
                         data = message if isinstance(message, bytes) else encodeExtension(message)
                         with sender.router.turn:
                             sender.emit((data,), len(data))
                         self.network.pump()
-                    self.assertIs(streams[0].state, State.ENDED)
+                    self.assertIs(receiver.state, State.ENDED)
                     self.assertIs(sender.state, State.ENDED)
                     assert sender.result is not None
                     self.assertEqual(sender.result.code, PROTOCOL_ERROR)
                     self.assertEqual((client.ending, target.ending), ("ConnectionLost", "ConnectionLost"))
         self.assertEqual(bystander.ending, "")
         self.assertEqual(self.stream(self.theInlet).state, State.OPEN)
-
-    def _first(self, portal: Any) -> PortalStream:
-        return min(portal.streams, key=lambda each: self._age.setdefault(id(each), len(self._age)))
-
-    def setUp(self) -> None:
-        super().setUp()
-        self._age: dict[int, int] = {}
 
 
 class PlainTests(_ExtendedTestCase):
