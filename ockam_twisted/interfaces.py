@@ -222,6 +222,12 @@ class IOutput(Interface):
         Drop what is queued and end the connection below with a reset.
         """
 
+    def resetConnection() -> None:
+        """
+        Send what is queued, for a few seconds at most, then end the connection
+        below with a reset.
+        """
+
     def connectionLost() -> None:
         """
         Called by the protocol that owns it: the connection below is gone.
@@ -639,6 +645,12 @@ class ILocalSide(Interface):
         @param clean: The far end ended it: what came out is all there is.
             Otherwise something may be missing, and the near end must not look
             as if it were complete.
+        """
+
+    def streamReset(reason: str) -> None:
+        """
+        The far end has reset the stream, and said so: what came out before
+        still counts, and then the near end is reset, too.
         """
 
 

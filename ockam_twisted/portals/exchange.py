@@ -12,7 +12,8 @@ from __future__ import annotations
 from attrs import define, field, frozen
 
 from ockam_twisted.errors import PortalRefused
-from ockam_twisted.portals.windows import FIRST_WINDOW, LARGEST_WINDOW, ReceiveWindow, SendWindow, WindowBudget
+from ockam_twisted.portals.budgets import WindowBudget
+from ockam_twisted.portals.windows import LARGEST_WINDOW, ReceiveWindow, SendWindow
 from ockam_twisted.wire.extension import CREDIT, HALF_CLOSE, RESET_REASONS, RESUME, Credit, Finished, Terms
 
 #: What both must know, or the extension is not used.
@@ -20,6 +21,9 @@ NEEDED = CREDIT | HALF_CLOSE | RESET_REASONS
 
 #: What is offered.
 FEATURES = NEEDED | RESUME
+
+#: How many Payloads without a byte a stream may have: they cost no window.
+MAX_EMPTY = 100
 
 
 @frozen
@@ -57,23 +61,31 @@ class Exchange:
     isAcknowledged: bool = field(default=False, init=False)
     theirFinal: int | None = field(default=None, init=False)
     attempt: int = field(default=0, init=False)
+    _empty: int = field(default=0, init=False)
 
     @classmethod
     def agreed(
-        cls, ours: Terms, theirs: Terms, budget: WindowBudget, rtt: float, largest: int = LARGEST_WINDOW
+        cls,
+        ours: Terms,
+        theirs: Terms,
+        receiving: ReceiveWindow,
+        budget: WindowBudget,
+        largest: int = LARGEST_WINDOW,
     ) -> Exchange:
         """
         What an offer and its acceptance make.
 
         @param ours: What we sent.
         @param theirs: What they sent.
-        @param budget: From which twice C{ours.limit} was taken.
-        @param rtt: A round trip, seconds.
+        @param receiving: Permits what C{ours} does.
+        @param budget: Has L{SMALLEST_WINDOW} bytes for what is sent, taken by
+            who calls this.
+        @param largest: How many bytes are kept at most.
         """
         return cls(
             ours.features & theirs.features,
-            SendWindow(theirs.limit, budget, ours.limit, max(ours.limit, largest)),
-            ReceiveWindow(ours.limit, budget, rtt, max(ours.limit, largest)),
+            SendWindow(theirs.limit, budget, largest),
+            receiving,
             ours.stream or theirs.stream or b"",
         )
 
@@ -132,6 +144,10 @@ class Exchange:
         """
         if self.theirFinal is not None:
             raise PortalRefused("it sends after its end")
+        if not size:
+            self._empty += 1
+            if self._empty > MAX_EMPTY:
+                raise PortalRefused("it sends too many Payloads without a byte")
         self.receiving.accept(size)
 
     def creditReceived(self, credit: Credit) -> None:
@@ -172,6 +188,3 @@ class Exchange:
         """
         self.sending.close()
         self.receiving.close()
-
-
-__all__ = ["FEATURES", "FIRST_WINDOW", "NEEDED", "Exchange", "Offset"]

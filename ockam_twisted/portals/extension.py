@@ -353,6 +353,9 @@ class Extension:
             self._stream.ended(Reset(PROTOCOL_ERROR, 0, str(error)))
 
     def _goOn(self) -> None:
+        peer = self._stream.peer
+        if peer is not None:
+            self.exchange.receiving.moved(self._settings.shareOf(peer), self._clock.seconds())
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None

@@ -31,7 +31,10 @@ from ockam_twisted.portals.socket import PortalSocket
 from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
+from ockam_twisted.wire.extension import SHUTTING_DOWN, Reset
 from ockam_twisted.wire.portal import DISCONNECT, PONG
+
+_STOPPING = "the inlet is shutting down"
 
 #: Seconds a client is held until its stream is open.
 CONNECT_TIMEOUT = 10.0
@@ -283,8 +286,8 @@ class Inlet(Service):
             self._unwatch = None
         with self.router.turn:
             for stream in list(self.streams):
-                stream.abandon("the inlet is shutting down")
-                stream.forget()
+                stream.abandon(_STOPPING)
+                stream.ended(Reset(SHUTTING_DOWN, 0), _STOPPING)
         for late in list(self.late):
             late.stop()
         port, self.port = self.port, None

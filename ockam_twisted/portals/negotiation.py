@@ -13,13 +13,27 @@ from ockam_twisted.errors import DecodeError, LimitReached, PortalRefused
 from ockam_twisted.interfaces import IRouter
 from ockam_twisted.portals.exchange import NEEDED, Exchange
 from ockam_twisted.portals.settings import StreamSettings
+from ockam_twisted.portals.windows import ReceiveWindow
 from ockam_twisted.routing.addresses import Route
-from ockam_twisted.routing.local_message import LocalMessage
-from ockam_twisted.wire.extension import ID_SIZE, Terms, decodeTerms, encodeTerms
-from ockam_twisted.wire.portal import PING, PONG
+from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
+from ockam_twisted.wire.extension import ID_SIZE, RESET_KIND, Reset, Terms, decodeExtension, decodeTerms, encodeTerms
+from ockam_twisted.wire.portal import PING, PONG, readPortal
 
-#: What an outlet takes for a round trip until it knows better, seconds.
-FIRST_ROUND_TRIP = 1.0
+_PONG, _DISCONNECT = 1, 2
+
+
+@frozen
+class Pong:
+    """
+    An outlet has opened a stream.
+
+    @ivar exchange: What was agreed; L{None}: the outlet does not know the
+        extension.
+    @ivar instance: Of its process.
+    """
+
+    exchange: Exchange | None = None
+    instance: bytes = b""
 
 
 @frozen
@@ -30,11 +44,13 @@ class Offer:
     @ivar terms: Of the inlet.
     @ivar settings: Ours.
     @ivar at: When it was sent or came, on the clock.
+    @ivar receiving: What the far end may send; at the inlet only.
     """
 
     terms: Terms
     settings: StreamSettings
     at: float
+    receiving: ReceiveWindow | None = None
 
     @property
     def ping(self) -> bytes:
@@ -43,51 +59,61 @@ class Offer:
         """
         return encodeTerms(PING, self.terms)
 
-    def accept(self, identifier: str) -> tuple[bytes, Exchange]:
+    def accept(self, peer: PeerIdentity) -> tuple[bytes, Exchange]:
         """
         Accept it, at the outlet.
 
-        @param identifier: Of the inlet.
+        @param peer: The inlet.
         @return: The Pong that says so, and what comes of it.
         @raise LimitReached: Too much is under way.
         """
-        ours = self.settings.terms(os.urandom(ID_SIZE))
-        return encodeTerms(PONG, ours), _agree(self.settings, ours, self.terms, identifier, FIRST_ROUND_TRIP)
+        settings = self.settings
+        receiving = settings.receiving(peer)
+        ours = settings.terms(receiving, os.urandom(ID_SIZE))
+        try:
+            return encodeTerms(PONG, ours), settings.agree(ours, self.terms, receiving, peer)
+        except LimitReached:
+            receiving.close()
+            raise
 
-    def accepted(self, pong: bytes, identifier: str) -> tuple[Terms, Exchange] | None:
+    def accepted(self, pong: bytes, peer: PeerIdentity) -> Pong:
         """
         It was answered, at the inlet.
 
-        @param identifier: Of the outlet.
-        @return: L{None} if the outlet does not know the extension.
+        @param peer: The outlet.
         @raise DecodeError: The answer is damaged.
         @raise PortalRefused: It is no answer to what was offered.
         @raise LimitReached: Too much is under way.
         """
         theirs = decodeTerms(pong)
         if theirs is None:
-            return None
+            return Pong()
         if theirs.stream is None or theirs.features & NEEDED != NEEDED:
             raise PortalRefused("the outlet accepts what was not offered")
-        rtt = max(self.settings.clock.seconds() - self.at, 1e-5)
-        return theirs, _agree(self.settings, self.terms, theirs, identifier, rtt)
+        assert self.receiving is not None
+        self.receiving.roundTrip(max(self.settings.clock.seconds() - self.at, 1e-5))
+        return Pong(self.settings.agree(self.terms, theirs, self.receiving, peer), theirs.instance)
 
-
-def _agree(settings: StreamSettings, ours: Terms, theirs: Terms, identifier: str, rtt: float) -> Exchange:
-    budget = settings.budgetOf(identifier)
-    if not budget.take(2 * ours.limit):
-        raise LimitReached("too much is under way already")
-    return Exchange.agreed(ours, theirs, budget, rtt, settings.largestWindow)
+    def withdraw(self) -> None:
+        """
+        Nothing came of it.
+        """
+        if self.receiving is not None:
+            self.receiving.close()
 
 
 def makeOffer(settings: StreamSettings | None, router: IRouter, route: Route) -> Offer | None:
     """
     What an inlet offers at the end of a route: nothing but inside a secure
     channel, where nobody on the way can strip it.
+
+    @raise LimitReached: Too much is under way.
     """
-    if settings is None or not settings.features or router.peers.find(route[0]) is None:
+    peer = router.peers.find(route[0])
+    if settings is None or not settings.features or peer is None:
         return None
-    return Offer(settings.terms(), settings, settings.clock.seconds())
+    receiving = settings.receiving(peer)
+    return Offer(settings.terms(receiving), settings, settings.clock.seconds(), receiving)
 
 
 def readOffer(settings: StreamSettings | None, ping: LocalMessage) -> Offer | None:
@@ -103,3 +129,26 @@ def readOffer(settings: StreamSettings | None, ping: LocalMessage) -> Offer | No
     if terms is None or terms.features & NEEDED != NEEDED:
         return None
     return Offer(terms, settings, settings.clock.seconds())
+
+
+def readAnswer(offer: Offer | None, message: LocalMessage) -> Pong | Reset | None:
+    """
+    What has come while Pong is awaited.
+
+    @param offer: What was offered, if the answer may be about it.
+    @return: L{None}: the outlet could not connect to its target.
+    @raise DecodeError: Nothing that is an answer.
+    @raise PortalRefused: It is no answer to what was offered.
+    @raise LimitReached: Too much is under way.
+    """
+    kind, _, _, _ = readPortal(message.payload)
+    if kind == _PONG and message.return_route:
+        peer = message.peerIdentity
+        return Pong() if offer is None or peer is None else offer.accepted(message.payload, peer)
+    if kind == _DISCONNECT:
+        return None
+    if kind == RESET_KIND and offer is not None:
+        reset = decodeExtension(message.payload)
+        assert isinstance(reset, Reset)
+        return reset
+    raise DecodeError("a Pong is awaited")

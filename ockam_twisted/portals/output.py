@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 #: is paused too, bytes.
 HIGH_WATER = 1024 * 1024
 
+#: What is smaller is joined with what waits before it, bytes.
+_SMALL = 2048
+
 
 def ignored(output: object) -> None:
     """
@@ -35,6 +38,7 @@ class ProtocolOutput:
     @ivar sent: Bytes that were received, in all.
     @ivar held: Sources that wait for this output.
     @ivar losing: Never: nothing is left to be drained after the end.
+    @ivar isResetting: Likewise.
     """
 
     def __init__(self, transport: PortalTransport, turn: Turn, label: str, heldBack: Callable[[Any], object]) -> None:
@@ -53,6 +57,7 @@ class ProtocolOutput:
         self.full = False
         self.lost = False
         self.losing = False
+        self.isResetting = False
         self.held: set[ISource] = set()
         self.mark = sys.maxsize
         self._highWater = HIGH_WATER
@@ -89,7 +94,10 @@ class ProtocolOutput:
         """
         self._touched = False
         if self._pieces:
-            self._waiting.append(b"".join(self._pieces))
+            waiting, data = self._waiting, b"".join(self._pieces)
+            if len(data) < _SMALL and waiting and len(waiting[-1]) < _SMALL:
+                data = waiting.pop() + data
+            waiting.append(data)
             self._pieces = []
             self.full = self.queued > self._highWater
             self._transport.wake()
@@ -134,6 +142,12 @@ class ProtocolOutput:
         See L{IOutput}.
         """
         self._transport.abortConnection()
+
+    def resetConnection(self) -> None:
+        """
+        See L{IOutput}.
+        """
+        self._transport.streamReset("it was reset")
 
     def connectionLost(self) -> None:
         """

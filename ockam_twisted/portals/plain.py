@@ -48,6 +48,13 @@ class PayloadCounter:
         self.expected: int | None = 0
         self._next = 0
 
+    def disable(self) -> None:
+        """
+        Neither count nor check from now on.
+        """
+        self.isCounting = False
+        self.expected = None
+
     def payload(self, data: Buffer) -> tuple[tuple[Buffer, ...], int]:
         """
         The next Payload: its pieces, and how many bytes they have.

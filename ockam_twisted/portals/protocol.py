@@ -124,6 +124,12 @@ class PortalTransport:
         """
         self._end(Failure(ConnectionDone() if clean else ConnectionLost(reason)), keep=clean)
 
+    def streamReset(self, reason: str) -> None:
+        """
+        See L{ILocalSide.streamReset}.
+        """
+        self._end(Failure(ConnectionLost(reason)), keep=True)
+
     def streamFinished(self) -> None:
         """
         See L{ILocalSide.streamFinished}.

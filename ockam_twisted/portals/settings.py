@@ -10,8 +10,13 @@ from weakref import WeakValueDictionary
 from attrs import define, field
 from twisted.internet.interfaces import IReactorTime
 
-from ockam_twisted.portals.exchange import FEATURES
-from ockam_twisted.portals.windows import FIRST_WINDOW, LARGEST_WINDOW, PEER_BUDGET, WindowBudget
+from ockam_twisted.errors import LimitReached
+from ockam_twisted.portals.budgets import PEER_BUDGET, PeerBudget, WindowBudget
+from ockam_twisted.portals.exchange import FEATURES, Exchange
+from ockam_twisted.portals.shares import SMALLEST_WINDOW, ChannelShare
+from ockam_twisted.portals.windows import LARGEST_WINDOW, ReceiveWindow
+from ockam_twisted.routing.addresses import Address
+from ockam_twisted.routing.local_message import PeerIdentity
 from ockam_twisted.wire.extension import ID_SIZE, Terms
 
 #: Seconds that a stream waits for another way when its own is lost.
@@ -27,7 +32,6 @@ class StreamSettings:
     @ivar instance: Of this process, 16 random bytes.
     @ivar features: What is offered and accepted of the portal extension; 0:
         nothing is.
-    @ivar window: What each direction of a stream begins with, bytes.
     @ivar largestWindow: What it grows to, bytes.
     @ivar resumeTimeout: Seconds that a stream waits for another way; 0: it
         ends with its way.
@@ -37,19 +41,52 @@ class StreamSettings:
     clock: IReactorTime
     instance: bytes = field(factory=lambda: secrets.token_bytes(ID_SIZE))
     features: int = FEATURES
-    window: int = FIRST_WINDOW
     largestWindow: int = LARGEST_WINDOW
     resumeTimeout: float = RESUME_TIMEOUT
     budget: WindowBudget = field(factory=WindowBudget)
     _budgets: WeakValueDictionary[str, PeerBudget] = field(factory=WeakValueDictionary, init=False)
+    _shares: WeakValueDictionary[Address, ChannelShare] = field(factory=WeakValueDictionary, init=False)
 
-    def terms(self, stream: bytes | None = None) -> Terms:
+    def terms(self, receiving: ReceiveWindow, stream: bytes | None = None) -> Terms:
         """
         What we offer or accept.
 
+        @param receiving: What the far end may send at first.
         @param stream: The name of the stream, in an acceptance.
         """
-        return Terms(self.features, self.window, self.instance, stream)
+        return Terms(self.features, receiving.granted, self.instance, stream)
+
+    def receiving(self, peer: PeerIdentity) -> ReceiveWindow:
+        """
+        What a new stream of a peer may send to us.
+
+        @raise LimitReached: Too much is under way already.
+        """
+        budget, share, now = self.budgetOf(peer.identifier), self.shareOf(peer), self.clock.seconds()
+        size = budget.takeFirst(share.first(now))
+        if not size:
+            raise LimitReached("too much is under way already")
+        return ReceiveWindow(size, budget, share, now, self.largestWindow)
+
+    def agree(self, ours: Terms, theirs: Terms, receiving: ReceiveWindow, peer: PeerIdentity) -> Exchange:
+        """
+        What an offer and its acceptance make.
+
+        @raise LimitReached: Too much is under way already.
+        """
+        budget = self.budgetOf(peer.identifier)
+        if not budget.take(SMALLEST_WINDOW):
+            raise LimitReached("too much is under way already")
+        return Exchange.agreed(ours, theirs, receiving, budget, self.largestWindow)
+
+    def shareOf(self, peer: PeerIdentity) -> ChannelShare:
+        """
+        What the windows of one channel share.
+        """
+        share = self._shares.get(peer.encryptor)
+        if share is None:
+            share = self._shares[peer.encryptor] = ChannelShare(self.clock.seconds())
+        return share
 
     def budgetOf(self, identifier: str) -> WindowBudget:
         """
@@ -59,11 +96,3 @@ class StreamSettings:
         if budget is None:
             budget = self._budgets[identifier] = PeerBudget(PEER_BUDGET, self.budget)
         return budget
-
-
-class PeerBudget(WindowBudget):
-    """
-    Of one peer; forgotten with its last stream.
-    """
-
-    __slots__ = ("__weakref__",)

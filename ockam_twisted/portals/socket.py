@@ -105,6 +105,15 @@ class PortalSocket(Protocol):
         else:
             self.output.abortConnection()
 
+    def streamReset(self, reason: str) -> None:
+        """
+        See L{ILocalSide.streamReset}.
+        """
+        if not hasattr(self, "output"):
+            self._ended = (reason, False)
+        else:
+            self.output.resetConnection()
+
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
         The local program has gone.

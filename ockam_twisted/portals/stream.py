@@ -16,15 +16,15 @@ from ockam_twisted.errors import DecodeError, LimitReached, PortalRefused
 from ockam_twisted.interfaces import Buffer, IAccessControl, IFlowReceiver, ILocalSide, IRouter, PayloadReceiver
 from ockam_twisted.portals.attachment import Attachment
 from ockam_twisted.portals.extension import Extension, reasonOf, refusal
-from ockam_twisted.portals.negotiation import Offer, makeOffer, readOffer
+from ockam_twisted.portals.negotiation import Offer, makeOffer, readAnswer, readOffer
 from ockam_twisted.portals.plain import REFUSAL, PayloadCounter, State
 from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
-from ockam_twisted.wire.extension import CREDIT_KIND, RESET_KIND, SHUTTING_DOWN, Reset, Resume, decodeExtension
+from ockam_twisted.wire.extension import CREDIT_KIND, REFUSED, SHUTTING_DOWN, Reset, Resume
 from ockam_twisted.wire.portal import DISCONNECT, PING, PONG, portalPayloadHead, readPortal
 
-_PONG, _DISCONNECT, _PAYLOAD = 1, 2, 3
+_DISCONNECT, _PAYLOAD = 2, 3
 
 
 @implementer(IFlowReceiver)
@@ -96,7 +96,11 @@ class PortalStream:
         self.isInlet = True
         self._attachment.attach(route[0], self.router.flowControls.producerId(route[0]))
         if self.state is State.PINGED:
-            offer = self.offer = makeOffer(self._settings, self.router, route)
+            try:
+                offer = self.offer = makeOffer(self._settings, self.router, route)
+            except LimitReached as error:
+                self._end(str(error), clean=False)
+                return
             ping = PING if offer is None else offer.ping
             self.router.route(LocalMessage(route, Route((self.address,)), ping), self.address)
 
@@ -123,9 +127,9 @@ class PortalStream:
             pong = PONG
             if self.offer is not None and self.peer is not None:
                 try:
-                    pong, exchange = self.offer.accept(self.peer.identifier)
+                    pong, exchange = self.offer.accept(self.peer)
                 except LimitReached as error:
-                    self.abandon(str(error))
+                    self.abandon(str(error), REFUSED)
                     return
                 self.extension = Extension(self, self.offer.settings, exchange, self.offer.terms.instance, False)
             self.emit((pong,), len(pong))
@@ -212,8 +216,7 @@ class PortalStream:
             return
         payload = message.payload
         if self.state is State.RESUMING:
-            assert self.extension is not None
-            self.extension.resumedReceived(message)
+            self.extension.resumedReceived(message)  # type: ignore[union-attr]
         elif self.state is State.PINGED:
             self._answered(message)
         else:
@@ -223,33 +226,29 @@ class PortalStream:
         """
         Something has come while Pong is awaited.
         """
-        payload, peer = message.payload, message.peerIdentity
-        offer = None if peer is None else self.offer
-        agreed = None
+        offer = None if message.peerIdentity is None else self.offer
         try:
-            kind, _, _, _ = readPortal(payload)
-            if kind == _PONG and message.return_route and offer is not None and peer is not None:
-                agreed = offer.accepted(payload, peer.identifier)
-            reset = decodeExtension(payload) if kind == RESET_KIND and offer is not None else None
-        except (PortalRefused, LimitReached) as error:
-            self._attachment.open(message.return_route)
-            self.emit((DISCONNECT,), 1)
-            self._end(str(error), clean=False)
-            return
+            answer = readAnswer(offer, message)
         except DecodeError:
             return  # Whatever it is, a Pong may still come.
-        if kind == _PONG and message.return_route:
+        except (PortalRefused, LimitReached) as error:
+            self._attachment.open(message.return_route)
+            self._giveUp(error)
+            return
+        if answer is None:
+            self._end("the outlet could not connect to its target", clean=False)
+        elif isinstance(answer, Reset):
+            self.result = answer
+            self._end(f"the outlet has refused it: {reasonOf(answer)}", clean=False)
+        else:
             self.reopen(message)
-            if agreed is not None and offer is not None:
-                self.extension = Extension(self, offer.settings, agreed[1], agreed[0].instance, True)
+            if answer.exchange is not None and offer is not None:
+                self.extension = Extension(self, offer.settings, answer.exchange, answer.instance, True)
                 self.state = State.OPEN
                 self.extension.sayCredit()
+            elif offer is not None:
+                offer.withdraw()
             self._open()
-        elif isinstance(reset, Reset):
-            self.result = reset
-            self._end(f"the outlet has refused it: {reasonOf(reset)}", clean=False)
-        elif kind == _DISCONNECT:
-            self._end("the outlet could not connect to its target", clean=False)
 
     def reopen(self, message: LocalMessage) -> None:
         """
@@ -291,16 +290,19 @@ class PortalStream:
             if self.extension is not None:
                 self.extension.refuse(error)
             else:
-                self.emit((DISCONNECT,), 1)
-                self._end(str(error), clean=False)
+                self._giveUp(error)
+
+    def _giveUp(self, error: Exception) -> None:
+        self.emit((DISCONNECT,), 1)
+        self._end(str(error), clean=False)
 
     def _becomePlain(self, extension: Extension) -> None:
         """
         The inlet does not begin as one that has read our acceptance: somebody
         on the way has made the Pong anew.
         """
-        self.extension = self._counter.expected = None
-        self._counter.isCounting = False
+        self.extension = None
+        self._counter.disable()
         for piece in extension.surrender():
             self.emit(*self._counter.payload(piece))
         if extension.exchange.final is not None:
@@ -329,16 +331,10 @@ class PortalStream:
                 self.emit((message,), 1)
             self._end(reason, clean=False)
 
-    def forget(self) -> None:
-        """
-        There will be no other way: end without telling anybody, if it has
-        not ended.
-        """
-        self._end("there is no way any more", clean=False)
-
     def ended(self, result: Reset | None, reason: str = "") -> None:
         """
-        It is over.  For the extension.
+        It is over, whether the far end can be told or not.  For the
+        extension, and for who knows that there will be no other way.
 
         @param result: How it was reset; L{None}: both ends have all.
         @param reason: Why we have reset it; empty: the far end has.
@@ -347,7 +343,7 @@ class PortalStream:
         if result is None:
             self._end("both ends have finished", clean=True, told=False)
         else:
-            self._end(reason or f"the other end has reset it: {reasonOf(result)}", clean=False)
+            self._end(reason or f"the other end has reset it: {reasonOf(result)}", clean=False, isReset=not reason)
 
     # ------------------------------------------------------------ resuming
 
@@ -384,13 +380,17 @@ class PortalStream:
             self._attachment.open(message.return_route)
             extension.resumed()
 
-    def _end(self, reason: str, clean: bool, told: bool = True) -> None:
+    def _end(self, reason: str, clean: bool, told: bool = True, isReset: bool = False) -> None:
         if self.state is State.ENDED:
             return
         self.state = State.ENDED
         self._attachment.close()
         if self.extension is not None:
             self.extension.close()
+        elif self.offer is not None:
+            self.offer.withdraw()
         self._ended(self)
-        if told:
+        if isReset:
+            self.local.streamReset(reason)
+        elif told:
             self.local.streamEnded(reason, clean)

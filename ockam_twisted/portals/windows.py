@@ -11,52 +11,17 @@ from collections import deque
 
 from ockam_twisted.errors import PortalRefused
 from ockam_twisted.interfaces import Buffer
+from ockam_twisted.portals.budgets import WindowBudget
+from ockam_twisted.portals.shares import SMALLEST_WINDOW, ChannelShare
 
 #: What is taken at once, at most, bytes.
 MAX_PIECE = 64 * 1024
 
-#: What a direction of a stream begins with, bytes.
-FIRST_WINDOW = 256 * 1024
+#: What is kept of small pieces in one, bytes: each has a cost of its own.
+_JOINED = 4096
 
-#: What it grows to, bytes.
+#: What a direction of a stream grows to, bytes.
 LARGEST_WINDOW = 16 * 1024 * 1024
-
-#: What the windows of one peer, and of all peers of a node, may hold, bytes.
-PEER_BUDGET = 128 * 1024 * 1024
-NODE_BUDGET = 512 * 1024 * 1024
-
-
-class WindowBudget:
-    """
-    What many windows share.  Windows that cannot have more do not grow; a
-    stream that cannot have its first ones is refused.
-
-    @ivar used: Bytes that are given out.
-    """
-
-    __slots__ = ("_limit", "_parent", "used")
-
-    def __init__(self, limit: int = NODE_BUDGET, parent: WindowBudget | None = None) -> None:
-        self.used = 0
-        self._limit = limit
-        self._parent = parent
-
-    def take(self, size: int) -> bool:
-        """
-        @return: Are there so many bytes?  If not, nothing was taken.
-        """
-        if self.used + size > self._limit or (self._parent is not None and not self._parent.take(size)):
-            return False
-        self.used += size
-        return True
-
-    def give(self, size: int) -> None:
-        """
-        Give back what was taken.
-        """
-        self.used -= size
-        if self._parent is not None:
-            self._parent.give(size)
 
 
 class SendWindow:
@@ -69,36 +34,42 @@ class SendWindow:
     @ivar reached: The highest offset that C{sent} ever had.
     @ivar acknowledged: Bytes the far end has.
     @ivar limit: The highest offset that the far end permits.
+    @ivar size: How many bytes may be kept; grows while more are needed, and
+        is given back when the far end has all.
     """
 
     __slots__ = (
         "_bound",
         "_budget",
+        "_isSuspended",
         "_kept",
         "_largest",
         "_pending",
-        "_size",
         "acknowledged",
         "limit",
         "reached",
         "sent",
+        "size",
         "written",
     )
 
-    def __init__(self, limit: int, budget: WindowBudget, size: int, largest: int = LARGEST_WINDOW) -> None:
+    def __init__(self, limit: int, budget: WindowBudget, largest: int = LARGEST_WINDOW) -> None:
         """
         @param limit: What the far end permits at first.
-        @param size: How many bytes are kept at first; taken from C{budget} by
-            who makes this.
+        @param budget: Has L{SMALLEST_WINDOW} bytes for it, taken by who makes
+            this.
+        @param largest: How many bytes are kept at most.
         """
         self.written = self.sent = self.reached = self.acknowledged = 0
         self.limit = limit
+        self.size = SMALLEST_WINDOW
         self._budget = budget
-        self._size = size
         self._largest = largest
-        self._kept: deque[Buffer] = deque()
+        self._kept: deque[Buffer | bytearray] = deque()
         self._pending: deque[Buffer] = deque()
-        self._bound = min(limit, size)
+        self._isSuspended = False
+        self._bound = 0
+        self._permit(0)
 
     @property
     def isIdle(self) -> bool:
@@ -106,13 +77,6 @@ class SendWindow:
         Was all that was written sent?
         """
         return not self._pending
-
-    @property
-    def size(self) -> int:
-        """
-        How many bytes may be kept.
-        """
-        return self._size
 
     def write(self, data: bytes) -> bool:
         """
@@ -122,14 +86,36 @@ class SendWindow:
             for L{take}.
         """
         size = len(data)
-        self._kept.append(data)
+        kept = self._kept
+        if size < _JOINED and kept and type(tail := kept[-1]) is bytearray and len(tail) + size <= _JOINED:
+            tail += data
+        else:
+            kept.append(data if size >= _JOINED else bytearray(data))
         self.written += size
-        after = self.sent + size
-        if self._pending or after > self._bound:
-            self._pending.append(data)
-            return False
-        self.sent = self.reached = after
-        return True
+        if not self._pending:
+            after = self.sent + size
+            if after > self._bound:
+                self._permit(after)
+            if after <= self._bound:
+                self.sent = self.reached = after
+                return True
+        self._pending.append(data)
+        return False
+
+    def _permit(self, wanted: int) -> None:
+        """
+        Find out anew up to which offset may be sent.
+
+        @param wanted: Up to which there is something to send.
+        """
+        if self._isSuspended:
+            return
+        size, needed = self.size, min(wanted, self.limit) - self.acknowledged
+        if needed > size < self._largest:
+            more = min(max(needed, 2 * size), self._largest) - size
+            if self._budget.take(more):
+                self.size = size + more
+        self._bound = min(self.limit, self.acknowledged + self.size)
 
     def take(self) -> Buffer | None:
         """
@@ -138,7 +124,7 @@ class SendWindow:
         room = min(self._bound - self.sent, MAX_PIECE)
         if room <= 0 or not self._pending:
             return None
-        piece = self._pending.popleft()
+        piece: Buffer = self._pending.popleft()
         if len(piece) > room:
             view = memoryview(piece)
             piece = view[:room]
@@ -159,12 +145,10 @@ class SendWindow:
             raise PortalRefused("its limit falls")
         self.limit = limit
         self._forget(received)
-        wanted = limit - received
-        if wanted > self._size < self._largest:
-            more = min(wanted, self._largest) - self._size
-            if self._budget.take(more):
-                self._size += more
-        self._bound = min(limit, received + self._size)
+        if not self._kept and self.size > SMALLEST_WINDOW:
+            self._budget.give(self.size - SMALLEST_WINDOW)
+            self.size = SMALLEST_WINDOW
+        self._permit(self.written)
 
     def _forget(self, received: int) -> None:
         surplus = received - self.acknowledged
@@ -173,7 +157,8 @@ class SendWindow:
         while surplus:
             size = len(kept[0])
             if size > surplus:
-                kept[0] = memoryview(kept[0])[surplus:]
+                # Nothing is added to this one any more.
+                kept[0] = memoryview(bytes(kept[0]) if isinstance(kept[0], bytearray) else kept[0])[surplus:]
                 return
             kept.popleft()
             surplus -= size
@@ -188,6 +173,7 @@ class SendWindow:
         """
         Send nothing until L{rewind}.
         """
+        self._isSuspended = True
         self._bound = -1
 
     def rewind(self, following: int) -> None:
@@ -200,9 +186,12 @@ class SendWindow:
         if not self.acknowledged <= following <= self.reached:
             raise PortalRefused(f"it goes on at {following}, not from {self.acknowledged} to {self.reached}")
         self._forget(following)
-        self._pending = deque(self._kept)
+        # From now on nothing is added to these any more.
+        self._pending = deque(bytes(each) if isinstance(each, bytearray) else each for each in self._kept)
+        self._kept = deque(self._pending)
         self.sent = following
-        self._bound = min(self.limit, following + self._size)
+        self._isSuspended = False
+        self._permit(self.written)
 
     def close(self) -> None:
         """
@@ -210,9 +199,9 @@ class SendWindow:
         """
         self._kept.clear()
         self._pending.clear()
-        self._budget.give(self._size)
-        self._size = 0
-        self._bound = -1
+        self._budget.give(self.size)
+        self.size = 0
+        self.suspend()
 
 
 class ReceiveWindow:
@@ -222,29 +211,46 @@ class ReceiveWindow:
     @ivar received: Bytes that came in order.
     @ivar granted: The highest offset that the far end may send.
     @ivar size: How much may be on its way or wait here, bytes; grows with
-        what the near end takes in one round trip.
+        what the near end takes in one round trip, and gives way to others of
+        the same channel.
     @ivar mark: Once the near end has taken so many bytes, the far end should
         hear of it.
     """
 
-    __slots__ = ("_budget", "_delivered", "_largest", "_probe", "_rtt", "_since", "granted", "mark", "received", "size")
+    __slots__ = (
+        "_budget",
+        "_delivered",
+        "_largest",
+        "_probe",
+        "_share",
+        "_since",
+        "_taken",
+        "granted",
+        "mark",
+        "received",
+        "size",
+    )
 
-    def __init__(self, size: int, budget: WindowBudget, rtt: float, largest: int = LARGEST_WINDOW) -> None:
+    def __init__(
+        self, size: int, budget: WindowBudget, share: ChannelShare, now: float, largest: int = LARGEST_WINDOW
+    ) -> None:
         """
         @param size: What the far end may send at first; taken from C{budget}
             by who makes this.
-        @param rtt: A round trip, seconds, as well as it is known.
+        @param share: Of the channel.
+        @param now: What the clock says.
         """
         self.received = 0
         self.granted = self.size = size
         self._budget = budget
-        self._rtt = rtt
-        self._largest = largest
+        self._share = share
+        self._largest = max(size, largest)
         # When the data after this offset comes, a round trip is over.
         self._probe = -1
         self._since = 0.0
-        self._delivered = 0
+        self._delivered = self._taken = 0
         self._setMark()
+        share.join(self, now)
 
     def _setMark(self) -> None:
         self.mark = self.granted - self.size // 2
@@ -265,32 +271,57 @@ class ReceiveWindow:
 
         @return: The highest offset that the far end may send from now on.
         """
-        probe = self._probe
-        if probe < 0:
+        share, wanted = self._share, self.size
+        if self._probe < 0:
             self._begin(delivered, now)
-        elif self.received > probe:
+        elif self.received > self._probe:
             elapsed = max(now - self._since, 1e-6)
-            self._rtt = min(self._rtt, elapsed)
-            product = int((delivered - self._delivered) * self._rtt / elapsed)
-            self._grow(2 * product)
+            self.roundTrip(elapsed)
+            wanted = max(wanted, int(2 * (delivered - self._delivered) * share.rtt / elapsed))
             self._begin(delivered, now)
+        wanted = share.fit(self, wanted, delivered - self._taken, now)
+        self._taken = delivered
+        self._resize(min(wanted, self._largest), delivered)
         self.granted = max(self.granted, delivered + self.size)
         self._setMark()
         return self.granted
+
+    def roundTrip(self, seconds: float) -> None:
+        """
+        A round trip has taken so long, or less.
+        """
+        self._share.rtt = min(self._share.rtt, seconds)
 
     def _begin(self, delivered: int, now: float) -> None:
         self._probe = self.granted
         self._since = now
         self._delivered = delivered
 
-    def _grow(self, wanted: int) -> None:
-        more = min(wanted, self._largest) - self.size
-        if more > 0 and self._budget.take(more):
-            self.size += more
+    def _resize(self, wanted: int, delivered: int) -> None:
+        """
+        @param delivered: What was promised beyond that stays promised.
+        """
+        by = max(wanted, self.granted - delivered) - self.size
+        if by > 0 and not self._budget.take(by):
+            return
+        if by < 0:
+            self._budget.give(-by)
+        self.size += by
+        self._share.resized(by)
+
+    def moved(self, share: ChannelShare, now: float) -> None:
+        """
+        From now on it comes over another channel.
+        """
+        self._share.leave(self)
+        self._share = share
+        self._probe = -1
+        share.join(self, now)
 
     def close(self) -> None:
         """
         Nothing comes any more.
         """
+        self._share.leave(self)
         self._budget.give(self.size)
         self.size = 0

@@ -17,6 +17,10 @@ from ockam_twisted.transports.budget import QueueBudget
 #: What is joined, at most, to be sent in one call once there is room again.
 _BATCH = 256 * 1024
 
+#: What is smaller is joined with what waits before it, bytes: each piece has
+#: a cost of its own.
+_SMALL = 2048
+
 
 def _nothing() -> None:
     """
@@ -34,6 +38,7 @@ class OutputQueue:
         makes progress.
     @ivar held: Sources that wait for this output.
     @ivar losing: The connection ends once this has drained.
+    @ivar isResetting: It ends with a reset then.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class OutputQueue:
         self._waiting: deque[Buffer] = deque()
         self._busy = False
         self.losing = False
+        self.isResetting = False
         self.queued = 0
         self.sent = 0
         self.full = False
@@ -102,7 +108,10 @@ class OutputQueue:
             return
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self._busy:
-            self._waiting.append(bytes(data))
+            waiting = self._waiting
+            if size < _SMALL and waiting and len(waiting[-1]) < _SMALL:
+                data = b"".join((waiting.pop(), data))
+            waiting.append(bytes(data))
             self._count(size)
         else:
             self._send(data)
@@ -222,6 +231,25 @@ class OutputQueue:
         else:
             # Somebody has to see that it drains.
             self._heldBack(self)
+
+    def resetConnection(self) -> None:
+        """
+        See L{IOutput}.
+        """
+        self.isResetting = True
+        if self.losing:
+            return
+        self.loseConnection()
+        if not self.lost and not self._busy and self._transport is not None:
+            # The kernel has what the peer has not.
+            self._heldBack(self)
+
+    @property
+    def isDrained(self) -> bool:
+        """
+        Does the peer have all, as far as can be known?
+        """
+        return not self._busy
 
     def abortConnection(self) -> None:
         """

@@ -19,7 +19,7 @@ from ockam_twisted.interfaces import Buffer, IOutput
 from ockam_twisted.routing.turn import Turn
 from ockam_twisted.transports.budget import QueueBudget
 from ockam_twisted.transports.output import OutputQueue
-from ockam_twisted.transports.sockets import SEND_LIMIT, isPlainSocket
+from ockam_twisted.transports.sockets import SEND_LIMIT, isPlainSocket, unsent
 
 #: What a transport that is full gets at once to keep.  Small, because a part
 #: of it that leaves does not show, and who makes progress must be seen to.
@@ -118,8 +118,18 @@ class DirectQueue(OutputQueue):
         """
         self.connectionLost()
 
+    @property
+    def isDrained(self) -> bool:
+        """
+        See L{OutputQueue.isDrained}.
+        """
+        return not self._busy and not unsent(self._transport)
+
     def _end(self) -> None:
-        if self.losing:
+        if self.isResetting:
+            if self.isDrained:
+                self.abortConnection()
+        elif self.losing:
             self._transport.loseConnection()
         else:
             self._loseHalf()
@@ -185,7 +195,9 @@ class WriteQueue(OutputQueue):
         if self._isRegistered:
             self._isRegistered = False
             self._transport.unregisterProducer()
-        if self.losing:
+        if self.isResetting:
+            self.abortConnection()
+        elif self.losing:
             self._transport.loseConnection()
         else:
             self._loseHalf()

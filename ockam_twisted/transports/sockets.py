@@ -5,8 +5,11 @@ What we ask of the kernel and of the C library for a socket on the fast path.
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import socket
 import sys
+import termios
+from array import array
 from contextlib import suppress
 from typing import Any
 
@@ -82,6 +85,24 @@ def prepareSocket(transport: Any, read: int) -> None:
             option = getattr(socket, name, None)
             if option is not None:
                 handle.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def unsent(transport: Any) -> int:
+    """
+    @return: How many bytes the kernel has that the peer has not, as far as it
+        can be asked.
+    """
+    if not isPlainSocket(transport) or getattr(transport, "socket", None) is None:
+        return 0
+    handle: socket.socket = transport.getHandle()
+    if handle.family not in (socket.AF_INET, socket.AF_INET6):
+        return 0
+    count = array("i", [0])
+    try:
+        fcntl.ioctl(handle.fileno(), termios.TIOCOUTQ, count)
+    except OSError:
+        return 0
+    return count[0]
 
 
 def isDead(transport: Any) -> bool:

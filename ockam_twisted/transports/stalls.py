@@ -28,6 +28,8 @@ STALL_RATE = 16 * 1024
 #: it may be that something farther on holds up the peer, which deals with it
 #: in the time above; only then it is the peer itself.
 OWN_SECONDS = 30.0
+#: An output that is to be reset has so many seconds for what came before.
+RESET_SECONDS = 5.0
 #: An output that only drains, and takes nothing for so long, is dropped.
 DRAIN_SECONDS = 60.0
 TICK = 1.0
@@ -38,13 +40,15 @@ class _Watched:
     How fast an output has been lately.
 
     @ivar idleSince: When it was last seen to have made progress.
+    @ivar resettingSince: When it was first seen that it is to be reset.
     """
 
-    __slots__ = ("_samples", "idleSince")
+    __slots__ = ("_samples", "idleSince", "resettingSince")
 
     def __init__(self, now: float, sent: int) -> None:
         self._samples = deque([(now, sent)])
         self.idleSince = now
+        self.resettingSince: float | None = None
 
     def progress(self, now: float, sent: int) -> tuple[float, int]:
         """
@@ -117,7 +121,11 @@ class StallWatch(Service):
         idle = now - watched.idleSince
         if output.lost:
             return
-        if output.losing and idle >= DRAIN_SECONDS:
+        if output.isResetting:
+            since = watched.resettingSince = now if watched.resettingSince is None else watched.resettingSince
+            if output.isDrained or now - since >= RESET_SECONDS:
+                output.abortConnection()
+        elif output.losing and idle >= DRAIN_SECONDS:
             self._log.warn(
                 "Closing {whom}: it has not read the last {queued} bytes for {seconds:.0f} s",
                 whom=output.label,

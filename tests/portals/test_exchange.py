@@ -13,21 +13,26 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.errors import PortalRefused
-from ockam_twisted.portals.exchange import FEATURES, Exchange
-from ockam_twisted.portals.windows import WindowBudget
+from ockam_twisted.portals.budgets import WindowBudget
+from ockam_twisted.portals.exchange import FEATURES, MAX_EMPTY, Exchange
+from ockam_twisted.portals.shares import SMALLEST_WINDOW, ChannelShare
+from ockam_twisted.portals.windows import ReceiveWindow
 from ockam_twisted.wire.extension import Credit, Finished, Resume, Terms
 
 WINDOW = 64
 
 
-def exchange(budget: WindowBudget | None = None, largest: int = 4 * WINDOW) -> Exchange:
+def exchange(
+    budget: WindowBudget | None = None, largest: int = 4 * WINDOW, share: ChannelShare | None = None
+) -> Exchange:
     """
     One end.
     """
     budget = budget or WindowBudget()
-    budget.take(2 * WINDOW)
+    budget.take(WINDOW + SMALLEST_WINDOW)
+    receiving = ReceiveWindow(WINDOW, budget, share or ChannelShare(0.0), 0.0, largest)
     terms = Terms(FEATURES, WINDOW, bytes(16))
-    return Exchange.agreed(terms, terms, budget, 1.0, largest)
+    return Exchange.agreed(terms, terms, receiving, budget, largest)
 
 
 class _End:
@@ -210,6 +215,16 @@ class ExchangeTests(SynchronousTestCase):
             self.assertRaises(PortalRefused, end.resumed, following)
         self.assertRaises(PortalRefused, end.payloadReceived, WINDOW + 1)
         self.assertEqual((end.sending.acknowledged, end.sending.sent), (5, 10))
+
+    def test_empty(self) -> None:
+        """
+        Payloads without a byte cost no window, so there are not many.
+        """
+        end = exchange()
+        for _ in range(MAX_EMPTY):
+            end.payloadReceived(0)
+        end.payloadReceived(1)
+        self.assertRaises(PortalRefused, end.payloadReceived, 0)
 
     def test_end(self) -> None:
         """

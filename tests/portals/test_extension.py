@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from ockam_twisted.portals.negotiation import Offer
+from ockam_twisted.portals.negotiation import Offer, Pong
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.settings import RESUME_TIMEOUT, StreamSettings
+from ockam_twisted.portals.shares import FIRST_WINDOW, SMALLEST_WINDOW
 from ockam_twisted.portals.stream import PortalStream
-from ockam_twisted.portals.windows import FIRST_WINDOW
 from ockam_twisted.wire.extension import (
     PROTOCOL_ERROR,
     ROUTE_LOST,
@@ -165,13 +165,33 @@ class WindowTests(_ExtendedTestCase):
         self.network.pump()
         self.assertEqual(len(target.received), 100 * 48 * 1024)
 
+    def test_many(self) -> None:
+        """
+        A peer may have hundreds of streams, each with a window; when they are
+        gone nothing is taken any more.
+        """
+        settings = StreamSettings(self.network.clock)
+        self.both(settings=settings)
+        others = [self.another() for _ in range(399)]
+        self.assertEqual({stream.state for stream in self.theInlet.streams}, {State.OPEN})
+        self.assertEqual(len(self.theInlet.streams), 400)
+        self.assertLess(settings.budget.used, 32 * MIB)
+        for client, target in others:
+            self.close(client)
+            self.close(target)
+        self.theInlet.stopService()
+        self.network.pump()
+        self.assertIdle(self.theInlet, self.theOutlet)
+        self.assertEqual(settings.budget.used, 0)
+
     def test_budget(self) -> None:
         """
         When the windows of all streams together are too large there is no
         further stream, until one ends.
         """
         settings = StreamSettings(self.network.clock)
-        settings.budget.take(512 * MIB - 2 * FIRST_WINDOW)
+        first = 2 * SMALLEST_WINDOW
+        settings.budget.take(512 * MIB - first)
         client, target = self.both(settings=settings)
         self.assertEqual(self.stream(self.theInlet).state, State.OPEN)
         late = self.client()
@@ -179,7 +199,7 @@ class WindowTests(_ExtendedTestCase):
         self.close(client)
         self.close(target)
         self.assertIdle(self.theInlet, self.theOutlet)
-        self.assertEqual(settings.budget.used, 512 * MIB - 2 * FIRST_WINDOW)
+        self.assertEqual(settings.budget.used, 512 * MIB - first)
         self.another()
         self.stream(self.theInlet)
 
@@ -276,7 +296,7 @@ class PlainTests(_ExtendedTestCase):
         """
         It begins with a Payload: the outlet goes on without the extension.
         """
-        self.patch(Offer, "accepted", lambda *_: None)
+        self.patch(Offer, "accepted", lambda *_: Pong())
         client, target = self.both()
         far = self.stream(self.theOutlet)
         target.send(b"x" * 2 * FIRST_WINDOW)
@@ -467,7 +487,7 @@ class ResumeTests(_ExtendedTestCase):
         self.assertEqual(target.ending, "")
         self.theInlet.settings.instance = bytes(16)
         for stream in list(self.theInlet.streams):
-            stream.forget()
+            stream.ended(Reset(ROUTE_LOST, 0), "there will be no other way")
         self.newWay()
         self.client()
         self.assertEqual(target.ending, "ConnectionLost")

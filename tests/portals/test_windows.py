@@ -6,29 +6,11 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from ockam_twisted.portals.windows import MAX_PIECE, ReceiveWindow, SendWindow, WindowBudget
+from ockam_twisted.portals.budgets import WindowBudget
+from ockam_twisted.portals.shares import SMALLEST_WINDOW, ChannelShare
+from ockam_twisted.portals.windows import MAX_PIECE, ReceiveWindow, SendWindow
 
 KIB = 1024
-
-
-class BudgetTests(SynchronousTestCase):
-    """
-    L{WindowBudget}.
-    """
-
-    def test_shared(self) -> None:
-        """
-        What one takes the others cannot have, and a refusal takes nothing.
-        """
-        node = WindowBudget(100)
-        one, two = WindowBudget(80, node), WindowBudget(80, node)
-        self.assertTrue(one.take(60))
-        self.assertFalse(one.take(21))
-        self.assertFalse(two.take(41))
-        self.assertTrue(two.take(40))
-        self.assertEqual((node.used, one.used, two.used), (100, 60, 40))
-        one.give(60)
-        self.assertEqual((node.used, one.used), (40, 0))
 
 
 class SendTests(SynchronousTestCase):
@@ -40,7 +22,7 @@ class SendTests(SynchronousTestCase):
         """
         What is larger than there is room for leaves in parts.
         """
-        window = SendWindow(10, WindowBudget(), 100)
+        window = SendWindow(10, WindowBudget())
         self.assertTrue(window.write(b"abcdef"))
         self.assertFalse(window.write(b"ghijkl"))
         self.assertEqual(bytes(window.take() or b""), b"ghij")
@@ -55,7 +37,7 @@ class SendTests(SynchronousTestCase):
         """
         No piece is larger than a Payload should be.
         """
-        window = SendWindow(10 * MAX_PIECE, WindowBudget(), 10 * MAX_PIECE)
+        window = SendWindow(10 * MAX_PIECE, WindowBudget())
         window.suspend()
         self.assertFalse(window.write(bytes(3 * MAX_PIECE + 1)))
         window.rewind(0)
@@ -67,31 +49,60 @@ class SendTests(SynchronousTestCase):
     def test_ownMaximum(self) -> None:
         """
         However much a peer permits: what it has not acknowledged is bounded
-        by what the budget has.
+        by what the budget has, and given back when it has all.
         """
-        budget = WindowBudget(2000)
-        budget.take(100)
-        window = SendWindow(10**12, budget, 100, 1000)
-        self.assertFalse(window.write(bytes(5000)))
-        self.assertEqual(len(window.take() or b""), 100)
+        budget = WindowBudget(4 * SMALLEST_WINDOW)
+        budget.take(SMALLEST_WINDOW)
+        window = SendWindow(10**12, budget)
+        self.assertFalse(window.write(bytes(10 * SMALLEST_WINDOW)))
+        self.assertEqual(len(window.take() or b""), SMALLEST_WINDOW)
         self.assertIsNone(window.take())
-        window.credit(0, 10**12)
-        self.assertEqual((window.size, budget.used), (1000, 1000))
-        self.assertEqual(len(window.take() or b""), 900)
-        self.assertIsNone(window.take())
+        window.credit(SMALLEST_WINDOW, 10**12)
+        self.assertEqual(len(window.take() or b""), SMALLEST_WINDOW)
+        window.close()
+        budget.take(SMALLEST_WINDOW)
+        window = SendWindow(10**12, budget, 3 * SMALLEST_WINDOW)
+        self.assertTrue(window.write(bytes(2 * SMALLEST_WINDOW)))
+        self.assertEqual((window.size, budget.used), (2 * SMALLEST_WINDOW, 2 * SMALLEST_WINDOW))
+        self.assertTrue(window.write(bytes(SMALLEST_WINDOW)))
+        self.assertFalse(window.write(b"x"))
+        self.assertEqual((window.size, budget.used), (3 * SMALLEST_WINDOW, 3 * SMALLEST_WINDOW))
+        window.credit(3 * SMALLEST_WINDOW, 10**12)
+        self.assertEqual(window.take(), b"x")
+        window.credit(3 * SMALLEST_WINDOW + 1, 10**12)
+        self.assertEqual((window.size, budget.used), (SMALLEST_WINDOW, SMALLEST_WINDOW))
         window.close()
         self.assertEqual(budget.used, 0)
+
+    def test_smallPieces(self) -> None:
+        """
+        Small pieces are kept together, and stay as they were whatever is
+        written, acknowledged or sent again.
+        """
+        window = SendWindow(10**6, WindowBudget())
+        data = bytes(range(256)) * 64
+        for at in range(len(data)):
+            self.assertTrue(window.write(data[at : at + 1]))
+        self.assertLessEqual(len(window._kept), 5)
+        window.credit(5000, 10**6)
+        window.write(b"more")
+        window.rewind(6000)
+        window.write(b"and more")
+        again = b""
+        while (piece := window.take()) is not None:
+            again += piece
+        self.assertEqual(again, data[6000:] + b"more" + b"and more")
 
     def test_rewind(self) -> None:
         """
         What the far end lacks is sent again, what it has is not.
         """
-        window = SendWindow(100, WindowBudget(), 100)
+        window = SendWindow(100, WindowBudget())
         for piece in (b"abc", b"def", b"ghi"):
             window.write(piece)
         window.credit(2, 100)
         window.rewind(4)
-        self.assertEqual([bytes(window.take() or b"") for _ in range(3)], [b"ef", b"ghi", b""])
+        self.assertEqual([bytes(window.take() or b"") for _ in range(3)], [b"efghi", b"", b""])
 
 
 class ReceiveTests(SynchronousTestCase):
@@ -104,7 +115,7 @@ class ReceiveTests(SynchronousTestCase):
         A sender that fills the window, and a near end that takes so many
         bytes a second.
         """
-        window = ReceiveWindow(256 * KIB, WindowBudget(), 1.0)
+        window = ReceiveWindow(256 * KIB, WindowBudget(), ChannelShare(0.0), 0.0)
         now, delivered, arriving = 0.0, 0, [(0.0, window.granted)]
         step = rtt / 10
         while now < seconds:
@@ -135,6 +146,6 @@ class ReceiveTests(SynchronousTestCase):
         """
         Nor with one that has stopped: nothing more is granted.
         """
-        window = ReceiveWindow(256 * KIB, WindowBudget(), 0.1)
+        window = ReceiveWindow(256 * KIB, WindowBudget(), ChannelShare(0.0), 0.0)
         window.accept(256 * KIB)
         self.assertEqual(window.grant(0, 5.0), 256 * KIB)

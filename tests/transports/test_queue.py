@@ -447,6 +447,69 @@ class DirectQueueTests(_Sockets):
         sender.output.loseConnection()
 
     @inlineCallbacks
+    def test_resets(self):
+        """
+        A reset comes after what waits, when the peer reads it.
+        """
+        sender, client = yield self.connect()
+        sent = yield self.fill(sender)
+        with sender.turn:
+            sender.output.write((b"last",), 4)
+            sender.output.resetConnection()
+            sender.output.write((b"late",), 4)
+        self.assertIn(sender.output, sender.heldBack)
+        data = yield self.read(client, len(sent) + 4)
+        self.assertTrue(data == sent + b"last", "the bytes differ")
+        # Somebody looks once a second.
+        while not sender.output.isDrained:
+            yield deferLater(reactor, 0.01, lambda: None)
+        sender.output.abortConnection()
+        yield sender.lost
+        yield self.ends(client)
+
+    @inlineCallbacks
+    def test_resetsIdle(self):
+        """
+        It comes at once when nothing waits.
+        """
+        sender, client = yield self.connect()
+        sender.send(b"first")
+        yield deferLater(reactor, 0.05, lambda: None)
+        sender.output.resetConnection()
+        self.assertTrue(sender.output.lost)
+        yield sender.lost
+        data = yield self.read(client, 5)
+        self.assertEqual(data, b"first")
+        yield self.ends(client)
+
+    @inlineCallbacks
+    def ends(self, client):
+        """
+        The connection ends as after a reset.
+        """
+        with self.assertRaises(ConnectionResetError):
+            while True:
+                try:
+                    self.assertEqual(client.recv(1), b"x")
+                except BlockingIOError:
+                    yield deferLater(reactor, 0, lambda: None)
+
+    @inlineCallbacks
+    def test_joins(self):
+        """
+        Small pieces that wait cost no more than their bytes.
+        """
+        sender, client = yield self.connect()
+        sent = yield self.fill(sender)
+        count = len(sender.output._waiting)
+        for _ in range(5000):
+            sender.send(b"x")
+        self.assertLess(len(sender.output._waiting), count + 5)
+        data = yield self.read(client, len(sent) + 5000)
+        self.assertTrue(data == sent + b"x" * 5000, "the bytes differ")
+        client.close()
+
+    @inlineCallbacks
     def test_lostInTheMiddle(self):
         """
         When the peer goes while bytes wait for it, sources are let go and
@@ -524,6 +587,14 @@ class UnixDirectQueueTests(DirectQueueTests):
     """
 
     family = socket.AF_UNIX
+
+    @inlineCallbacks
+    def ends(self, client):
+        """
+        The connection ends.
+        """
+        data = yield self.read(client, 1)
+        self.assertEqual(data, b"")
 
     # A Unix socket knows no reset by its sender: it is the end of the stream.
     @inlineCallbacks
@@ -651,6 +722,20 @@ class WriteQueueTests(SynchronousTestCase):
         self.assertTrue(self.transport.disconnecting)
         self.assertIsNone(self.transport.producer)
         self.output.loseConnection()
+
+    def test_resets(self) -> None:
+        """
+        A reset waits for the transport to take all.
+        """
+        self.output.pauseProducing()
+        self.send(b"a")
+        self.output.resetConnection()
+        self.output.resetConnection()
+        self.assertFalse(self.transport.disconnected)
+        self.output.resumeProducing()
+        self.assertEqual(self.transport.value(), b"a")
+        self.assertTrue(self.transport.disconnected)
+        self.assertTrue(self.output.lost)
 
     def test_losesIdle(self) -> None:
         """

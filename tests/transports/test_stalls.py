@@ -27,6 +27,8 @@ class Output:
         self.held: set[Source] = set()
         self.sent = 0
         self.losing = False
+        self.isResetting = False
+        self.isDrained = False
         self.lost = False
         self.aborted = 0
 
@@ -50,7 +52,7 @@ class Output:
         Not asked here.
         """
 
-    loseConnection = connectionLost = flush
+    loseConnection = resetConnection = connectionLost = flush
 
 
 @implementer(ISource)
@@ -256,6 +258,20 @@ class StallWatchTests(SynchronousTestCase):
         self.pass_(20)
         self.assertEqual(self.output.aborted, 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_reset(self) -> None:
+        """
+        An output that is to be reset is, as soon as its peer has what came
+        before, and in any case soon.
+        """
+        for drainedAfter, aborted in ((2, 3), (100, 6)):
+            output = Output()
+            output.losing = output.isResetting = True
+            self.watch.heldBack(output)
+            for second in range(1, 10):
+                output.isDrained = second > drainedAfter
+                self.clock.advance(1)
+                self.assertEqual(output.aborted, second >= aborted, second)
 
     def test_survives(self) -> None:
         """

@@ -1,0 +1,42 @@
+"""
+Tests for L{ockam_twisted.portals.budgets}.
+"""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from ockam_twisted.portals.budgets import WindowBudget
+from ockam_twisted.portals.shares import SMALLEST_WINDOW
+
+
+class BudgetTests(SynchronousTestCase):
+    """
+    L{WindowBudget}.
+    """
+
+    def test_shared(self) -> None:
+        """
+        What one takes the others cannot have, and a refusal takes nothing.
+        """
+        node = WindowBudget(100)
+        one, two = WindowBudget(80, node), WindowBudget(80, node)
+        self.assertTrue(one.take(60))
+        self.assertFalse(one.take(21))
+        self.assertFalse(two.take(41))
+        self.assertTrue(two.take(40))
+        self.assertEqual((node.used, one.used, two.used), (100, 60, 40))
+        one.give(60)
+        self.assertEqual((node.used, one.used), (40, 0))
+
+    def test_first(self) -> None:
+        """
+        The more is given out, the less a new stream gets, and in the end
+        nothing.
+        """
+        budget = WindowBudget(32 * SMALLEST_WINDOW, WindowBudget())
+        sizes = []
+        while size := budget.takeFirst(8 * SMALLEST_WINDOW):
+            sizes.append(size // SMALLEST_WINDOW)
+        self.assertEqual(sizes, [8, 8, 4, 4, 1, 1, 1, 1, 1, 1, 1, 1])
+        self.assertEqual(budget.share, 1)
