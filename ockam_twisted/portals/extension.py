@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall
 
-from ockam_twisted.errors import DecodeError, PortalRefused
+from ockam_twisted.errors import PortalRefused
 from ockam_twisted.interfaces import Buffer, IOutput
 from ockam_twisted.portals.exchange import Exchange
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.routing.addresses import printable
-from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.source import Source
 from ockam_twisted.wire.extension import (
     PROTOCOL_ERROR,
@@ -331,26 +330,15 @@ class Extension:
         self._say(Resumed(at.next, at.final))
         self._goOn()
 
-    def resumedReceived(self, message: LocalMessage) -> None:
+    def wentOn(self) -> None:
         """
-        What comes at an address that has sent a Resume.  Inlet only.
+        It goes on over another way.  Inlet only.
         """
-        try:
-            answer = decodeExtension(message.payload)
-            if isinstance(answer, Reset):
-                self._stream.ended(answer)
-            elif isinstance(answer, Resumed) and answer.result is not None:
-                self._stream.ended(Reset(answer.result[0], answer.next, answer.result[1]))
-            elif isinstance(answer, Resumed) and message.return_route:
-                self.exchange.resumed(answer.next)
-                self._stream.reopen(message)
-                if self._reset is not None:
-                    self._say(self._reset)
-                    self._stream.ended(self._reset)
-                else:
-                    self._goOn()
-        except (DecodeError, PortalRefused) as error:
-            self._stream.ended(Reset(PROTOCOL_ERROR, 0, str(error)))
+        if self._reset is not None:
+            self._say(self._reset)
+            self._stream.ended(self._reset)
+        else:
+            self._goOn()
 
     def _goOn(self) -> None:
         peer = self._stream.peer

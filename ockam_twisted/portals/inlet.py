@@ -22,13 +22,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ockam_twisted.errors import NotAccepted
-from ockam_twisted.interfaces import ILocalSide, IRouter, ISockets, IWay, IWorker
+from ockam_twisted.interfaces import IRouter, ISockets, IWay, IWorker
 from ockam_twisted.portals.extension import reasonOf
+from ockam_twisted.portals.inletstream import InletStream
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.refusals import Refusals
 from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.portals.socket import PortalSocket
-from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.wire.extension import SHUTTING_DOWN, Reset
@@ -41,6 +41,9 @@ CONNECT_TIMEOUT = 10.0
 
 #: Seconds in which a Pong for a client that has gone is still answered.
 LATE = 30.0
+
+#: Seconds until a client whose way was lost before Pong is tried again.
+_PAUSE = 0.05
 
 
 @implementer(IWorker)
@@ -81,23 +84,51 @@ class _LatePong:
 
 class Opening:
     """
-    A stream on its way to being open: waits for the way, then for Pong.
+    A stream on its way to being open: waits for the way, then for Pong; begins
+    anew if the way is lost meanwhile.
+
+    @ivar stream: The one that is being opened.
     """
 
-    def __init__(self, inlet: Inlet, local: ILocalSide) -> None:
-        self.stream = PortalStream(inlet.router, local, self._ended, settings=inlet.settings)
+    stream: InletStream
+
+    def __init__(self, inlet: Inlet, local: Any) -> None:
+        """
+        @param local: An L{ILocalSide} that takes the stream as its attribute.
+        """
         self._inlet = inlet
+        self._local = local
         self._waiting: Deferred[Route] | None = None
         self._deadline: IDelayedCall | None = None
+        self._until = 0.0
         self._flowId: str | None = None
+        self._make()
+
+    def _make(self) -> None:
+        inlet = self._inlet
+        self.stream = self._local.stream = InletStream(inlet.router, self._local, self._ended, settings=inlet.settings)
+        self.stream.anew = self._again
         inlet.streams.add(self.stream)
 
     def start(self) -> None:
         """
         Begin.  The near end must be able to be reset by now.
         """
+        self._until = self._inlet.clock.seconds() + self._inlet.connectTimeout
+        self._begin()
+
+    def _again(self) -> None:
+        """
+        The way was lost.  Whose it is may not know it yet.
+        """
+        self._make()
+        clock = self._inlet.clock
+        isLate = clock.seconds() >= self._until
+        self._deadline = clock.callLater(_PAUSE, self._timedOut if isLate else self._begin)
+
+    def _begin(self) -> None:
         inlet = self._inlet
-        self._deadline = inlet.clock.callLater(inlet.connectTimeout, self._timedOut)
+        self._deadline = inlet.clock.callLater(max(0.0, self._until - inlet.clock.seconds()), self._timedOut)
         route = inlet.way.route
         if route is not None:
             self._up(route)
@@ -140,7 +171,7 @@ class Opening:
             self.stream.abandon(reason)
         self._inlet.refused(reason)
 
-    def _ended(self, stream: PortalStream) -> None:
+    def _ended(self, stream: InletStream) -> None:
         self._inlet.streams.discard(stream)
         if stream.result is not None and stream.extension is None:
             self._inlet.refused(f"the outlet says: {reasonOf(stream.result)}")
@@ -186,7 +217,6 @@ class _InletFactory(Factory):
             return None
         client = InletSocket(inlet.router, inlet.sockets, "a client of the inlet")
         client.opening = Opening(inlet, client)
-        client.stream = client.opening.stream
         return client
 
 
@@ -225,7 +255,7 @@ class Inlet(Service):
         self.maxStreams = maxStreams
         self.settings = StreamSettings(clock) if settings is None else settings
         self._unwatch: Callable[[], None] | None = None
-        self.streams: set[PortalStream] = set()
+        self.streams: set[InletStream] = set()
         self.late: set[_LatePong] = set()
         self._refusals = Refusals(clock, "A client was refused: {reason}")
 

@@ -19,12 +19,12 @@ from zope.interface import implementer
 
 from ockam_twisted.errors import DecodeError, TimedOut
 from ockam_twisted.interfaces import IAccessControl, IAdmission, ILocalSide, IRouter, ISockets, ITarget, IWorker
+from ockam_twisted.portals.outletstream import OutletStream
 from ockam_twisted.portals.plain import REFUSAL, State
 from ockam_twisted.portals.refusals import Refusals
 from ockam_twisted.portals.resumption import Resumptions
 from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.portals.socket import PortalSocket
-from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
 from ockam_twisted.wire.extension import POLICY, REFUSED, RESUME_KIND, TIMED_OUT, UNREACHABLE
@@ -113,14 +113,14 @@ class Outlet(Service):
         @param maxDialing: How many may wait for the target at once.
         """
         self.address = address
-        self.streams: set[PortalStream] = set()
+        self.streams: set[OutletStream] = set()
         self._router = router
         self._clock = clock
         self._target = target
         self._incoming = incoming
         self._maxStreams = maxStreams
         self._maxDialing = maxDialing
-        self._dialing: dict[PortalStream, Deferred[Any]] = {}
+        self._dialing: dict[OutletStream, Deferred[Any]] = {}
         self._failing = False
         self._draining = False
         self._admission = admission
@@ -219,7 +219,7 @@ class Outlet(Service):
 
     def _dial(self, ping: LocalMessage) -> None:
         local: Any = self._target.local()
-        stream = local.stream = PortalStream(self._router, local, self._streamEnded, self._incoming, self.settings)
+        stream = local.stream = OutletStream(self._router, local, self._streamEnded, self._incoming, self.settings)
         self.streams.add(stream)
         stream.pinged(ping)
         if stream.state is not State.DIALING:
@@ -236,7 +236,7 @@ class Outlet(Service):
         )
         connecting.addCallbacks(self._connected, self._failed, callbackArgs=(stream,), errbackArgs=(stream,))
 
-    def _connected(self, _: object, stream: PortalStream) -> None:
+    def _connected(self, _: object, stream: OutletStream) -> None:
         self._dialing.pop(stream, None)
         if self._failing:
             self._failing = False
@@ -245,7 +245,7 @@ class Outlet(Service):
             stream.pong()
             self.resumptions.opened(stream)
 
-    def _failed(self, failure: Failure, stream: PortalStream) -> None:
+    def _failed(self, failure: Failure, stream: OutletStream) -> None:
         self._dialing.pop(stream, None)
         if stream.state is State.ENDED:
             return
@@ -261,7 +261,7 @@ class Outlet(Service):
             code = next((code for kind, code in _CODES if failure.check(kind)), UNREACHABLE)
             stream.abandon(f"the target does not answer: {failure.getErrorMessage()}", code)
 
-    def _streamEnded(self, stream: PortalStream) -> None:
+    def _streamEnded(self, stream: OutletStream) -> None:
         self.streams.discard(stream)
         self.resumptions.ended(stream)
         connecting = self._dialing.pop(stream, None)

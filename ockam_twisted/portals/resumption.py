@@ -11,9 +11,9 @@ from attrs import frozen
 from twisted.logger import Logger
 
 from ockam_twisted.errors import DecodeError, PortalRefused
+from ockam_twisted.portals.outletstream import OutletStream
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.settings import StreamSettings
-from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.addresses import printable
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
 from ockam_twisted.wire.extension import (
@@ -63,10 +63,10 @@ class Resumptions:
 
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
-        self.streams: dict[bytes, PortalStream] = {}
+        self.streams: dict[bytes, OutletStream] = {}
         self.tombstones: OrderedDict[bytes, Tombstone] = OrderedDict()
 
-    def opened(self, stream: PortalStream) -> None:
+    def opened(self, stream: OutletStream) -> None:
         """
         A stream may be resumed from now on.
         """
@@ -74,7 +74,7 @@ class Resumptions:
         if extension is not None and extension.exchange.isResumable and self._settings.resumeTimeout > 0:
             self.streams[extension.exchange.stream] = stream
 
-    def ended(self, stream: PortalStream) -> None:
+    def ended(self, stream: OutletStream) -> None:
         """
         A stream has ended; what came of it can still be asked for.
         """
@@ -93,7 +93,7 @@ class Resumptions:
         while tombstones and (len(tombstones) > MAX_TOMBSTONES or next(iter(tombstones.values())).until <= now):
             tombstones.popitem(last=False)
 
-    def limit(self, stream: PortalStream) -> None:
+    def limit(self, stream: OutletStream) -> None:
         """
         A stream has lost its way: of too many of one peer that have, the
         oldest ends.
@@ -106,7 +106,7 @@ class Resumptions:
             )
             waiting[0].abandon("too many streams wait for another way")
 
-    def _of(self, identifier: str) -> list[PortalStream]:
+    def _of(self, identifier: str) -> list[OutletStream]:
         return [each for each in self.streams.values() if each.peer is not None and each.peer.identifier == identifier]
 
     def restarted(self, peer: PeerIdentity, instance: bytes) -> None:

@@ -2,27 +2,30 @@
 One stream of bytes across a route, in portal messages (spec portals,
 sections 1 to 4; design, section 7).
 
-The same class serves both ends; what differs is who speaks first.  See
-C{docs/architecture.rst} for the drawing of its states.
+What both ends do is here; who speaks first is in L{inletstream
+<ockam_twisted.portals.inletstream>} and L{outletstream
+<ockam_twisted.portals.outletstream>}.  See C{docs/architecture.rst} for the
+drawing of its states.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from zope.interface import implementer
 
-from ockam_twisted.errors import DecodeError, LimitReached, PortalRefused
+from ockam_twisted.errors import DecodeError, PortalRefused
 from ockam_twisted.interfaces import Buffer, IAccessControl, IFlowReceiver, ILocalSide, IRouter, PayloadReceiver
 from ockam_twisted.portals.attachment import Attachment
 from ockam_twisted.portals.extension import Extension, reasonOf, refusal
-from ockam_twisted.portals.negotiation import Offer, makeOffer, readAnswer, readOffer
+from ockam_twisted.portals.negotiation import Offer
 from ockam_twisted.portals.plain import REFUSAL, PayloadCounter, State
 from ockam_twisted.portals.settings import StreamSettings
-from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
-from ockam_twisted.wire.extension import CREDIT_KIND, REFUSED, SHUTTING_DOWN, Reset, Resume
-from ockam_twisted.wire.portal import DISCONNECT, PING, PONG, portalPayloadHead, readPortal
+from ockam_twisted.wire.extension import CREDIT_KIND, SHUTTING_DOWN, Reset
+from ockam_twisted.wire.portal import DISCONNECT, portalPayloadHead, readPortal
 
 _DISCONNECT, _PAYLOAD = 2, 3
 
@@ -38,7 +41,7 @@ class PortalStream:
     @ivar peer: Who is at the far end, once it has been heard of; L{None} too
         if there is no secure channel to it.
     @ivar isPongDue: It was ended on this side while a Pong was on its way.
-    @ivar isInlet: Does this end accept clients?
+    @ivar isInlet: Is it the end where clients are accepted?
     @ivar offer: What the inlet has offered of the extension.
     @ivar local: The near end.
     @ivar router: Where it lives.
@@ -58,7 +61,7 @@ class PortalStream:
         self,
         router: IRouter,
         local: ILocalSide,
-        ended: Callable[[PortalStream], object],
+        ended: Callable[[Any], object],
         incoming: IAccessControl | None = None,
         settings: StreamSettings | None = None,
     ) -> None:
@@ -87,53 +90,6 @@ class PortalStream:
         return self._attachment.address
 
     # ------------------------------------------------------------- opening
-
-    def ping(self, route: Route) -> None:
-        """
-        Ask the outlet at the end of C{route} for a stream.  Inlet only.
-        """
-        self.state = State.PINGED
-        self.isInlet = True
-        self._attachment.attach(route[0], self.router.flowControls.producerId(route[0]))
-        if self.state is State.PINGED:
-            try:
-                offer = self.offer = makeOffer(self._settings, self.router, route)
-            except LimitReached as error:
-                self._end(str(error), clean=False)
-                return
-            ping = PING if offer is None else offer.ping
-            self.router.route(LocalMessage(route, Route((self.address,)), ping), self.address)
-
-    def pinged(self, message: LocalMessage) -> None:
-        """
-        A Ping has arrived, and the target is being dialed.  Outlet only.
-
-        @param message: It, with a return route.  Nothing but its source may
-            feed this stream.
-        """
-        source, route = message.source, message.return_route
-        assert source is not None
-        self.state = State.DIALING
-        self.peer = message.peerIdentity
-        self.offer = readOffer(self._settings, message)
-        self._attachment.open(route)
-        self._attachment.attach(route[0], self.router.flowControls.producerId(source))
-
-    def pong(self) -> None:
-        """
-        The target is connected.  Outlet only.
-        """
-        if self.state is State.DIALING:
-            pong = PONG
-            if self.offer is not None and self.peer is not None:
-                try:
-                    pong, exchange = self.offer.accept(self.peer)
-                except LimitReached as error:
-                    self.abandon(str(error), REFUSED)
-                    return
-                self.extension = Extension(self, self.offer.settings, exchange, self.offer.terms.instance, False)
-            self.emit((pong,), len(pong))
-            self._open()
 
     def _routeGone(self) -> None:
         extension = self.extension
@@ -212,54 +168,8 @@ class PortalStream:
         """
         See L{IWorker.messageReceived}.
         """
-        if len(message.onward_route) != 1:
-            return
-        payload = message.payload
-        if self.state is State.RESUMING:
-            self.extension.resumedReceived(message)  # type: ignore[union-attr]
-        elif self.state is State.PINGED:
-            self._answered(message)
-        else:
-            self._receive((payload,), len(payload))
-
-    def _answered(self, message: LocalMessage) -> None:
-        """
-        Something has come while Pong is awaited.
-        """
-        offer = None if message.peerIdentity is None else self.offer
-        try:
-            answer = readAnswer(offer, message)
-        except DecodeError:
-            return  # Whatever it is, a Pong may still come.
-        except (PortalRefused, LimitReached) as error:
-            self._attachment.open(message.return_route)
-            self._giveUp(error)
-            return
-        if answer is None:
-            self._end("the outlet could not connect to its target", clean=False)
-        elif isinstance(answer, Reset):
-            self.result = answer
-            self._end(f"the outlet has refused it: {reasonOf(answer)}", clean=False)
-        else:
-            self.reopen(message)
-            if answer.exchange is not None and offer is not None:
-                self.extension = Extension(self, offer.settings, answer.exchange, answer.instance, True)
-                self.state = State.OPEN
-                self.extension.sayCredit()
-            elif offer is not None:
-                offer.withdraw()
-            self._open()
-
-    def reopen(self, message: LocalMessage) -> None:
-        """
-        Send where C{message}, which was accepted, comes from.  For the
-        extension.
-        """
-        self.peer = message.peerIdentity
-        self._attachment.follow(message.return_route)
-        if self.state is State.RESUMING:
-            self.state = State.OPEN
-            self.router.invalidate(self.address)
+        if len(message.onward_route) == 1:
+            self._receive((message.payload,), len(message.payload))
 
     def _receive(self, pieces: Sequence[Buffer], size: int) -> None:
         """
@@ -344,41 +254,6 @@ class PortalStream:
             self._end("both ends have finished", clean=True, told=False)
         else:
             self._end(reason or f"the other end has reset it: {reasonOf(result)}", clean=False, isReset=not reason)
-
-    # ------------------------------------------------------------ resuming
-
-    def resume(self, route: Route) -> None:
-        """
-        Go on over another way.  Inlet only; nothing happens to a stream that
-        cannot, or if somebody else is at its end.
-        """
-        extension, peer = self.extension, self.router.peers.find(route[0])
-        if extension is None or not extension.isResumable or self.state is State.ENDED:
-            return
-        if peer is None or self.peer is None or peer.identifier != self.peer.identifier:
-            return
-        self.state = State.RESUMING
-        self._attachment.move(route[0], self.router.flowControls.producerId(route[0]))
-        if self.state is State.RESUMING:
-            message = LocalMessage(route, Route((self.address,)), extension.askToResume())
-            self.router.route(message, self.address)
-
-    def resumeReceived(self, message: LocalMessage, resume: Resume) -> None:
-        """
-        The inlet asks to go on over another way.  Outlet only.
-
-        @param message: What it came in, from whom it may come.
-        @raise PortalRefused: It cannot be right; nothing has changed.
-        """
-        source, extension = message.source, self.extension
-        assert source is not None and extension is not None
-        extension.resumeReceived(resume)
-        self.state = State.OPEN
-        self._attachment.move(message.return_route[0], self.router.flowControls.producerId(source))
-        if self.state is State.OPEN:
-            self.peer = message.peerIdentity
-            self._attachment.open(message.return_route)
-            extension.resumed()
 
     def _end(self, reason: str, clean: bool, told: bool = True, isReset: bool = False) -> None:
         if self.state is State.ENDED:

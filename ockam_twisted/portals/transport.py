@@ -85,7 +85,6 @@ class _ClientTransport(PortalTransport):
         self._factory = factory
         self._result: Deferred[IProtocol] | None = Deferred(self._canceled)
         self._opening = Opening(inlet, self)
-        self.stream = self._opening.stream
 
     def _canceled(self, _: Deferred[IProtocol]) -> None:
         self._result = None

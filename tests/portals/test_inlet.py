@@ -237,6 +237,39 @@ class OpeningTests(PortalTestCase):
         self.assertEqual(self.lines(), [f"A client was refused: {reason}"])
         self.assertIdle(inlet)
 
+    def test_lostBeforePong(self) -> None:
+        """
+        A client whose way is lost while it waits for Pong has a stream over
+        the next one, if that comes in time.
+        """
+        self.hop.toClient.held = True
+        outlet, inlet = self.outlet(), self.inlet()
+        client, late = self.client(), self.client()
+        self.hop.cut()
+        self.hop.toClient.held = False
+        self.network.pump()
+        self.network.advance(1)
+        self.assertEqual((client.ending, late.ending, len(inlet.streams)), ("", "", 2))
+        self.way.change(None)
+        self.network.advance(1)
+        self.hop = self.inletNode.connect(self.outletNode)
+        self.way.change(self.hop.route(OUTLET))
+        self.network.advance(1)
+        client.send(b"hello")
+        late.send(b"hello")
+        self.network.pump()
+        self.assertEqual([bytes(each.received) for each in self.targets.made[-2:]], [b"hello", b"hello"])
+        self.assertEqual(len(outlet.streams), 2)
+        client = self.client()
+        self.hop.toClient.held = True
+        waiting = self.client()
+        self.hop.cut()
+        self.hop.toClient.held = False
+        self.network.advance(CONNECT_TIMEOUT + 1)
+        self.assertEqual((client.ending, waiting.ending), ("ConnectionLost", "ConnectionLost"))
+        self.assertIdle(inlet, outlet)
+        self.assertEqual(self.network.clock.getDelayedCalls(), [])
+
     def test_latePong(self) -> None:
         """
         A Pong that comes after that is answered with Disconnect, so that the

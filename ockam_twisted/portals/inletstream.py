@@ -1,0 +1,143 @@
+"""
+The end of a stream where clients are accepted: asks for it, and asks to go on
+over another way (spec portals, section 2; design, section 7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ockam_twisted.errors import DecodeError, LimitReached, PortalRefused
+from ockam_twisted.portals.extension import Extension, reasonOf
+from ockam_twisted.portals.negotiation import makeOffer, readAnswer
+from ockam_twisted.portals.plain import State
+from ockam_twisted.portals.stream import PortalStream
+from ockam_twisted.routing.addresses import Route
+from ockam_twisted.routing.local_message import LocalMessage
+from ockam_twisted.wire.extension import PROTOCOL_ERROR, Reset, Resumed, decodeExtension
+from ockam_twisted.wire.portal import PING
+
+
+class InletStream(PortalStream):
+    """
+    See the module.
+
+    @ivar anew: What to do when the way is lost before Pong has come: the near
+        end has another stream then, and is not told.
+    """
+
+    isInlet = True
+    anew: Callable[[], object] | None = None
+
+    # ------------------------------------------------------------- opening
+
+    def ping(self, route: Route) -> None:
+        """
+        Ask the outlet at the end of C{route} for a stream.
+        """
+        self.state = State.PINGED
+        self._attachment.attach(route[0], self.router.flowControls.producerId(route[0]))
+        if self.state is State.PINGED:
+            try:
+                offer = self.offer = makeOffer(self._settings, self.router, route)
+            except LimitReached as error:
+                self._end(str(error), clean=False)
+                return
+            ping = PING if offer is None else offer.ping
+            self.router.route(LocalMessage(route, Route((self.address,)), ping), self.address)
+
+    def _routeGone(self) -> None:
+        if self.state is State.PINGED and self.anew is not None:
+            self._end("", clean=False, told=False)
+            self.anew()
+        else:
+            super()._routeGone()
+
+    def messageReceived(self, message: LocalMessage) -> None:
+        """
+        See L{IWorker.messageReceived}.
+        """
+        if len(message.onward_route) != 1:
+            return
+        payload = message.payload
+        if self.state is State.RESUMING:
+            self._resumed(message)
+        elif self.state is State.PINGED:
+            self._answered(message)
+        else:
+            self._receive((payload,), len(payload))
+
+    def _answered(self, message: LocalMessage) -> None:
+        """
+        Something has come while Pong is awaited.
+        """
+        offer = None if message.peerIdentity is None else self.offer
+        try:
+            answer = readAnswer(offer, message)
+        except DecodeError:
+            return  # Whatever it is, a Pong may still come.
+        except (PortalRefused, LimitReached) as error:
+            self._attachment.open(message.return_route)
+            self._giveUp(error)
+            return
+        if answer is None:
+            self._end("the outlet could not connect to its target", clean=False)
+        elif isinstance(answer, Reset):
+            self.result = answer
+            self._end(f"the outlet has refused it: {reasonOf(answer)}", clean=False)
+        else:
+            self._follow(message)
+            if answer.exchange is not None and offer is not None:
+                self.extension = Extension(self, offer.settings, answer.exchange, answer.instance, True)
+                self.state = State.OPEN
+                self.extension.sayCredit()
+            elif offer is not None:
+                offer.withdraw()
+            self._open()
+
+    def _follow(self, message: LocalMessage) -> None:
+        """
+        Send where C{message}, which was accepted, comes from.
+        """
+        self.peer = message.peerIdentity
+        self._attachment.follow(message.return_route)
+        if self.state is State.RESUMING:
+            self.state = State.OPEN
+            self.router.invalidate(self.address)
+
+    # ------------------------------------------------------------ resuming
+
+    def resume(self, route: Route) -> None:
+        """
+        Go on over another way.  Nothing happens to a stream that cannot, or
+        if somebody else is at its end.
+        """
+        extension, peer = self.extension, self.router.peers.find(route[0])
+        if extension is None or not extension.isResumable or self.state is State.ENDED:
+            return
+        if peer is None or self.peer is None or peer.identifier != self.peer.identifier:
+            return
+        self.state = State.RESUMING
+        self._attachment.move(route[0], self.router.flowControls.producerId(route[0]))
+        if self.state is State.RESUMING:
+            message = LocalMessage(route, Route((self.address,)), extension.askToResume())
+            self.router.route(message, self.address)
+
+    def _resumed(self, message: LocalMessage) -> None:
+        """
+        What comes at an address that has sent a Resume.
+        """
+        extension = self.extension
+        assert extension is not None
+        try:
+            answer = decodeExtension(message.payload)
+            if isinstance(answer, Reset):
+                self.ended(answer)
+            elif isinstance(answer, Resumed) and answer.result is not None:
+                self.ended(Reset(answer.result[0], answer.next, answer.result[1]))
+            elif isinstance(answer, Resumed) and message.return_route:
+                extension.exchange.resumed(answer.next)
+                self._follow(message)
+                extension.wentOn()
+        except (DecodeError, PortalRefused) as error:
+            self.ended(Reset(PROTOCOL_ERROR, 0, str(error)))

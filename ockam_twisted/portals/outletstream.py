@@ -1,0 +1,70 @@
+"""
+The end of a stream where the target is dialed: answers who asks for it, and
+who asks to go on over another way (spec portals, section 2; design, section
+7).
+"""
+
+from __future__ import annotations
+
+from ockam_twisted.errors import LimitReached
+from ockam_twisted.portals.extension import Extension
+from ockam_twisted.portals.negotiation import readOffer
+from ockam_twisted.portals.plain import State
+from ockam_twisted.portals.stream import PortalStream
+from ockam_twisted.routing.local_message import LocalMessage
+from ockam_twisted.wire.extension import REFUSED, Resume
+from ockam_twisted.wire.portal import PONG
+
+
+class OutletStream(PortalStream):
+    """
+    See the module.
+    """
+
+    def pinged(self, message: LocalMessage) -> None:
+        """
+        A Ping has arrived, and the target is being dialed.
+
+        @param message: It, with a return route.  Nothing but its source may
+            feed this stream.
+        """
+        source, route = message.source, message.return_route
+        assert source is not None
+        self.state = State.DIALING
+        self.peer = message.peerIdentity
+        self.offer = readOffer(self._settings, message)
+        self._attachment.open(route)
+        self._attachment.attach(route[0], self.router.flowControls.producerId(source))
+
+    def pong(self) -> None:
+        """
+        The target is connected.
+        """
+        if self.state is State.DIALING:
+            pong = PONG
+            if self.offer is not None and self.peer is not None:
+                try:
+                    pong, exchange = self.offer.accept(self.peer)
+                except LimitReached as error:
+                    self.abandon(str(error), REFUSED)
+                    return
+                self.extension = Extension(self, self.offer.settings, exchange, self.offer.terms.instance, False)
+            self.emit((pong,), len(pong))
+            self._open()
+
+    def resumeReceived(self, message: LocalMessage, resume: Resume) -> None:
+        """
+        The inlet asks to go on over another way.
+
+        @param message: What it came in, from whom it may come.
+        @raise PortalRefused: It cannot be right; nothing has changed.
+        """
+        source, extension = message.source, self.extension
+        assert source is not None and extension is not None
+        extension.resumeReceived(resume)
+        self.state = State.OPEN
+        self._attachment.move(message.return_route[0], self.router.flowControls.producerId(source))
+        if self.state is State.OPEN:
+            self.peer = message.peerIdentity
+            self._attachment.open(message.return_route)
+            extension.resumed()
