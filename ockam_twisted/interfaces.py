@@ -297,6 +297,11 @@ class IRouter(Interface):
         @return: Call it to watch no more.
         """
 
+    def dependents(address: Address) -> int:
+        """
+        @return: How many watch C{address}: who would notice its end.
+        """
+
     def invalidate(address: Address) -> None:
         """
         A decision about messages to or from C{address} may have changed:
@@ -316,6 +321,7 @@ class IHop(IFlowReceiver):
     receiver: Address = Attribute("The source of what arrives over it; a flow-control producer.")
     flowId: str = Attribute("The flow-control id of what arrives over it.")
     peer: str = Attribute("Who is at the other end, for people: host and port.")
+    carried: int = Attribute("Bytes that went over it, both ways.")
     isBlocked: bool = Attribute("We do not read from it, or cannot write to it, now: its silence means nothing.")
 
     def whenLost() -> Deferred[str]:

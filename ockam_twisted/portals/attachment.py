@@ -43,6 +43,13 @@ class Attachment:
         self._watched: Address | None = None
         self._unwatch: Callable[[], None] = _nothing
 
+    @property
+    def first(self) -> Address | None:
+        """
+        What the way begins with that it is attached to.
+        """
+        return self._watched
+
     def attach(self, first: Address, flowId: str | None) -> None:
         """
         Be reached over a way.

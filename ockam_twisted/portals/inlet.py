@@ -144,6 +144,10 @@ class Opening:
         """
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
+        # The way may have been replaced meanwhile.
+        route = self._inlet.way.route
+        if route is not None and self.stream.state is State.OPEN:
+            self.stream.resume(route)
 
     def _up(self, route: Route) -> None:
         self._waiting = None

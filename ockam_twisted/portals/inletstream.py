@@ -115,6 +115,8 @@ class InletStream(PortalStream):
         extension, peer = self.extension, self.router.peers.find(route[0])
         if extension is None or not extension.isResumable or self.state is State.ENDED:
             return
+        if self._attachment.first == route[0] and self.state is not State.ROUTELESS:
+            return
         if peer is None or self.peer is None or peer.identifier != self.peer.identifier:
             return
         self.state = State.RESUMING

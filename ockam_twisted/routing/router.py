@@ -148,6 +148,13 @@ class Router(Service):
         watchers[key] = gone
         return lambda: watchers.pop(key, None) and None
 
+    def dependents(self, address: Address) -> int:
+        """
+        See L{IRouter.dependents}.
+        """
+        mailbox = self._mailboxes.get(address)
+        return 0 if mailbox is None else len(mailbox.watchers)
+
     def invalidate(self, address: Address) -> None:
         """
         See L{IRouter.invalidate}.

@@ -22,7 +22,7 @@ from ockam_twisted.interfaces import IAttempt, IHop, IRouter, ITransport, ITrust
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.services.requests import requestRaw
-from ockam_twisted.sessions.session import Established
+from ockam_twisted.sessions.life import Established, Word
 
 #: Seconds until a relay without an C{api} listener is taken for one.
 API_TIMEOUT = 3.0
@@ -50,6 +50,7 @@ class Parts:
         self._others: list[Callable[[], object]] = []
         self._blocked = 0
         self.lost: Deferred[str] = Deferred()
+        self.word = Word()
 
     def also(self, close: Callable[[], object]) -> None:
         """
@@ -86,6 +87,12 @@ class Parts:
         part: Any = self.channels[-1] if self.channels else self.hops[-1] if self.hops else None
         number: int = 0 if part is None else part.heard if self.channels else part.received
         return number + self.blocked()
+
+    def carried(self) -> int:
+        """
+        How many bytes went over the connections, which are for this alone.
+        """
+        return sum(hop.carried for hop in self.hops)
 
     def blocked(self) -> int:
         """
@@ -134,6 +141,8 @@ class Walk:
         channel = await createSecureChannel(self.router, self.clock, self.party(), route, trust, timeout)
         parts.channels.append(channel)
         parts.watch(channel.whenLost())
+        # The far end may ask whether we are still there, too.
+        self.router.flowControls.addConsumer(ECHO, channel.flowId)
         return channel
 
     async def along(self, address: MultiAddr, trust: ITrustPolicy, parts: Parts) -> Route:
@@ -223,7 +232,17 @@ class WayAttempt:
         if parts.channels:
             await _settle(parts, askOutlet(SETTLE_TIMEOUT))
         whom = str(parts.channels[-1].peerIdentifier) if parts.channels else "without a secure channel"
-        return Established(route, parts.lost, parts.heard, askOutlet, parts.close, f"{self._address} ({whom})")
+        return Established(
+            route,
+            parts.lost,
+            parts.heard,
+            askOutlet,
+            parts.close,
+            f"{self._address} ({whom})",
+            carried=parts.carried if parts.channels else None,
+            isUsed=lambda: walk.router.dependents(route[0]) > 0,
+            word=parts.word,
+        )
 
 
 async def _settle(parts: Parts, pinging: Deferred[bytes]) -> None:

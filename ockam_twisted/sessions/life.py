@@ -9,13 +9,50 @@ that may always come late.
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 from typing import Protocol
 
-from attrs import frozen
+from attrs import field, frozen
 from automat import TypeMachineBuilder
 from twisted.internet.defer import Deferred
 
 from ockam_twisted.routing.addresses import Route
+
+
+class State(Enum):
+    """
+    Where a session is in its life.
+    """
+
+    IDLE = "idle"
+    TRYING = "trying"
+    WAITING = "waiting"
+    UP = "up"
+    RENEWING = "up, renewing"
+
+
+class Word:
+    """
+    What somebody on the way says of it.  Nobody proves it, so it is never
+    more than a reason to look, or to have another way ready.
+
+    @ivar gone: Told that the rest of the way is gone, and by whom.
+    @ivar leaving: Told that a part of it will end soon, and which.
+    """
+
+    def __init__(self) -> None:
+        self.gone: Callable[[str], object] = _nobody
+        self.leaving: Callable[[str], object] = _nobody
+
+
+def _nobody(reason: str) -> None:
+    """
+    Listens to no word.
+    """
+
+
+def _unused() -> bool:
+    return False
 
 
 @frozen
@@ -30,6 +67,10 @@ class Established:
         matter, what is heard does.
     @ivar close: Ends all parts, politely.
     @ivar description: What was reached, for people.
+    @ivar carried: How many bytes it has carried, both ways; L{None} where
+        no key wears out, so that it need not be made anew.
+    @ivar isUsed: Would anybody notice if it ended?
+    @ivar word: What is said of it.
     """
 
     route: Route
@@ -38,6 +79,9 @@ class Established:
     ping: Callable[[float], Deferred[bytes]]
     close: Callable[[], object]
     description: str
+    carried: Callable[[], int] | None = None
+    isUsed: Callable[[], bool] = _unused
+    word: Word = field(factory=Word)
 
 
 class Life(Protocol):
@@ -73,6 +117,11 @@ class Life(Protocol):
     def lost(self, reason: str) -> None:
         """
         What is in use has ended, or is silent.
+        """
+
+    def renew(self, reason: str) -> None:
+        """
+        What is in use shall be replaced.
         """
 
 
@@ -113,6 +162,27 @@ class Core(Protocol):
         @return: How long it lasted, seconds.
         """
 
+    def renew(self, reason: str) -> None:
+        """
+        Make an attempt while what is in use stays in use.
+        """
+
+    def replace(self, established: Established) -> None:
+        """
+        Use what the attempt has made; what was in use ends once nobody uses
+        it any more.
+        """
+
+    def keep(self, reason: str) -> None:
+        """
+        The attempt has failed: what is in use stays for now.
+        """
+
+    def goOn(self, reason: str) -> None:
+        """
+        What was in use is lost, and the attempt under way goes on.
+        """
+
     def discard(self, established: Established) -> None:
         """
         End what nobody has asked for any more.
@@ -129,6 +199,7 @@ _idle = _builder.state("idle")
 _trying = _builder.state("trying")
 _waiting = _builder.state("waiting")
 _up = _builder.state("up")
+_renewing = _builder.state("renewing")
 
 # The attempt that was canceled ends; or nothing had begun.
 _idle.upon(Life.failed).loop().returns(None)
@@ -179,6 +250,33 @@ def _stopWaiting(life: Life, core: Core) -> None:
 
 @_up.upon(Life.stop).to(_idle)
 def _stopUp(life: Life, core: Core) -> None:
+    core.goDown()
+    core.rest()
+
+
+@_up.upon(Life.renew).to(_renewing)
+def _renew(life: Life, core: Core, reason: str) -> None:
+    core.renew(reason)
+
+
+@_renewing.upon(Life.succeeded).to(_up)
+def _renewed(life: Life, core: Core, established: Established) -> None:
+    core.replace(established)
+
+
+@_renewing.upon(Life.failed).to(_up)
+def _notRenewed(life: Life, core: Core, reason: str) -> None:
+    core.keep(reason)
+
+
+@_renewing.upon(Life.lost).to(_trying)
+def _lostRenewing(life: Life, core: Core, reason: str) -> None:
+    core.goOn(f"down after {core.goDown():.0f} s: {reason}")
+
+
+@_renewing.upon(Life.stop).to(_idle)
+def _stopRenewing(life: Life, core: Core) -> None:
+    core.cancelAttempt()
     core.goDown()
     core.rest()
 

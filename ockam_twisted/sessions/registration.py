@@ -21,7 +21,7 @@ from ockam_twisted.relays.client import Registration, RelayClient
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.attempt import API_TIMEOUT, ECHO, Parts, Walk, begin, ping
-from ockam_twisted.sessions.session import Established
+from ockam_twisted.sessions.life import Established
 
 #: How often a relay that is none of ours may keep silent about a name before
 #: one of its own choice is taken.
@@ -126,7 +126,14 @@ class RegistrationAttempt:
             return parts.heard() if hop is None else int(hop.received) + parts.blocked()
 
         what = f"registered as {registration.address.value.decode('ascii')}"
-        return Established(road, parts.lost, heard, askRelay, parts.close, what)
+
+        def isUsed() -> bool:
+            # Channels of others come over the same connection as ours.
+            return walk.router.dependents(road[0]) > (channel is not None)
+
+        # There is nothing to renew: the channel carries our name, once, which
+        # is no secret; what is relayed has channels of its own.
+        return Established(road, parts.lost, heard, askRelay, parts.close, what, isUsed=isUsed, word=parts.word)
 
     async def _askFor(self, at: Route, isProven: bool, parts: Parts) -> Registration:
         """

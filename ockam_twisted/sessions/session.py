@@ -1,7 +1,9 @@
 """
 A session keeps one way alive: it makes an attempt, watches what came of it,
 and begins again, for ever (design, section 8).  What follows what is in
-L{ockam_twisted.sessions.life}; here is what is done then.
+L{ockam_twisted.sessions.life}, whether the far end lives is for
+L{ockam_twisted.sessions.watch}, when what is in use is to be replaced for
+L{ockam_twisted.sessions.renewal}; here is what is done then.
 
 Nothing else in this package retries.
 """
@@ -10,7 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from enum import Enum
+from functools import partial
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
@@ -32,7 +34,11 @@ from ockam_twisted.errors import (
 )
 from ockam_twisted.interfaces import IAttempt, IWay
 from ockam_twisted.routing.addresses import Route, printable
-from ockam_twisted.sessions.life import Established, Life, makeLife
+from ockam_twisted.sessions.life import Established, Life, State, makeLife
+from ockam_twisted.sessions.renewal import RENEW_AFTER, RENEW_BYTES, Renewal
+from ockam_twisted.sessions.report import Report
+from ockam_twisted.sessions.static import StaticWay
+from ockam_twisted.sessions.watch import HINT_TIMEOUT, Watch
 
 __all__ = ["Established", "Session", "State", "StaticWay"]
 
@@ -50,29 +56,8 @@ FIRST_DELAY = 0.1
 LONGEST_DELAY = 30.0
 #: Seconds one attempt may take.
 ATTEMPT_TIMEOUT = 30.0
-#: Seconds of silence before a ping, and before the way is down.
-PING_AFTER = 8.0
-DOWN_AFTER = 25.0
-#: Seconds a ping may take when somebody has already waited in vain.
-SUSPECT_TIMEOUT = 5.0
-#: So many seconds between two looks, which are one second apart, were not
-#: silence of the far end: this machine slept, or this process was stopped.
-SLEPT_AFTER = 4.0
 #: A way that was up for so many seconds begins again without delay.
 STABLE = 10.0
-#: The same failure is logged again after so many seconds.
-REPEAT = 300.0
-
-
-class State(Enum):
-    """
-    Where a session is in its life.
-    """
-
-    IDLE = "idle"
-    TRYING = "trying"
-    WAITING = "waiting"
-    UP = "up"
 
 
 @implementer(IWay)
@@ -94,9 +79,14 @@ class Session(Service):
         attempt: IAttempt,
         label: str,
         uniform: Callable[[float, float], float] = random.uniform,
+        renewAfter: float = RENEW_AFTER,
+        renewBytes: int = RENEW_BYTES,
     ) -> None:
         """
         @param uniform: Picks a number between two others, for jitter.
+        @param renewAfter: Seconds after which what is in use is replaced;
+            somewhat less, so that not all are at once.
+        @param renewBytes: How many bytes it may have carried before that.
         """
         self.label = label
         self.state = State.IDLE
@@ -112,16 +102,12 @@ class Session(Service):
         self._retry: IDelayedCall | None = None
         self._waiting: list[Deferred[Route]] = []
         self._listeners: dict[object, Callable[[Route | None], None]] = {}
-        self._logged = ("", float("-inf"))
+        self._report = Report(clock, label)
         self._tick = LoopingCall(self._look)
         self._tick.clock = clock
         self._life: Life = makeLife(self)
-        self._heard = 0
-        self._lastHeard = 0.0
-        self._pingAt = 0.0
-        self._looked = 0.0
-        self._answers = False
-        self._downAt: float | None = None
+        self._watch: Watch | None = None
+        self._renewal = Renewal(clock, uniform, renewAfter, renewBytes)
 
     # ----------------------------------------------------------------- way
 
@@ -161,10 +147,19 @@ class Session(Service):
         """
         See L{IWay.suspect}.
         """
-        established = self.established
-        if established is not None and self._downAt is None:
-            self._downAt = self._clock.seconds() + SUSPECT_TIMEOUT
-            established.ping(SUSPECT_TIMEOUT).addBoth(lambda _: None)
+        if self._watch is not None:
+            self._watch.suspect(reason)
+
+    def leave(self, reason: str) -> None:
+        """
+        What is in use will end soon: make another one before that, and move
+        on to it.
+
+        @param reason: Why, for people.
+        """
+        if self._watch is not None:
+            self._renewal.leave(reason)
+            self._renewIfDue()
 
     def networkChanged(self) -> None:
         """
@@ -176,7 +171,7 @@ class Session(Service):
             self.cancelWait()
             self._failures = 0
             self._life.due()
-        elif self.state is State.UP and self._answers:
+        elif self._watch is not None and self._watch.answers:
             self.suspect("the network has changed")
 
     # ------------------------------------------------------------ attempts
@@ -203,8 +198,11 @@ class Session(Service):
         """
         See L{Core.rest <ockam_twisted.sessions.life.Core.rest>}.
         """
+        self._report.stopped(self.state.value, self.since)
         self._enter(State.IDLE)
         self.why = "it is shutting down"
+        self._renewal.close()
+        self._tickOrNot()
 
     def attempt(self) -> None:
         """
@@ -213,6 +211,9 @@ class Session(Service):
         self._retry = None
         self._refused = False
         self._enter(State.TRYING)
+        self._try()
+
+    def _try(self) -> None:
         attempt = self._trying = self._attempt.start()
         attempt.addTimeout(ATTEMPT_TIMEOUT, self._clock)
         attempt.addCallbacks(self._succeeded, self._failed)
@@ -252,14 +253,14 @@ class Session(Service):
         """
         self._enter(State.WAITING)
         self.why = reason
-        longest = min(FIRST_DELAY * 2**self._failures, LONGEST_DELAY)
+        delay = self._delay(self._failures)
         self._failures += 1
-        delay = self._uniform(longest / 2, longest)
-        now = self._clock.seconds()
-        if self._logged[0] != reason or now - self._logged[1] >= REPEAT:
-            self._logged = (reason, now)
-            self._log.warn("{label}: {reason}; next try in {delay:.1f} s", label=self.label, reason=reason, delay=delay)
+        self._report.waiting(reason, delay)
         self._retry = self._clock.callLater(delay, self._life.due)
+
+    def _delay(self, failures: int) -> float:
+        longest = min(FIRST_DELAY * 2**failures, LONGEST_DELAY)
+        return self._uniform(longest / 2, longest)
 
     def cancelWait(self) -> None:
         """
@@ -276,17 +277,17 @@ class Session(Service):
         See L{Core.comeUp <ockam_twisted.sessions.life.Core.comeUp>}.
         """
         self._enter(State.UP)
+        self._report.up(established.description)
+        self._use(established)
+
+    def _use(self, established: Established) -> None:
         self.established = established
         self.why = ""
-        self._logged = ("", float("-inf"))
-        self._log.info("{label}: up, {description}", label=self.label, description=established.description)
-        self._heard = established.heard()
-        self._lastHeard = self._looked = self._clock.seconds()
-        self._pingAt = self._uniform(0.75, 1.0) * PING_AFTER
-        self._answers = False
-        self._downAt = None
-        self._tick.start(1.0, now=False)
-        established.ping(DOWN_AFTER).addCallbacks(self._answered, lambda failure: None, callbackArgs=(established,))
+        self._watch = Watch(self._clock, established, self.label, self._uniform)
+        self._renewal.used(established)
+        established.word.gone = partial(self._hinted, established)
+        established.word.leaving = partial(self._warned, established)
+        self._tickOrNot()
         for listener in list(self._listeners.values()):
             listener(established.route)
         while self._waiting:
@@ -294,97 +295,105 @@ class Session(Service):
             self._waiting.pop(0).callback(established.route)
         established.lost.addCallback(self._ended, established)
 
-    def _answered(self, answer: object, established: Established) -> None:
+    def _hinted(self, established: Established, reason: str) -> None:
+        if self._watch is not None and self._watch.established is established:
+            self._watch.suspect(reason, HINT_TIMEOUT)
+
+    def _warned(self, established: Established, reason: str) -> None:
         if established is self.established:
-            self._answers = True
+            self.leave(reason)
+
+    def _tickOrNot(self) -> None:
+        isNeeded = self._watch is not None or bool(self._renewal.retired)
+        if isNeeded and not self._tick.running:
+            self._tick.start(1.0, now=False)
+        elif self._tick.running and not isNeeded:
+            self._tick.stop()
 
     def _look(self) -> None:
         """
-        Once a second: was the far end heard?
+        Once a second.
         """
-        established = self.established
-        if established is None:
-            return
-        now = self._clock.seconds()
-        slept, self._looked = now - self._looked, now
-        heard = established.heard()
-        if slept >= SLEPT_AFTER and self._answers:
-            # Nobody has read what came meanwhile: ask again.
-            self._lastHeard, self._pingAt = now, PING_AFTER
-            self._log.info(
-                "{label}: this node did not run for {slept:.0f} s: is the other end still there?",
-                label=self.label,
-                slept=slept,
-            )
-            self.suspect("this node did not run for a while")
-            return
-        if heard != self._heard:
-            self._heard = heard
-            self._lastHeard = now
-            self._pingAt = self._uniform(0.75, 1.0) * PING_AFTER
-            self._downAt = None
-            return
-        silent = now - self._lastHeard
-        if self._answers and (silent >= DOWN_AFTER or (self._downAt is not None and now >= self._downAt)):
-            self._life.lost(f"nothing heard for {silent:.0f} s")
-        elif silent >= self._pingAt:
-            self._pingAt = silent + self._uniform(0.75, 1.0) * PING_AFTER
-            established.ping(DOWN_AFTER).addCallbacks(self._answered, lambda failure: None, callbackArgs=(established,))
+        self._renewal.look()
+        if self._watch is not None:
+            reason = self._watch.look()
+            if reason:
+                self._life.lost(reason)
+            else:
+                self._renewIfDue()
+        self._tickOrNot()
 
     def _ended(self, reason: str, established: Established) -> None:
         if established is self.established:
             self._life.lost(printable(reason))
+        else:
+            self._renewal.ended(established)
 
     def goDown(self) -> float:
         """
         See L{Core.goDown <ockam_twisted.sessions.life.Core.goDown>}.
         """
-        established, self.established = self.established, None
+        established, self.established, self._watch = self.established, None, None
         assert established is not None
         lasted = self._clock.seconds() - self.since
+        self._report.down()
         if lasted >= STABLE:
             self._failures = 0
-        if self._tick.running:
-            self._tick.stop()
+        self._tickOrNot()
         for listener in list(self._listeners.values()):
             listener(None)
         established.close()
         return lasted
+
+    # ------------------------------------------------------------- renewal
+
+    def _renewIfDue(self) -> None:
+        established = self.established
+        if self.state is not State.UP or established is None:
+            return
+        if self._renewal.isDue(established):
+            self._life.renew(self._renewal.reason)
+
+    def renew(self, reason: str) -> None:
+        """
+        See L{Core.renew <ockam_twisted.sessions.life.Core.renew>}.
+        """
+        # It is up, and has been since the same time.
+        self.state = State.RENEWING
+        self._renewal.begun()
+        if not self._renewal.failures:
+            self._report.renewing(reason)
+        self._try()
+
+    def replace(self, established: Established) -> None:
+        """
+        See L{Core.replace <ockam_twisted.sessions.life.Core.replace>}.
+        """
+        self.state = State.UP
+        assert self._watch is not None
+        self._renewal.retire(self._watch)
+        self._report.moved(established.description)
+        self._use(established)
+
+    def keep(self, reason: str) -> None:
+        """
+        See L{Core.keep <ockam_twisted.sessions.life.Core.keep>}.
+        """
+        self.state = State.UP
+        delay = self._delay(self._renewal.failures)
+        self._renewal.failed(delay)
+        self._report.kept(reason, delay)
+
+    def goOn(self, reason: str) -> None:
+        """
+        See L{Core.goOn <ockam_twisted.sessions.life.Core.goOn>}.
+        """
+        self._enter(State.TRYING)
+        self.why = reason
+        self._report.tryingOn(reason)
 
     def discard(self, established: Established) -> None:
         """
         See L{Core.discard <ockam_twisted.sessions.life.Core.discard>}.
         """
         established.close()
-
-
-@implementer(IWay)
-class StaticWay:
-    """
-    A way that somebody else has made and keeps: always up.
-    """
-
-    why = ""
-
-    def __init__(self, route: Route) -> None:
-        self.route: Route | None = route
-        self._route = route
-
-    def whenUp(self) -> Deferred[Route]:
-        """
-        See L{IWay.whenUp}.
-        """
-        up: Deferred[Route] = Deferred()
-        up.callback(self._route)
-        return up
-
-    def suspect(self, reason: str) -> None:
-        """
-        See L{IWay.suspect}.
-        """
-
-    def changed(self, listener: Callable[[Route | None], None]) -> Callable[[], None]:
-        """
-        See L{IWay.changed}.
-        """
-        return lambda: None

@@ -286,6 +286,13 @@ class MessageStreamProtocol(Protocol):
     # ----------------------------------------------------------------- end
 
     @property
+    def carried(self) -> int:
+        """
+        See L{IHop.carried}.
+        """
+        return self.received + self.output.sent
+
+    @property
     def isBlocked(self) -> bool:
         """
         See L{IHop.isBlocked}.

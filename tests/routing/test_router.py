@@ -264,6 +264,18 @@ class WatchTests(SynchronousTestCase):
         self.router.unregister(SINK)
         self.assertEqual(self.gone, [])
 
+    def test_dependents(self) -> None:
+        """
+        How many watch can be asked, and is none where nothing is.
+        """
+        stop = self.router.watch(SINK, lambda: None)
+        self.router.watch(SINK, lambda: None)
+        self.assertEqual(self.router.dependents(SINK), 2)
+        stop()
+        self.assertEqual(self.router.dependents(SINK), 1)
+        self.router.unregister(SINK)
+        self.assertEqual(self.router.dependents(SINK), 0)
+
     def test_stoppedByAnother(self) -> None:
         """
         One who is told may stop another one from being told.

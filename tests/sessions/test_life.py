@@ -47,6 +47,18 @@ class _Core(Core):
     def rest(self) -> None:
         self.done.append("rest")
 
+    def renew(self, reason: str) -> None:
+        self.done.append("renew")
+
+    def replace(self, established: Established) -> None:
+        self.done.append("replace")
+
+    def keep(self, reason: str) -> None:
+        self.done.append(f"keep: {reason}")
+
+    def goOn(self, reason: str) -> None:
+        self.done.append(f"goOn: {reason}")
+
 
 def _established() -> Established:
     return Established(Route.of("far"), Deferred(), lambda: 0, lambda timeout: Deferred(), lambda: None, "it")
@@ -107,6 +119,26 @@ class LifeTests(SynchronousTestCase):
             + ["attempt", "comeUp", "goDown", "rest"],
         )
 
+    def test_renewed(self) -> None:
+        """
+        What is in use stays so until the attempt has succeeded, and if it
+        fails; if it is lost meanwhile the attempt goes on.
+        """
+        self.life.start()
+        self.life.succeeded(_established())
+        self.life.renew("old")
+        self.life.failed("nobody there")
+        self.life.renew("old")
+        self.life.succeeded(_established())
+        self.life.renew("old")
+        self.life.lost("reset")
+        self.life.succeeded(_established())
+        self.assertEqual(
+            self.core.done,
+            ["attempt", "comeUp", "renew", "keep: nobody there", "renew", "replace"]
+            + ["renew", "goDown", "goOn: down after 7 s: reset", "comeUp"],
+        )
+
     def test_noSense(self) -> None:
         """
         What cannot happen is an error, not a guess.
@@ -142,22 +174,35 @@ class LifeTests(SynchronousTestCase):
 
             @rule()
             def stop(self) -> None:
-                undo = {"idle": (), "trying": ("cancelAttempt", "rest"), "waiting": ("cancelWait", "rest")}
+                undo = {
+                    "idle": (),
+                    "trying": ("cancelAttempt", "rest"),
+                    "waiting": ("cancelWait", "rest"),
+                    "renewing": ("cancelAttempt", "goDown", "rest"),
+                }
                 done = undo.get(self.state, ("goDown", "rest"))
                 self.life.stop()
                 self.follows("idle", *done)
 
-            @precondition(lambda self: self.state in ("trying", "idle"))
+            @precondition(lambda self: self.state in ("trying", "idle", "renewing"))
             @rule()
             def succeed(self) -> None:
+                after = {"trying": ("up", "comeUp"), "idle": ("idle", "discard"), "renewing": ("up", "replace")}
                 self.life.succeeded(_established())
-                self.follows(*(("up", "comeUp") if self.state == "trying" else ("idle", "discard")))
+                self.follows(*after[self.state])
 
-            @precondition(lambda self: self.state in ("trying", "idle"))
+            @precondition(lambda self: self.state in ("trying", "idle", "renewing"))
             @rule()
             def fail(self) -> None:
+                after = {"trying": ("waiting", "wait"), "idle": ("idle",), "renewing": ("up", "keep")}
                 self.life.failed("no")
-                self.follows(*(("waiting", "wait") if self.state == "trying" else ("idle",)))
+                self.follows(*after[self.state])
+
+            @precondition(lambda self: self.state == "up")
+            @rule()
+            def renew(self) -> None:
+                self.life.renew("old")
+                self.follows("renewing", "renew")
 
             @precondition(lambda self: self.state == "waiting")
             @rule()
@@ -165,11 +210,12 @@ class LifeTests(SynchronousTestCase):
                 self.life.due()
                 self.follows("trying", "attempt")
 
-            @precondition(lambda self: self.state == "up")
+            @precondition(lambda self: self.state in ("up", "renewing"))
             @rule()
             def lose(self) -> None:
+                after = {"up": ("waiting", "goDown", "wait"), "renewing": ("trying", "goDown", "goOn")}
                 self.life.lost("reset")
-                self.follows("waiting", "goDown", "wait")
+                self.follows(*after[self.state])
 
         run_state_machine_as_test(  # type: ignore[no-untyped-call]
             Explored, settings=settings(max_examples=60, stateful_step_count=20, deadline=None, derandomize=True)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -15,7 +16,9 @@ from zope.interface.verify import verifyObject
 from ockam_twisted.errors import NotAccepted, PeerNotTrusted, TimedOut
 from ockam_twisted.interfaces import IAttempt, IWay
 from ockam_twisted.routing.addresses import Route
-from ockam_twisted.sessions.session import DOWN_AFTER, LONGEST_DELAY, Established, Session, State, StaticWay
+from ockam_twisted.sessions.renewal import RENEW_BYTES
+from ockam_twisted.sessions.session import LONGEST_DELAY, Established, Session, State
+from ockam_twisted.sessions.watch import DOWN_AFTER
 
 
 @implementer(IAttempt)
@@ -31,6 +34,9 @@ class _Attempt:
         self.pings: list[Deferred[bytes]] = []
         self.closed = 0
         self.canceled = 0
+        self.carried = 0
+        self.isUsed = False
+        self.made: list[Established] = []
 
     def start(self) -> Deferred[Established]:
         def cancel(_: object) -> None:
@@ -41,9 +47,19 @@ class _Attempt:
 
     def succeed(self) -> None:
         self.lost = Deferred()
-        self.tries[-1].callback(
-            Established(Route.of("far"), self.lost, lambda: self.number, self._ping, self._close, "it")
+        self.made.append(
+            Established(
+                Route.of(f"far{len(self.made) or ''}"),
+                self.lost,
+                lambda: self.number,
+                self._ping,
+                self._close,
+                "it",
+                lambda: self.carried,
+                lambda: self.isUsed,
+            )
         )
+        self.tries[-1].callback(self.made[-1])
 
     def _ping(self, timeout: float) -> Deferred[bytes]:
         self.pings.append(Deferred())
@@ -119,7 +135,7 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(self.attempt.closed, 1)
         self.clock.advance(0.1)
         self.attempt.succeed()
-        self.assertEqual(self.routes, [Route.of("far"), None, Route.of("far")])
+        self.assertEqual(self.routes, [Route.of("far"), None, Route.of("far1")])
 
     def test_silence(self) -> None:
         """
@@ -267,19 +283,209 @@ class SessionTests(SynchronousTestCase):
         self.attempt.succeed()
         self.assertIs(self.session.state, State.UP)
 
-
-class StaticWayTests(SynchronousTestCase):
-    """
-    A way that is always up.
-    """
-
-    def test_way(self) -> None:
+    def live(self, seconds: int) -> None:
         """
-        The route is there at once.
+        Let time pass in which the far end is heard.
         """
-        way = StaticWay(Route.of("outlet"))
-        self.assertTrue(verifyObject(IWay, way))
-        self.assertEqual(self.successResultOf(way.whenUp()), Route.of("outlet"))
-        way.suspect("anything")
-        way.changed(lambda route: None)()
-        self.assertEqual(way.route, Route.of("outlet"))
+        for _ in range(seconds):
+            self.attempt.number += 1
+            self.clock.advance(1.0)
+
+    def test_renewed(self) -> None:
+        """
+        After an hour another way is made while the old one is in use; who
+        listens is told of it, and the old one ends when nobody uses it.
+        """
+        self.attempt.succeed()
+        self.live(3599)
+        self.assertEqual(len(self.attempt.tries), 1)
+        self.live(2)
+        self.assertIs(self.session.state, State.RENEWING)
+        self.assertEqual(self.session.route, Route.of("far"))
+        since = self.session.since
+        self.attempt.succeed()
+        self.assertIs(self.session.state, State.UP)
+        self.assertEqual(self.session.since, since)
+        self.assertEqual(self.routes, [Route.of("far"), Route.of("far1")])
+        self.assertEqual(self.attempt.closed, 0)
+        self.attempt.isUsed = True
+        self.live(100)
+        self.assertEqual(self.attempt.closed, 0)
+        self.attempt.isUsed = False
+        self.live(1)
+        self.assertEqual(self.attempt.closed, 1)
+        self.assertEqual(self.session.route, Route.of("far1"))
+        self.live(3600)
+        self.assertIs(self.session.state, State.RENEWING)
+
+    def test_renewedByBytes(self) -> None:
+        """
+        The same once it has carried 64 GiB.
+        """
+        self.attempt.succeed()
+        self.attempt.carried = RENEW_BYTES - 1
+        self.live(5)
+        self.assertEqual(len(self.attempt.tries), 1)
+        self.attempt.carried += 1
+        self.live(1)
+        self.assertEqual(len(self.attempt.tries), 2)
+
+    def test_notRenewed(self) -> None:
+        """
+        If there is no other way the old one stays, and it is tried again, not
+        too often.
+        """
+        self.attempt.succeed()
+        self.live(3601)
+        longest = 0.0
+        for _ in range(12):
+            self.attempt.tries[-1].errback(TimedOut("nobody there"))
+            self.assertIs(self.session.state, State.UP)
+            began = self.clock.seconds()
+            while self.session.state is State.UP:
+                self.live(1)
+            longest = max(longest, self.clock.seconds() - began)
+        self.assertEqual(longest, 30.0)
+        self.assertEqual(self.routes, [Route.of("far")])
+        self.attempt.succeed()
+        self.assertEqual(self.session.route, Route.of("far1"))
+
+    def test_lostWhileRenewing(self) -> None:
+        """
+        The old way is lost before there is another one: the attempt under way
+        goes on, as one of many.
+        """
+        self.attempt.succeed()
+        self.live(3601)
+        self.attempt.lost.callback("reset by peer")
+        self.assertIs(self.session.state, State.TRYING)
+        self.assertIn("reset by peer", self.session.why)
+        self.assertIsNone(self.session.route)
+        self.assertEqual(len(self.attempt.tries), 2)
+        self.attempt.succeed()
+        self.assertEqual(self.routes, [Route.of("far"), None, Route.of("far1")])
+        self.assertEqual(self.attempt.closed, 1)
+
+    def test_stopWhileRenewing(self) -> None:
+        """
+        Stopping ends what is in use, what was replaced, and the attempt.
+        """
+        self.attempt.succeed()
+        self.live(3601)
+        self.attempt.isUsed = True
+        self.attempt.succeed()
+        self.live(3601)
+        self.session.stopService()
+        self.assertEqual(self.attempt.canceled, 1)
+        self.assertEqual(self.attempt.closed, 2)
+        self.assertEqual([each for each in self.clock.getDelayedCalls() if each.active()], [])
+        self.session.startService()
+
+    def test_replacedIsLost(self) -> None:
+        """
+        What was replaced ends by itself, or is silent: that is no matter for
+        what is in use.
+        """
+        self.attempt.succeed()
+        self.attempt.isUsed = True
+        for pings in self.attempt.pings:
+            pings.callback(b"pong")
+        first = self.attempt.lost
+        self.live(3601)
+        self.attempt.succeed()
+        first.callback("the peer has closed it")
+        self.assertEqual(self.attempt.closed, 1)
+        self.assertEqual(self.session.route, Route.of("far1"))
+
+    def test_leave(self) -> None:
+        """
+        A part of the way will end soon, it is said: there is another one
+        before that, and a liar does not get more than one in 10 s.
+        """
+        self.attempt.succeed()
+        self.attempt.made[0].word.leaving("the relay is about to stop")
+        self.assertIs(self.session.state, State.RENEWING)
+        self.attempt.succeed()
+        self.assertEqual(self.session.route, Route.of("far1"))
+        for _ in range(5):
+            self.attempt.made[1].word.leaving("the relay is about to stop")
+            # What was replaced has no say any more.
+            self.attempt.made[0].word.leaving("the relay is about to stop")
+            self.live(1)
+        self.assertEqual(len(self.attempt.tries), 2)
+        self.live(6)
+        self.assertEqual(len(self.attempt.tries), 3)
+
+    def test_gone(self) -> None:
+        """
+        The rest of the way is gone, it is said: the far end has two seconds
+        to show that it is not, and is asked once, however often it is said.
+        """
+        self.attempt.succeed()
+        self.attempt.pings[0].callback(b"pong")
+        self.live(1)
+        for _ in range(50):
+            self.attempt.made[0].word.gone("the relay says so")
+        self.assertEqual(len(self.attempt.pings), 2)
+        self.live(3)
+        self.assertIs(self.session.state, State.UP)
+        for _ in range(50):
+            self.attempt.made[0].word.gone("the relay says so")
+        self.clock.pump([1.0, 1.0])
+        self.assertIn("the relay says so", self.session.why)
+
+    def test_clockSetBack(self) -> None:
+        """
+        The clock goes back: silence counts from now on.
+        """
+        clock = self.clock
+        self.attempt.succeed()
+        self.attempt.pings[0].callback(b"pong")
+        clock.pump([1.0] * 20)
+        for call in clock.getDelayedCalls():
+            call.delay(-10.0)
+        clock.rightNow -= 10.0
+        clock.pump([1.0] * 20)
+        self.assertIs(self.session.state, State.UP)
+        clock.pump([1.0] * 10)
+        self.assertEqual(self.attempt.closed, 1)
+
+    def test_lines(self) -> None:
+        """
+        Each change is one line: since when, why, and what comes next.
+        """
+        lines: list[str] = []
+
+        def observe(event: LogEvent) -> None:
+            lines.append(formatEvent(event))
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        self.attempt.tries[-1].errback(TimedOut("nobody there"))
+        self.clock.advance(2)
+        self.attempt.succeed()
+        self.live(60)
+        self.session.leave("the relay is about to stop")
+        self.attempt.tries[-1].errback(TimedOut("nobody there"))
+        self.live(2)
+        self.attempt.succeed()
+        self.live(60)
+        self.session.leave("the relay is about to stop")
+        self.attempt.lost.callback("reset by peer")
+        self.attempt.succeed()
+        self.session.stopService()
+        self.assertEqual(
+            lines,
+            [
+                "the way: nobody there; no way for 0 s, next try in 0.1 s",
+                "the way: up, after 2 s without a way: it",
+                "the way: making another way, the relay is about to stop",
+                "the way: still up, but there is no other way: nobody there; next try in 0.1 s",
+                "the way: moved to it",
+                "the way: making another way, the relay is about to stop",
+                "the way: down after 122 s: reset by peer; the next try is under way",
+                "the way: up, after 0 s without a way: it",
+                "the way: stopped, up for 0 s",
+            ],
+        )
+        self.session.startService()

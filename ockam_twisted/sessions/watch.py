@@ -1,0 +1,122 @@
+"""
+Does the far end of a way still live?  Any byte of it counts; after a while of
+silence it is asked (design, section 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from ockam_twisted.sessions.life import Established
+
+#: Seconds of silence before a ping, and before the way is down.
+PING_AFTER = 8.0
+DOWN_AFTER = 25.0
+#: Seconds a ping may take when somebody has already waited in vain.
+SUSPECT_TIMEOUT = 5.0
+#: The same when somebody on the way says that the rest of it is gone.
+HINT_TIMEOUT = 2.0
+#: So many seconds between two looks, which are one second apart, were not
+#: silence of the far end: this machine slept, or this process was stopped.
+SLEPT_AFTER = 4.0
+
+
+class Watch:
+    """
+    See the module.
+
+    @ivar established: What it looks at.
+    @ivar since: When that came to be, on the clock.
+    @ivar answers: Has the far end ever answered?  What never has is not given
+        up for its silence.
+    @ivar replaced: When another one came in its place, on the clock.
+    """
+
+    replaced = float("inf")
+    _log = Logger()
+
+    def __init__(
+        self, clock: IReactorTime, established: Established, label: str, uniform: Callable[[float, float], float]
+    ) -> None:
+        """
+        @param label: Of whom it is, for people.
+        @param uniform: Picks a number between two others, for jitter.
+        """
+        self.established = established
+        self.since = clock.seconds()
+        self.answers = False
+        self._clock = clock
+        self._label = label
+        self._uniform = uniform
+        self._heard = established.heard()
+        self._lastHeard = self._looked = self.since
+        self._pingAt = self._jittered()
+        self._downAt: float | None = None
+        self._suspicion = ""
+        self._ping(DOWN_AFTER)
+
+    def _jittered(self) -> float:
+        return self._uniform(0.75, 1.0) * PING_AFTER
+
+    def _ping(self, timeout: float) -> None:
+        self.established.ping(timeout).addCallbacks(self._answered, lambda failure: None)
+
+    def _answered(self, answer: object) -> None:
+        self.answers = True
+
+    def suspect(self, reason: str, within: float = SUSPECT_TIMEOUT) -> None:
+        """
+        Ask now, unless it is being asked already; it is down if nothing is
+        heard.
+
+        @param reason: Why, for people.
+        @param within: Seconds it has.
+        """
+        now = self._clock.seconds()
+        if self._downAt is None or self._downAt > now + within:
+            isAsked = self._downAt is not None
+            self._downAt = now + within
+            self._suspicion = reason
+            if not isAsked:
+                self._ping(within)
+
+    def look(self) -> str:
+        """
+        To be called once a second: was the far end heard?
+
+        @return: Why it is down; empty if it is not.
+        """
+        now = self._clock.seconds()
+        slept, self._looked = now - self._looked, now
+        heard = self.established.heard()
+        if slept < 0:
+            # The clock was set back: what was to come by it comes too late.
+            self._lastHeard, self._pingAt, self._downAt = now, self._jittered(), None
+        if slept >= SLEPT_AFTER and self.answers:
+            # Nobody has read what came meanwhile: ask again.
+            self._lastHeard, self._pingAt, self._downAt = now, PING_AFTER, None
+            self._log.info(
+                "{label}: this node did not run for {slept:.0f} s: is the other end still there?",
+                label=self._label,
+                slept=slept,
+            )
+            self.suspect("this node did not run for a while")
+            return ""
+        if heard != self._heard:
+            self._heard = heard
+            self._lastHeard = now
+            self._pingAt = self._jittered()
+            self._downAt = None
+            return ""
+        silent = now - self._lastHeard
+        isDue = self._downAt is not None and now >= self._downAt
+        if self.answers and (silent >= DOWN_AFTER or isDue):
+            why = f" ({self._suspicion})" if isDue else ""
+            return f"nothing heard for {silent:.0f} s{why}"
+        if silent >= self._pingAt:
+            self._pingAt = silent + self._jittered()
+            self._ping(DOWN_AFTER)
+        return ""
