@@ -11,6 +11,7 @@ import sys
 import termios
 from array import array
 from contextlib import suppress
+from struct import Struct
 from typing import Any
 
 from twisted.internet import tcp
@@ -25,6 +26,22 @@ KEEPALIVE_COUNT = 3
 #: pay only together with L{keepFreedMemory}.
 HOP_READ = 256 * 1024
 SEND_LIMIT = 1024 * 1024
+
+#: Milliseconds between two tries of the kernel to send the same, or to learn
+#: whether a peer that was full has room again, at most.  Without that it may
+#: be two minutes.
+RETRY_LIMIT = 5000
+
+#: Of C{struct tcp_info}: how often the first unacknowledged segment was sent
+#: again, how many questions for room are without an answer, and for how many
+#: milliseconds neither data nor an acknowledgment has come.
+_INFO = Struct("=2xBB48xII")
+
+#: An option that Python has no name for.
+_TCP_RTO_MAX_MS = 44
+
+#: TLS, PROXY and the like, above one socket.
+_MAX_WRAPPERS = 8
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
@@ -57,21 +74,15 @@ def isPlainSocket(transport: object) -> bool:
 def prepareSocket(transport: Any, read: int) -> None:
     """
     Set C{TCP_NODELAY}, keepalive and buffer sizes as far as C{transport} has
-    them.
+    them, or what is below it.
 
     @param read: How much to read at once, bytes.
     """
-    if not isPlainSocket(transport):
-        for method in ("setTcpNoDelay", "setTcpKeepAlive"):
-            # TLS over a Unix socket has the methods, but not the options.
-            with suppress(OSError):
-                if hasattr(transport, method):
-                    getattr(transport, method)(True)
-        return
-    transport.bufferSize = read
-    transport.SEND_LIMIT = SEND_LIMIT
-    handle: socket.socket = transport.getHandle()
-    if handle.family not in (socket.AF_INET, socket.AF_INET6):
+    if isPlainSocket(transport):
+        transport.bufferSize = read
+        transport.SEND_LIMIT = SEND_LIMIT
+    handle = _socketOf(transport)
+    if handle is None or handle.family not in (socket.AF_INET, socket.AF_INET6):
         return
     # Some systems refuse this once the peer has reset the connection.
     with suppress(OSError):
@@ -85,6 +96,44 @@ def prepareSocket(transport: Any, read: int) -> None:
             option = getattr(socket, name, None)
             if option is not None:
                 handle.setsockopt(socket.IPPROTO_TCP, option, value)
+    if sys.platform.startswith("linux"):
+        # Not before Linux 6.15.
+        with suppress(OSError):
+            handle.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, RETRY_LIMIT)
+
+
+def _socketOf(transport: Any) -> socket.socket | None:
+    """
+    The socket below a transport, however much there is in between.
+    """
+    for _ in range(_MAX_WRAPPERS):
+        if isinstance(transport, tcp.Connection):
+            return getattr(transport, "socket", None)
+        transport = getattr(transport, "transport", None)
+    return None
+
+
+def unanswered(transport: Any) -> float:
+    """
+    For how long has the kernel of the peer owed us a word?  It answers what
+    it gets, and whether it has room for more, even if its program is stopped
+    or does not read: what does not answer is gone.
+
+    @return: Seconds; 0 if it owes none, or nobody can tell.
+    """
+    handle = _socketOf(transport)
+    option = getattr(socket, "TCP_INFO", None) if sys.platform.startswith("linux") else None
+    if handle is None or option is None or handle.family not in (socket.AF_INET, socket.AF_INET6):
+        return 0.0
+    try:
+        info = handle.getsockopt(socket.IPPROTO_TCP, option, _INFO.size)
+    except OSError:
+        return 0.0
+    if len(info) < _INFO.size:
+        return 0.0
+    retransmits, probes, data, acknowledgment = _INFO.unpack(info)
+    # One may just be under way.
+    return min(data, acknowledgment) / 1000 if max(retransmits, probes) >= 2 else 0.0
 
 
 def unsent(transport: Any) -> int:

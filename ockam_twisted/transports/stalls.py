@@ -33,6 +33,8 @@ RESET_SECONDS = 5.0
 #: An output that only drains, and takes nothing for so long, is dropped.
 DRAIN_SECONDS = 60.0
 TICK = 1.0
+#: Two looks that are so many seconds apart say nothing about what is between.
+JUMP = 5.0
 
 
 class _Watched:
@@ -56,6 +58,11 @@ class _Watched:
             L{STALL_SECONDS}, or what there is of them.
         """
         samples = self._samples
+        if not 0 <= now - samples[-1][0] <= JUMP:
+            # The clock was set, or nobody ran: that was not its fault.
+            samples.clear()
+            samples.append((now, sent))
+            self.idleSince = now
         if sent != samples[-1][1]:
             self.idleSince = now
         samples.append((now, sent))

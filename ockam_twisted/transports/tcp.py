@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
 from zope.interface import implementer
 
@@ -18,6 +18,7 @@ from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.flow import newFlowId
 from ockam_twisted.transports.sockets import keepFreedMemory
 from ockam_twisted.transports.stream import HopSettings, MessageStreamFactory, MessageStreamProtocol
+from ockam_twisted.transports.vanished import VanishedWatch
 
 #: Seconds that open connections have to drain when the service stops.
 DRAIN = 2.0
@@ -40,6 +41,7 @@ class TCPTransport(Service):
         self._clients = MessageStreamFactory(settings)
         self._servers = MessageStreamFactory(settings, self.listenerId)
         self._ports: list[IListeningPort] = []
+        self._vanished = VanishedWatch(settings.clock, lambda: self.hops)
 
     @property
     def hops(self) -> set[MessageStreamProtocol]:
@@ -84,20 +86,30 @@ class TCPTransport(Service):
 
         return endpoint.listen(self._servers).addCallback(listening)
 
+    def stopListening(self) -> Deferred[Any]:
+        """
+        Accept no more connections; those that are there go on.
+
+        @return: Fires when nothing listens any more.
+        """
+        ports, self._ports = self._ports, []
+        return gatherResults([maybeDeferred(cast(Any, port).stopListening) for port in ports])
+
     def startService(self) -> None:
         """
         Tune the process for hops.
         """
         super().startService()
         keepFreedMemory()
+        self._vanished.start()
 
     def stopService(self) -> Deferred[None]:
         """
         Stop listening; connections drain, and are aborted if they do not.
         """
         super().stopService()
-        waiting: list[Deferred[Any]] = [d for d in (port.stopListening() for port in self._ports) if d is not None]
-        self._ports = []
+        self._vanished.stop()
+        waiting: list[Deferred[Any]] = [self.stopListening()]
         for hop in self.hops:
             waiting.append(hop.whenLost())
             hop.loseConnection()

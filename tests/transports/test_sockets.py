@@ -27,6 +27,7 @@ from ockam_twisted.transports.sockets import (
     isPlainSocket,
     keepFreedMemory,
     prepareSocket,
+    unanswered,
 )
 
 
@@ -118,6 +119,27 @@ class SocketTests(TestCase):
             if not delays:
                 self.assertTrue(protocol.transport.getTcpNoDelay())
                 self.assertTrue(protocol.transport.getTcpKeepAlive())
+                handle = protocol.transport.getHandle()
+                if hasattr(socket, "TCP_KEEPIDLE"):
+                    self.assertEqual(handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), KEEPALIVE_IDLE)
+
+    @inlineCallbacks
+    def test_unanswered(self):
+        """
+        A peer that does not read owes nothing: its kernel answers.
+        """
+        protocol, _ = yield self.accept(TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"))
+        transport = protocol.transport
+        prepareSocket(transport, HOP_READ)
+        self.assertEqual(unanswered(transport), 0.0)
+        transport.write(bytes(32 * 1024 * 1024))
+        for _ in range(20):
+            yield deferLater(reactor, 0.05, lambda: None)
+            self.assertEqual(unanswered(transport), 0.0)
+        self.assertEqual(unanswered(StringTransport()), 0.0)
+        transport.abortConnection()
+        yield protocol.lost
+        self.assertEqual(unanswered(transport), 0.0)
 
     @inlineCallbacks
     def test_isDead(self):

@@ -198,6 +198,24 @@ class StallWatchTests(SynchronousTestCase):
         self.pass_(STALL_SECONDS + 1)
         self.assertEqual(self.output.aborted, 1)
 
+    def test_slept(self) -> None:
+        """
+        A suspend, or a clock that was set, says nothing of an output: what it
+        makes after that counts.
+        """
+        self.source.others = True
+        self.watch.heldBack(self.output)
+        for step in (3600.0, -3600.0, 3600.0):
+            self.pass_(5, 2 * STALL_RATE)
+            self.clock.rightNow += step
+            for call in self.clock.getDelayedCalls():
+                if step < 0:
+                    call.delay(step)
+            self.pass_(5, 2 * STALL_RATE)
+        self.assertFalse(self.output.aborted)
+        self.pass_(STALL_SECONDS + 2)
+        self.assertTrue(self.output.aborted)
+
     def test_letGoInBetween(self) -> None:
         """
         An output that had let go begins anew.

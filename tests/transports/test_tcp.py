@@ -266,6 +266,7 @@ class TCPTransportTests(_Connections):
         """
         endpoint, _ = yield self.peer(lambda protocol: None)
         node = self.node()
+        before = node.clock.getDelayedCalls()
         early = node.transport.connect(endpoint)
         early.cancel()
         yield self.assertFailure(early, CancelledError, ConnectingCancelledError)
@@ -274,7 +275,7 @@ class TCPTransportTests(_Connections):
         late.cancel()
         yield self.assertFailure(late, CancelledError)
         yield self.until(lambda: not node.transport.hops)
-        self.assertEqual(node.clock.getDelayedCalls(), [])
+        self.assertEqual(node.clock.getDelayedCalls(), before)
 
     @inlineCallbacks
     def test_tooMany(self):
