@@ -17,7 +17,6 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from ockam_twisted.authority.answers import ENROLMENT_WORKERS
@@ -26,6 +25,7 @@ from ockam_twisted.calendar import Calendar
 from ockam_twisted.channels.channel import SecureChannel
 from ockam_twisted.channels.listener import SecureChannelListener, createSecureChannel
 from ockam_twisted.channels.party import Party
+from ockam_twisted.draining import drain
 from ockam_twisted.errors import LocalProtocolError
 from ockam_twisted.hosting import WorkerHost
 from ockam_twisted.identity.creation import loadOrCreate
@@ -42,6 +42,7 @@ from ockam_twisted.relays.service import RelayService
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.attempt import Walk, WayAttempt
+from ockam_twisted.sessions.liveness import Liveness
 from ockam_twisted.sessions.session import Session, StaticWay
 from ockam_twisted.storage.memory import MemoryStore
 from ockam_twisted.transports.local import LocalSockets
@@ -50,9 +51,6 @@ from ockam_twisted.transports.stalls import StallWatch
 from ockam_twisted.transports.stream import HopSettings
 from ockam_twisted.transports.tcp import TCPTransport
 from ockam_twisted.vault.software import SoftwareVault
-
-#: Seconds between two looks at whether the last stream has ended.
-DRAIN_INTERVAL = 0.1
 
 #: The addresses that peers look for a secure-channel listener at.
 LISTENER_ADDRESSES = ("api", "secure_channel_listener")
@@ -93,10 +91,12 @@ class Node(WorkerHost):
         self.transport.setServiceParent(self)
         self.sockets = LocalSockets(self.router.turn, self._stalls)
         self.walk = Walk(self.router, reactor, self.transport, self.requireParty, partial(dial, reactor))
-        self.streamSettings = StreamSettings(reactor)
+        lives = Liveness(self.router, reactor, self.requireParty).ask
+        self.streamSettings = StreamSettings(reactor, lives=lives)
         self._sessions: list[Session] = []
         NetworkWatch(reactor, self._networkChanged).setServiceParent(self)
         self._portals: list[Inlet | Outlet] = []
+        self._relays: list[RelayService] = []
         self._listening: list[str] = []
         self.startEcho(reactor)
 
@@ -330,6 +330,7 @@ class Node(WorkerHost):
             admits=admits,
         )
         self._add(service)
+        self._relays.append(service)
         return service
 
     async def createRelay(self, route: Place, name: str | None = None, reachable: Iterable[str] = ()) -> Registration:
@@ -361,25 +362,12 @@ class Node(WorkerHost):
 
     async def drain(self, timeout: float) -> None:
         """
-        Begin nothing new, and let the streams there are come to their end.
+        Begin nothing new, and let what there is come to its end.
 
-        @param timeout: How long, seconds; those that are left then are ended
-            by L{stopService}.
+        @param timeout: How long, seconds; what is left then is ended by
+            L{stopService}.
         """
-        if timeout <= 0 or not any(portal.streams for portal in self._portals):
-            return
-        for portal in self._portals:
-            await portal.drain()
-        count = sum(len(portal.streams) for portal in self._portals)
-        self._log.info(
-            "Shutting down: {count} streams have {timeout:g} s to come to their end", count=count, timeout=timeout
-        )
-        deadline = self.reactor.seconds() + timeout
-        while any(portal.streams for portal in self._portals) and self.reactor.seconds() < deadline:
-            await deferLater(self.reactor, DRAIN_INTERVAL)
-        left = sum(len(portal.streams) for portal in self._portals)
-        if left:
-            self._log.warn("{left} streams have not come to their end and are reset", left=left)
+        await drain(self.reactor, timeout, self._portals, self._relays, self.transport)
 
     def stopService(self) -> Deferred[None]:
         """

@@ -328,6 +328,13 @@ class SecureChannel:
                 waiting.callback(reason)
 
     @property
+    def road(self) -> Route:
+        """
+        Where its records go, now.
+        """
+        return self._route
+
+    @property
     def credential(self) -> VerifiedCredential | None:
         """
         What an authority of ours says of the peer, now.

@@ -14,7 +14,7 @@ from ockam_twisted.errors import DecodeError, PortalRefused
 from ockam_twisted.portals.outletstream import OutletStream
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.settings import StreamSettings
-from ockam_twisted.routing.addresses import printable
+from ockam_twisted.routing.addresses import Address, printable
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
 from ockam_twisted.wire.extension import (
     POLICY,
@@ -30,6 +30,9 @@ from ockam_twisted.wire.extension import (
 
 #: How many ended streams are remembered.
 MAX_TOMBSTONES = 4096
+
+#: Why streams of a process end that is no more.
+RESTARTED = "the inlet was started again"
 
 #: How many streams of one peer may wait for another way.
 MAX_ROUTELESS = 256
@@ -65,6 +68,7 @@ class Resumptions:
         self._settings = settings
         self.streams: dict[bytes, OutletStream] = {}
         self.tombstones: OrderedDict[bytes, Tombstone] = OrderedDict()
+        self._asking: set[Address] = set()
 
     def opened(self, stream: OutletStream) -> None:
         """
@@ -112,17 +116,33 @@ class Resumptions:
     def restarted(self, peer: PeerIdentity, instance: bytes) -> None:
         """
         A process of C{peer} has begun: of another one, what waits for its way
-        ends.
+        ends at once, and the rest if nobody answers any more at the other end
+        of its channel.  (One identity may have two processes.)
 
         @param instance: What the process calls itself.
         """
-        for stream in self._of(peer.identifier):
-            if (
-                stream.extension is not None
-                and stream.extension.instance != instance
-                and stream.state is State.ROUTELESS
-            ):
-                stream.abandon("the inlet was started again", SHUTTING_DOWN)
+        channels: dict[Address, list[OutletStream]] = {}
+        mine = self._of(peer.identifier)
+        isKnown = any(each.extension is not None and each.extension.instance == instance for each in mine)
+        for stream in mine:
+            if stream.extension is None or stream.extension.instance == instance:
+                continue
+            if stream.state is State.ROUTELESS:
+                stream.abandon(RESTARTED, SHUTTING_DOWN)
+            elif stream.peer is not None and not isKnown:
+                channels.setdefault(stream.peer.encryptor, []).append(stream)
+        for encryptor, streams in channels.items():
+            if encryptor not in self._asking:
+                self._asking.add(encryptor)
+                self._settings.lives(encryptor).addCallback(self._asked, encryptor, streams)
+
+    def _asked(self, lives: bool, encryptor: Address, streams: list[OutletStream]) -> None:
+        self._asking.discard(encryptor)
+        if not lives:
+            for stream in streams:
+                # It may have gone on over another channel meanwhile.
+                if stream.peer is not None and stream.peer.encryptor == encryptor:
+                    stream.abandon(RESTARTED, SHUTTING_DOWN)
 
     def ask(self, message: LocalMessage, refusal: str) -> bytes | None:
         """

@@ -5,9 +5,11 @@ What the streams of one node have in common.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from attrs import define, field
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 
 from ockam_twisted.errors import LimitReached
@@ -23,6 +25,17 @@ from ockam_twisted.wire.extension import ID_SIZE, Terms
 RESUME_TIMEOUT = 60.0
 
 
+#: Is the peer of a channel still there?
+Lives = Callable[[Address], "Deferred[bool]"]
+
+
+def _isThere(encryptor: Address) -> Deferred[bool]:
+    """
+    Who cannot ask believes it.
+    """
+    return succeed(True)
+
+
 @define
 class StreamSettings:
     """
@@ -36,6 +49,8 @@ class StreamSettings:
     @ivar resumeTimeout: Seconds that a stream waits for another way; 0: it
         ends with its way.
     @ivar budget: What all windows share.
+    @ivar lives: Asks whether the peer of a channel, named by its encryptor,
+        is still there; fires within seconds.
     """
 
     clock: IReactorTime
@@ -44,6 +59,7 @@ class StreamSettings:
     largestWindow: int = LARGEST_WINDOW
     resumeTimeout: float = RESUME_TIMEOUT
     budget: WindowBudget = field(factory=WindowBudget)
+    lives: Lives = _isThere
     _budgets: WeakValueDictionary[str, PeerBudget] = field(factory=WeakValueDictionary, init=False)
     _shares: WeakValueDictionary[Address, ChannelShare] = field(factory=WeakValueDictionary, init=False)
 

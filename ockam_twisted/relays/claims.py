@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from ockam_twisted.errors import InvalidRelayName, RegistrationRefused
 from ockam_twisted.interfaces import IHop, IRouter
 from ockam_twisted.relays.names import REGISTER, checkRelayName, identifierShaped, relayAddress
-from ockam_twisted.relays.quotas import DIRECT, extensionFlags
+from ockam_twisted.relays.quotas import DIRECT, NOTIFY, extensionFlags
 from ockam_twisted.routing.addresses import MAX_ADDRESS, MAX_HOPS, Address, Route, printable
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
 
@@ -43,6 +43,7 @@ class Claim:
     @ivar near: Is the registrant itself at the other end of C{hop}?
     @ivar peer: Who asks, for people.
     @ivar direct: Is C{forward_route} the connection below the channel?
+    @ivar notices: Does the registrant know notices?
     """
 
     address: Address
@@ -56,6 +57,7 @@ class Claim:
     peer: str
     direct: bool
     proven: str | None = None
+    notices: bool = False
 
 
 class ClaimReader:
@@ -126,16 +128,16 @@ class ClaimReader:
         connection = self._router.worker(hop)
         isHop = IHop.providedBy(connection)
         label = str(getattr(connection, "peer", "")) if isHop else str(hop)
-        direct = peer is not None and isHop and bool(extensionFlags(extension) & DIRECT)
+        flags = extensionFlags(extension)
+        direct = peer is not None and isHop and bool(flags & DIRECT)
         # What a registrant's own worker would do is done without it (spec
         # portals, section 8.2).
         forward = Route((hop,)) if direct else Route(back[:-1])
         host = (label.rpartition(":")[0].strip("[]") or label) if isHop else label
         near = isHop and len(back) == 2
         who = printable(label if peer is None else f"{peer.identifier} at {label}")
-        return Claim(
-            address, name, back, forward, owner, hop, host, near, who, direct, None if peer is None else peer.identifier
-        )
+        proven, notices = None if peer is None else peer.identifier, bool(flags & NOTIFY)
+        return Claim(address, name, back, forward, owner, hop, host, near, who, direct, proven, notices)
 
     def refusal(self, peer: PeerIdentity | None, name: str) -> str:
         """

@@ -5,6 +5,8 @@ through it (spec portals, section 8.2).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -19,10 +21,10 @@ from ockam_twisted.relays.names import (
     STATIC_FORWARDING_SERVICE,
     checkRelayName,
 )
-from ockam_twisted.relays.quotas import DIRECT, EXTENSION, extensionFlags
+from ockam_twisted.relays.quotas import DIRECT, EXTENSION, NOTIFY, extensionFlags
 from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.local_message import LocalMessage
-from ockam_twisted.wire.relay import decodeRegistration, encodeRegistration
+from ockam_twisted.wire.relay import NOTICE, Notice, decodeNotice, decodeRegistration, encodeRegistration
 
 #: Seconds until the other address of the service is tried as well: a library
 #: relay of Rust has only the plain one.
@@ -60,6 +62,7 @@ class RelayClient:
         name: str | None,
         askDirect: bool = False,
         timeout: float = 10.0,
+        noticed: Callable[[Notice], object] | None = None,
     ) -> None:
         """
         @param route: To the relay's node.
@@ -67,6 +70,8 @@ class RelayClient:
         @param askDirect: Ask for what is relayed to come over the connection
             that the channel at the head of C{route} was made over.
         @param timeout: Seconds the relay has to answer.
+        @param noticed: Told what the relay says later; L{None}: it is not
+            asked to say anything.
         @raise InvalidRelayName: C{name} is none; it is never sent.
         """
         if name is not None:
@@ -76,7 +81,10 @@ class RelayClient:
         self._clock = clock
         self._route = route
         self._name = name
-        self._extension = EXTENSION + bytes((DIRECT,)) if askDirect else b""
+        self._noticed = noticed
+        self._askDirect = askDirect
+        flags = DIRECT * askDirect | NOTIFY * (noticed is not None)
+        self._extension = EXTENSION + bytes((flags,)) if flags else b""
         self._timeout = timeout
         self._answered: Deferred[Registration] | None = None
         self._timers: list[IDelayedCall] = []
@@ -123,6 +131,8 @@ class RelayClient:
         """
         if len(message.onward_route) > 1:
             self._passOn(message)
+        elif self._noticed is not None and message.payload.startswith(NOTICE):
+            self._notice(self._noticed, message.payload)
         elif self._answered is not None:
             try:
                 registration = self._read(message)
@@ -132,6 +142,14 @@ class RelayClient:
                 answered, self._answered = self._answered, None
                 self._cancelTimers()
                 answered.callback(registration)
+
+    def _notice(self, noticed: Callable[[Notice], object], payload: bytes) -> None:
+        try:
+            notice = decodeNotice(payload)
+        except DecodeError:
+            return
+        if notice is not None:
+            noticed(notice)
 
     def _passOn(self, message: LocalMessage) -> None:
         onward = message.onward_route.step()
@@ -160,7 +178,7 @@ class RelayClient:
                 raise RegistrationRefused(f"the relay gives a name that cannot be one: {told}") from None
         elif told not in (RELAY_PREFIX + wanted, wanted) or not text.endswith(wanted):
             raise RegistrationRefused(f"the relay gives another name than {wanted}: {told}")
-        return Registration(address, name, bool(self._extension and extensionFlags(extension) & DIRECT))
+        return Registration(address, name, bool(self._askDirect and extensionFlags(extension) & DIRECT))
 
     def _cancelTimers(self) -> None:
         for timer in self._timers:

@@ -20,6 +20,9 @@ REGISTER = "register"
 FORWARDING_SERVICE = Address.local("forwarding_service")
 STATIC_FORWARDING_SERVICE = Address.local("static_forwarding_service")
 
+#: Where it is told who sends to which name (C{docs/relay-extension.rst}).
+NOTICES = Address.local("relay_notices")
+
 #: Names of services that a node may have (spec portals, section 10.1): none of
 #: them can be a relay's.
 SERVICES = frozenset(
@@ -36,6 +39,7 @@ SERVICES = frozenset(
         "key_exchanger",
         "okta",
         "outlet",
+        "relay_notices",
         "rendezvous",
         "secure_channel",
         "secure_channel_listener",

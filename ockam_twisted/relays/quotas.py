@@ -15,6 +15,9 @@ EXTENSION = b"otw1"
 #: Forward over the connection that my channel's handshake came over.
 DIRECT = 1
 
+#: Tell me what there is to tell (L{ockam_twisted.relays.notices}).
+NOTIFY = 2
+
 
 @frozen
 class RelayQuotas:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
@@ -39,6 +40,15 @@ class Relay:
         self.probe: Probe | None = None
         self._isStarted = False
         self._unwatch: Callable[[], None] | None = None
+        self._senderGone: Callable[[Relay, Address], object] | None = None
+        self._senders: dict[Address, Callable[[], None]] = {}
+
+    @property
+    def senders(self) -> int:
+        """
+        How many connections have sent here, and live.
+        """
+        return len(self._senders)
 
     def answered(self, lives: bool) -> None:
         """
@@ -47,17 +57,24 @@ class Relay:
         self.probe = None
         self.answers = self.answers or lives
 
-    def start(self, consumerIds: tuple[str, ...], gone: Callable[[Relay], object]) -> None:
+    def start(
+        self,
+        consumerIds: tuple[str, ...],
+        gone: Callable[[Relay], object],
+        senderGone: Callable[[Relay, Address], object] | None = None,
+    ) -> None:
         """
         Take messages from now on.
 
         @param gone: Told when the connection in front of the name is gone.
+        @param senderGone: Told when one is gone over which was sent here.
         @raise AddressTaken: There is some other worker at the address.
         """
         self._router.register(self.claim.address, self)
         for flowId in consumerIds:
             self._router.flowControls.addConsumer(self.claim.address, flowId)
         self._isStarted = True
+        self._senderGone = senderGone
         # Whoever is gone already is told at once.
         unwatch = self._router.watch(self.claim.forward_route[0], lambda: gone(self))
         self._unwatch = unwatch if self._isStarted else None
@@ -72,6 +89,8 @@ class Relay:
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
+        while self._senders:
+            self._senders.popitem()[1]()
         if self.probe is not None:
             self.probe.stop()
             self.probe = None
@@ -120,7 +139,14 @@ class Relay:
         for back in message.return_route[:1]:
             if here is not None and controls.producerId(back) == there and self._router.worker(back) is not None:
                 controls.addConsumer(back, here)
+                if back not in self._senders:
+                    self._senders[back] = self._router.watch(back, partial(self._lostSender, back))
         return source
+
+    def _lostSender(self, connection: Address) -> None:
+        self._senders.pop(connection, None)
+        if self._senderGone is not None:
+            self._senderGone(self, connection)
 
 
 @implementer(IWorker)

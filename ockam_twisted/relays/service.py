@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Container
+from functools import partial
 from typing import Any, cast
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,13 +24,15 @@ from zope.interface import implementer
 from ockam_twisted.errors import AddressTaken, DecodeError, InvalidRelayName, RegistrationRefused
 from ockam_twisted.interfaces import INameStore, IRouter, IWorker
 from ockam_twisted.relays.claims import Admits, Claim, ClaimReader, Refusals
+from ockam_twisted.relays.fights import Fights
 from ockam_twisted.relays.names import (
     FORWARDING_SERVICE,
     STATIC_FORWARDING_SERVICE,
     identifierShaped,
     relayAddress,
 )
-from ockam_twisted.relays.quotas import DIRECT, EXTENSION, RelayQuotas, network
+from ockam_twisted.relays.notices import Notices
+from ockam_twisted.relays.quotas import DIRECT, EXTENSION, NOTIFY, RelayQuotas, network
 from ockam_twisted.relays.rechecks import Rechecks
 from ockam_twisted.relays.relay import Probe, Relay
 from ockam_twisted.routing.addresses import Address, Route, printable
@@ -38,10 +41,6 @@ from ockam_twisted.wire.relay import decodeRegistration, encodeRegistration
 
 #: Seconds a registrant has to show that it lives.
 PROBE_TIMEOUT = 3.0
-
-#: A name that changed hands so often within so many seconds is fought over:
-#: the next one waits, at most so long that its registration still succeeds.
-_FOUGHT, _FOUGHT_WITHIN, _FOUGHT_WAIT = 3, 60.0, 8.0
 
 #: Seconds after which the use of a name is noted again.
 _NOTED = 3600
@@ -94,8 +93,7 @@ class RelayService(Service):
         # Claims whose ownership is being stored; the latest for each name.
         self._storing: dict[str, Claim] = {}
         self._noted: dict[str, int] = {}
-        # Names that wait because they are fought over; probes by relay.
-        self._waiting: dict[Address, IDelayedCall] = {}
+        self._fights = Fights(clock, partial(self._again, waited=True))
         self._probes: dict[Address, Probe] = {}
         self._perConnection: Counter[Address] = Counter()
         self._byHost: dict[str, set[str]] = {}
@@ -105,6 +103,8 @@ class RelayService(Service):
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = clock
         self._isPrivate = admits is not None
+        self._isLeaving = False
+        self._notices = Notices(router, self.relays, consumerIds)
         self._rechecks = Rechecks(router, clock, self._claims, self._refusals, self.relays, self._drop)
 
     # ---------------------------------------------------------------- life
@@ -118,6 +118,7 @@ class RelayService(Service):
             self._router.register(address, self)
             for flowId in self._consumerIds:
                 self._router.flowControls.addConsumer(address, flowId)
+        self._notices.start()
         self._sweeping.start(_SWEEP)
         if self._isPrivate:
             self._rechecks.start()
@@ -129,19 +130,33 @@ class RelayService(Service):
         """
         super().stopService()
         self._rechecks.stop()
+        self._notices.stop()
         if self._sweeping.running:
             self._sweeping.stop()
         for address in self._addresses:
             self._router.unregister(address)
-        for call in self._waiting.values():
-            call.cancel()
-        self._waiting.clear()
+        self._fights.stop()
         for probe in self._probes.values():
             probe.stop()
         self._probes.clear()
         with self._router.turn:
             for relay in list(self.relays.values()):
                 self._drop(relay)
+
+    def drain(self) -> None:
+        """
+        Give no more names, and tell everybody that this relay is about to
+        stop; what there is goes on.
+        """
+        self._isLeaving = True
+        self._notices.leave()
+
+    @property
+    def inUse(self) -> int:
+        """
+        How many names lead to somebody who has not moved on.
+        """
+        return len(self.relays)
 
     def recheck(self, identifier: str) -> None:
         """
@@ -180,6 +195,8 @@ class RelayService(Service):
         name = ""
         try:
             name, extension = decodeRegistration(message.payload)
+            if self._isLeaving:
+                raise RegistrationRefused("this relay is about to stop")
             self._consider(self._claims.read(message, name, extension))
         except (DecodeError, InvalidRelayName, RegistrationRefused) as error:
             peer = getattr(self._router.worker(message.return_route[0]), "peer", "") if message.return_route else ""
@@ -201,7 +218,7 @@ class RelayService(Service):
         if owner is not None:
             if owner != claim.identifier:
                 raise RegistrationRefused("the name belongs to another identity")
-            if old is not None and not waited and self._fight(claim, old):
+            if old is not None and not waited and self._fights.waits(claim, old):
                 return
         elif old is not None and old is not dead and not self._maySucceed(claim, old):
             if not old.answers or claim.address in self._probes:
@@ -237,37 +254,6 @@ class RelayService(Service):
             return True
         # Behind another node everybody has the same source address.
         return its.near and claim.near and its.host == claim.host
-
-    def _fight(self, claim: Claim, old: Relay) -> bool:
-        """
-        Slow down two processes that take one name from each other.
-
-        @return: Whether C{claim} has to wait.
-        """
-        if old.claim.forward_route == claim.forward_route:
-            return False
-        now = self._clock.seconds()
-        recent = sum(now - each < _FOUGHT_WITHIN for each in old.takeovers)
-        if recent < _FOUGHT:
-            return False
-        wait = min(_FOUGHT_WAIT, 2.0 ** (recent - _FOUGHT))
-        self._log.warn(
-            "Two processes take the relay name {name} from each other: {one}, and {other}, which waits {wait:.0f} s",
-            name=claim.name,
-            one=old.claim.peer,
-            other=claim.peer,
-            wait=wait,
-        )
-        # The latest registration is the one that waits.
-        earlier = self._waiting.pop(claim.address, None)
-        if earlier is not None:
-            earlier.cancel()
-        self._waiting[claim.address] = self._clock.callLater(wait, self._waited, claim)
-        return True
-
-    def _waited(self, claim: Claim) -> None:
-        del self._waiting[claim.address]
-        self._again(claim, waited=True)
 
     def _challenge(self, claim: Claim, old: Relay) -> None:
         def answered(lives: bool) -> None:
@@ -344,13 +330,11 @@ class RelayService(Service):
         takeovers: tuple[float, ...] = ()
         old = self.relays.get(claim.address)
         if old is not None:
-            if old.claim.forward_route != claim.forward_route:
-                now = self._clock.seconds()
-                takeovers = (*(each for each in old.takeovers if now - each < _FOUGHT_WITHIN), now)
+            takeovers = self._fights.takeovers(claim, old)
             self._drop(old)
         relay = Relay(self._router, claim, takeovers)
         try:
-            relay.start(self._consumerIds, self._drop)
+            relay.start(self._consumerIds, self._gone, self._notices.senderGone)
         except AddressTaken:
             self._refusals.note("this is the name of a worker of this node", claim.name, claim.peer)
             return
@@ -361,12 +345,18 @@ class RelayService(Service):
             if claim.identifier is None:
                 self._unstored.add(claim.name)
         self._log.info("{peer} is reached at {address}", peer=claim.peer, address=claim.address.value.decode("ascii"))
-        text = encodeRegistration(
-            claim.address.value.decode("ascii"), EXTENSION + bytes((DIRECT,)) if claim.direct else b""
-        )
+        flags = DIRECT * claim.direct | NOTIFY * claim.notices
+        text = encodeRegistration(claim.address.value.decode("ascii"), EXTENSION + bytes((flags,)) if flags else b"")
         self._router.route(LocalMessage(claim.back, Route((claim.address,)), text), claim.address)
         probe = Probe(self._router, self._clock, claim.forward_route, PROBE_TIMEOUT, relay.answered)
         relay.probe = probe
+
+    def _gone(self, relay: Relay) -> None:
+        """
+        The connection in front of a name is gone.
+        """
+        self._drop(relay)
+        self._notices.registrantGone(relay.claim.address)
 
     def _drop(self, relay: Relay) -> None:
         """

@@ -19,10 +19,13 @@ from ockam_twisted.channels.party import Party
 from ockam_twisted.errors import ConnectionClosed, InvalidMultiAddr, NoRoute, NotAccepted, TimedOut
 from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.interfaces import IAttempt, IHop, IRouter, ITransport, ITrustPolicy
+from ockam_twisted.relays.names import RELAY_PREFIX
+from ockam_twisted.relays.notices import NoticeReader
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.services.requests import requestRaw
 from ockam_twisted.sessions.life import Established, Word
+from ockam_twisted.wire.relay import LEAVING, Notice
 
 #: Seconds until a relay without an C{api} listener is taken for one.
 API_TIMEOUT = 3.0
@@ -169,7 +172,10 @@ class Walk:
                 hop = await self.connect(host, int(value), parts)
                 route = route.append(hop.address)
             elif protocol in ("service", "worker"):
-                route = route.append(Address.local(str(value)))
+                worker = Address.local(str(value))
+                if len(route) == 1 and parts.hops and str(value).startswith(RELAY_PREFIX):
+                    self._listen(parts, worker)
+                route = route.append(worker)
             elif protocol == "secure":
                 policy = trust if index == last else TrustEveryone()
                 channel = await self.secure(route.append(Address.local(str(value))), policy, parts)
@@ -177,6 +183,19 @@ class Walk:
             else:
                 raise InvalidMultiAddr(f"/{protocol} in {address} cannot be routed to from here")
         return route
+
+    def _listen(self, parts: Parts, name: Address) -> None:
+        """
+        Listen to what a relay says of a name: it may be one of ours.
+        """
+
+        def noticed(notice: Notice) -> None:
+            if notice.kind == LEAVING:
+                parts.word.leaving("the relay is about to stop")
+            else:
+                parts.word.gone("the relay says that the outlet's connection is gone")
+
+        parts.also(NoticeReader(self.router, parts.hops[0].address, name, noticed).stop)
 
 
 def begin(make: Callable[[Parts], Any]) -> Deferred[Established]:

@@ -6,6 +6,7 @@ section 5; spec portals, section 8).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -22,6 +23,8 @@ from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.attempt import API_TIMEOUT, ECHO, Parts, Walk, begin, ping
 from ockam_twisted.sessions.life import Established
+from ockam_twisted.sessions.liveness import Liveness
+from ockam_twisted.wire.relay import GONE, LEAVING, Notice
 
 #: How often a relay that is none of ours may keep silent about a name before
 #: one of its own choice is taken.
@@ -80,6 +83,7 @@ class RegistrationAttempt:
         self._pin = pin
         self._enrol = enrol
         self._plain = False
+        self._liveness = Liveness(walk.router, walk.clock, walk.party)
         self._unanswered = 0
         self._refused: EnrollmentRefused | None = None
 
@@ -143,7 +147,9 @@ class RegistrationAttempt:
         """
         walk = self._walk
         name = None if self._unanswered >= _SILENT else self._name
-        client = RelayClient(walk.router, walk.clock, at, name, isProven)
+        client = RelayClient(
+            walk.router, walk.clock, at, name, isProven, noticed=partial(self._noticed, parts) if isProven else None
+        )
         parts.also(client.stop)
         try:
             registration = await client.register()
@@ -161,6 +167,15 @@ class RegistrationAttempt:
             )
         self._unanswered = 0
         return registration
+
+    def _noticed(self, parts: Parts, notice: Notice) -> None:
+        """
+        The relay says something, which may be true.
+        """
+        if notice.kind == LEAVING:
+            parts.word.leaving("the relay is about to stop")
+        elif notice.kind == GONE and parts.hops:
+            self._liveness.gone(parts.hops[0].address, Address.local(notice.address), "the relay has lost it")
 
     async def _prove(self, road: Route, parts: Parts) -> SecureChannel | None:
         """

@@ -68,7 +68,9 @@ class Renewal:
         """
         It shall be replaced now, or as soon as that is permitted.
         """
-        self._at = min(self._at, max(self._clock.seconds(), self._began + LEAVE_DELAY))
+        now = self._clock.seconds()
+        # The clock may have been set back.
+        self._at = min(self._at, max(now, min(self._began, now) + LEAVE_DELAY))
         self.reason = reason
 
     def isDue(self, established: Established) -> bool:

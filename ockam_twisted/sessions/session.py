@@ -125,7 +125,7 @@ class Session(Service):
         waiting: Deferred[Route] = Deferred(lambda d: self._waiting.remove(d) if d in self._waiting else None)
         if self.established is not None:
             waiting.callback(self.established.route)
-        elif self._refused and self._clock.seconds() - self.since < ASKED_DELAY:
+        elif self._refused and 0 <= self._clock.seconds() - self.since < ASKED_DELAY:
             waiting.errback(NotAccepted(self.why))
         else:
             self._waiting.append(waiting)

@@ -81,6 +81,10 @@ class Watch:
             self._downAt = now + within
             self._suspicion = reason
             if not isAsked:
+                # What was heard before does not count.
+                heard = self.established.heard()
+                if heard != self._heard:
+                    self._heard, self._lastHeard = heard, now
                 self._ping(within)
 
     def look(self) -> str:

@@ -44,7 +44,7 @@ class Options(NodeOptions):
             "60",
             "Seconds that open streams wait for a new way when theirs is lost; 0: reset at once",
         ],
-        ["drain-timeout", None, "0", "Seconds that open streams have to end when this is stopped; then they are reset"],
+        ["drain-timeout", None, "5", "Seconds that open streams have to end when this is stopped; then they are reset"],
         ["connect-timeout", None, "10", "Seconds a client is held until its stream is open"],
     ]
     optFlags = [["trust-everyone", None, "Accept any outlet at the end of the way; excludes --authorized"]]

@@ -60,7 +60,7 @@ class Options(NodeOptions):
             "60",
             "Seconds that open streams wait for a new way when theirs is lost; 0: reset at once",
         ],
-        ["drain-timeout", None, "0", "Seconds that open streams have to end when this is stopped; then they are reset"],
+        ["drain-timeout", None, "5", "Seconds that open streams have to end when this is stopped; then they are reset"],
         ["credential-lifetime", None, "10m", "How long a credential is good for that this outlet issues to members"],
     ]
     optFlags = [

@@ -36,6 +36,7 @@ class Options(NodeOptions):
         ["allow", None, None, "Which members may register: a policy over attributes; needs --tickets or --authority"],
         ["allow-echo", None, None, "Who may use the echo worker through a channel: a policy"],
         ["authority", None, None, "IDENTIFIER@MULTIADDR of an ockam-authority that grants names (ockam-relay)"],
+        ["drain-timeout", None, "5", "Seconds that outlets and inlets have to move on when this is stopped"],
         ["ticket-uses", None, "1", "How many outlets the ticket admits that is printed at the start"],
         ["ticket-expires", None, "10m", "How long it is good for: seconds, or 10m, 12h, 7d"],
     ]
@@ -80,6 +81,7 @@ class Options(NodeOptions):
             maxFrame=self.maxFrame(),
             uppercase=bool(self["uppercase"]),
             hop=bool(self["hop"]),
+            drainTimeout=self.number("drain-timeout", 0, 86400),
         )
 
 

@@ -1,10 +1,13 @@
 """
 What a registrant and a relay service say to each other (spec portals, section
 8.2): the request is the wanted name, the reply the name that was given.  Both
-are a BARE string; what follows it is room for extensions.
+are a BARE string; what follows it is room for extensions.  And what a relay
+tells its neighbours unasked, where they are known to understand it.
 """
 
 from __future__ import annotations
+
+from attrs import frozen
 
 from ockam_twisted.errors import EncodeError
 from ockam_twisted.wire import bare
@@ -35,3 +38,48 @@ def decodeRegistration(body: bytes | memoryview) -> tuple[str, bytes]:
     reader = bare.Reader(body)
     name = reader.readString(MAX_NAME)
     return name, reader.rest()
+
+
+#: Begins every notice: nobody else says so (C{docs/relay-extension.rst}).
+NOTICE = b"otw1"
+
+#: The kinds of notices: I send to an address of yours; I am about to stop;
+#: what is behind an address is gone.
+SENDING, LEAVING, GONE = 1, 2, 3
+
+#: The longest address in a notice.
+_MAX_ADDRESS = 255
+
+
+@frozen
+class Notice:
+    """
+    What a relay of ours and its neighbours tell each other, unproven.
+
+    @ivar kind: L{SENDING}, L{LEAVING} or L{GONE}.
+    @ivar address: The address at the relay that it is about; empty for
+        L{LEAVING}.
+    """
+
+    kind: int
+    address: bytes = b""
+
+
+def encodeNotice(notice: Notice) -> bytes:
+    """
+    Encode a notice.
+    """
+    return b"".join((NOTICE, bytes((notice.kind,)), bare.data(notice.address)))
+
+
+def decodeNotice(body: bytes | memoryview) -> Notice | None:
+    """
+    Decode a notice; more may follow it in later versions.
+
+    @return: L{None} if it is none, or of an unknown kind.
+    @raise DecodeError: It is damaged.
+    """
+    head = len(NOTICE)
+    if bytes(body[:head]) != NOTICE or len(body) <= head or not SENDING <= body[head] <= GONE:
+        return None
+    return Notice(body[head], bytes(bare.Reader(body[head + 1 :]).readData(_MAX_ADDRESS)))

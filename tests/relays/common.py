@@ -172,7 +172,7 @@ class RelayTestCase(ChannelTestCase):
         service = self.service
         self.assertEqual(service.relays, {})
         self.assertEqual(service._probes, {})
-        self.assertEqual(service._waiting, {})
+        self.assertEqual(service._fights.waiting, {})
         self.assertEqual(service._storing, {})
         self.assertEqual(dict(service._perConnection), {})
         self.assertEqual(service._unstored, set())

@@ -379,7 +379,7 @@ class FightTests(RelayTestCase):
         self.assertNoResult(fourth)
         fifth = others[4].ask("shop")
         self.assertNoResult(fifth)
-        self.assertEqual(len(self.service._waiting), 1)
+        self.assertEqual(len(self.service._fights.waiting), 1)
         self.network.advance(1.5)
         self.successResultOf(fifth)
         self.assertNoResult(fourth)
@@ -403,7 +403,7 @@ class FightTests(RelayTestCase):
         others[3].ask("shop").addErrback(lambda failure: None)
         others[3].cut()
         self.network.advance(10)
-        self.assertEqual(self.service._waiting, {})
+        self.assertEqual(self.service._fights.waiting, {})
         self.assertTrue(self.reaches(others[2], "shop"))
 
     def test_stopWhileWaiting(self) -> None:

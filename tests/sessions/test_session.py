@@ -434,6 +434,18 @@ class SessionTests(SynchronousTestCase):
         self.clock.pump([1.0, 1.0])
         self.assertIn("the relay says so", self.session.why)
 
+    def test_heardBefore(self) -> None:
+        """
+        What was heard before the suspicion does not count against it.
+        """
+        self.attempt.succeed()
+        self.attempt.pings[0].callback(b"pong")
+        self.live(1)
+        self.attempt.number += 1
+        self.session.suspect("a client waited")
+        self.clock.pump([1.0] * 5)
+        self.assertIs(self.session.state, State.WAITING)
+
     def test_clockSetBack(self) -> None:
         """
         The clock goes back: silence counts from now on.

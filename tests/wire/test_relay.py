@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.errors import DecodeError, EncodeError
-from ockam_twisted.wire.relay import decodeRegistration, encodeRegistration
+from ockam_twisted.wire.relay import (
+    GONE,
+    LEAVING,
+    SENDING,
+    Notice,
+    decodeNotice,
+    decodeRegistration,
+    encodeNotice,
+    encodeRegistration,
+)
 
 fuzz = settings(deadline=None, max_examples=200, derandomize=True, database=None)
 
@@ -68,3 +77,46 @@ class RegistrationTests(SynchronousTestCase):
         except DecodeError:
             return
         self.assertTrue(body.endswith(name.encode("utf-8") + extension))
+
+
+class NoticeTests(SynchronousTestCase):
+    """
+    What a relay tells its neighbours.
+    """
+
+    def test_bytes(self) -> None:
+        """
+        As C{docs/relay-extension.rst} has them.
+        """
+        for notice, encoded in (
+            (Notice(SENDING, b"forward_to_x"), "6f74773101" + "0c666f72776172645f746f5f78"),
+            (Notice(LEAVING), "6f74773102" + "00"),
+            (Notice(GONE, b"\x01\x02"), "6f74773103" + "020102"),
+        ):
+            self.assertEqual(encodeNotice(notice).hex(), encoded)
+            self.assertEqual(decodeNotice(bytes.fromhex(encoded)), notice)
+            self.assertEqual(decodeNotice(bytes.fromhex(encoded) + b"more"), notice)
+
+    def test_none(self) -> None:
+        """
+        What is no notice, or of a later kind, is none; a damaged one is said
+        to be.
+        """
+        for body in (b"", b"otw", b"otw1", b"otw1\x00\x00", b"otw1\x04\x00", b"otw2\x02\x00", b"\x05alice"):
+            self.assertIsNone(decodeNotice(body))
+        for body in (b"otw1\x02", b"otw1\x03\x05abc", b"otw1\x03\x80\x02" + bytes(256)):
+            self.assertRaises(DecodeError, decodeNotice, body)
+
+    @fuzz
+    @given(st.binary(max_size=300))
+    def test_fuzz(self, rest: bytes) -> None:
+        """
+        Whatever comes is a notice, none, or damaged.
+        """
+        for body in (rest, b"otw1" + rest):
+            try:
+                notice = decodeNotice(body)
+            except DecodeError:
+                continue
+            if notice is not None:
+                self.assertEqual(decodeNotice(encodeNotice(notice)), notice)

@@ -1,0 +1,1 @@
+``ockam-relay`` has ``--drain-timeout``: when it is stopped it gives up its port, tells outlets and inlets, which move on to the relay that comes after it or to another one, and goes on relaying until they have. ``--drain-timeout`` is 5 seconds by default, also for inlets and outlets.

@@ -1,0 +1,1 @@
+A relay tells inlets when the connection of their outlet is lost, and outlets when the one of an inlet is: both ask each other within two or three seconds rather than wait. An inlet that was killed and started again ends the streams that it has left at the outlet.

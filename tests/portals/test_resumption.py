@@ -1,0 +1,99 @@
+"""
+Tests for L{ockam_twisted.portals.resumption}: what an inlet that was started
+again leaves behind.  (Going on itself is tested with the streams.)
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+
+from ockam_twisted.portals.resumption import RESTARTED
+from ockam_twisted.routing.addresses import Address
+from tests.portals.common import ChannelPortalTestCase, Program
+
+
+class RestartedTests(ChannelPortalTestCase):
+    """
+    Another process of the same identity opens a stream.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.asked: list[tuple[Address, Deferred[bool]]] = []
+
+    def begin(self) -> tuple[Program, Program]:
+        """
+        Open a stream, and have the outlet ask us who lives.
+        """
+        client, target = self.both()
+
+        def lives(encryptor: Address) -> Deferred[bool]:
+            self.asked.append((encryptor, Deferred()))
+            return self.asked[-1][1]
+
+        self.theOutlet.settings.lives = lives
+        return client, target
+
+    def restart(self) -> Program:
+        """
+        A new process opens a stream, over another channel, while the
+        connection of the old one is still there.
+
+        @return: Its target.
+        """
+        self.theInlet.settings.instance = bytes(15) + bytes([len(self.targets.made)])
+        self.hop = self.inletNode.connect(self.outletNode)
+        self.way.route = self.newRoute(self.hop)
+        self.client()
+        return self.targets.made[-1]
+
+    def test_silent(self) -> None:
+        """
+        The old process does not answer any more: its streams end, and only
+        its own.
+        """
+        _, old = self.begin()
+        [stream] = self.theOutlet.streams
+        assert stream.peer is not None
+        new = self.restart()
+        [(encryptor, answer)] = self.asked
+        self.assertEqual(encryptor, stream.peer.encryptor)
+        self.assertEqual(old.ending, "")
+        with self.outletNode.router.turn:
+            answer.callback(False)
+        self.network.pump()
+        self.assertEqual(old.ending, "ConnectionLost")
+        assert stream.result is not None
+        self.assertEqual(stream.result.text, RESTARTED)
+        self.assertEqual(new.ending, "")
+
+    def test_lives(self) -> None:
+        """
+        Two processes of one identity: nothing ends, and it is asked once for
+        each new one, not for each stream.
+        """
+        _, old = self.begin()
+        new = self.restart()
+        self.client()
+        self.asked[0][1].callback(True)
+        self.client()
+        self.network.pump()
+        self.assertEqual(len(self.asked), 1)
+        self.assertEqual((old.ending, new.ending), ("", ""))
+        self.restart()
+        # Two channels, of two processes.
+        self.assertEqual(len(self.asked), 3)
+
+    def test_moved(self) -> None:
+        """
+        A stream that has gone on over another channel meanwhile was not the
+        one that was asked about.
+        """
+        _, old = self.begin()
+        first = self.theInlet.settings.instance
+        self.restart()
+        self.theInlet.settings.instance = first
+        self.newWay()
+        self.asked[0][1].callback(False)
+        self.network.pump()
+        self.assertEqual(old.ending, "")
