@@ -19,6 +19,7 @@ from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from ockam_twisted.clocks import sinceBoot
 from ockam_twisted.interfaces import IIdentityStore
 
 #: How many cancelled entries are kept at least before they are looked for.
@@ -36,13 +37,6 @@ NEWEST = "newest-time"
 NOTED_EVERY = 60
 
 
-def _sinceBoot() -> float:
-    """
-    Seconds on the clock that nobody can set and that does not stop.
-    """
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
 class Calendar(Service):
     """
     See the module.
@@ -57,7 +51,7 @@ class Calendar(Service):
         self,
         clock: IReactorTime,
         wall: Callable[[], float] = time.time,
-        boot: Callable[[], float] = _sinceBoot,
+        boot: Callable[[], float] = sinceBoot,
         store: IIdentityStore | None = None,
     ) -> None:
         """

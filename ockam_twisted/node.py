@@ -25,6 +25,7 @@ from ockam_twisted.calendar import Calendar
 from ockam_twisted.channels.channel import SecureChannel
 from ockam_twisted.channels.listener import SecureChannelListener, createSecureChannel
 from ockam_twisted.channels.party import Party
+from ockam_twisted.clocks import ClockWatch
 from ockam_twisted.draining import drain
 from ockam_twisted.errors import LocalProtocolError
 from ockam_twisted.hosting import WorkerHost
@@ -95,6 +96,7 @@ class Node(WorkerHost):
         self.streamSettings = StreamSettings(reactor, lives=lives)
         self._sessions: list[Session] = []
         NetworkWatch(reactor, self._networkChanged).setServiceParent(self)
+        ClockWatch(reactor, self._networkChanged).setServiceParent(self)
         self._portals: list[Inlet | Outlet] = []
         self._relays: list[RelayService] = []
         self._listening: list[str] = []
