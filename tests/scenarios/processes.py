@@ -246,7 +246,12 @@ class ScenarioTestCase(SynchronousTestCase):
             time.sleep(0.05)
 
     def portal(
-        self, target: int, relayAt: int = 0, *authorized: str, inletOptions: tuple[str, ...] = ()
+        self,
+        target: int,
+        relayAt: int = 0,
+        *authorized: str,
+        inletOptions: tuple[str, ...] = (),
+        relayOptions: tuple[str, ...] = (),
     ) -> tuple[int, Program, Program, Program]:
         """
         Start relay, outlet and inlet.
@@ -256,6 +261,7 @@ class ScenarioTestCase(SynchronousTestCase):
             is in between.
         @param authorized: Who else may connect to the outlet, identifiers.
         @param inletOptions: More options of the inlet.
+        @param relayOptions: More options of the relay.
         @return: The inlet's port; inlet, relay and outlet.
         """
         at, port = freePort(), freePort()
@@ -263,7 +269,8 @@ class ScenarioTestCase(SynchronousTestCase):
             at, relayAt = relayAt, at
         listen = relayAt or at
         inlet, outlet = self.identity("inlet"), self.identity("outlet")
-        relay = self.twist("ockam-relay", "--listen", f"tcp:{listen}:interface=127.0.0.1", state="relay")
+        at4 = f"tcp:{listen}:interface=127.0.0.1"
+        relay = self.twist("ockam-relay", "--listen", at4, *relayOptions, state="relay")
         relay.value("Identifier")
         out = self.twist(
             "ockam-outlet", "--target", f"127.0.0.1:{target}", "--relay", f"127.0.0.1:{at}", "--authorized", inlet,

@@ -61,6 +61,44 @@ class DrainTests(ScenarioTestCase):
         # C{twist} ends by the signal that has stopped it.
         self.assertEqual(inlet.process.wait(PATIENCE), -signal.SIGTERM)
 
+    def test_relay(self) -> None:
+        """
+        A relay that is told to stop gives up its port and says so: outlet and
+        inlet move on to the one that has come in its place, and a stream does
+        not notice.
+        """
+        port, inlet, relay, outlet = self.portal(self.target("echo"), relayOptions=("--drain-timeout", "60"))
+        client = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self.addCleanup(client.close)
+        client.settimeout(PATIENCE)
+        longest = [0.0]
+
+        def says(number: int) -> None:
+            before = time.monotonic()
+            client.sendall(b"%08d" % number)
+            self.assertEqual(client.recv(8, socket.MSG_WAITALL), b"%08d" % number)
+            longest[0] = max(longest[0], time.monotonic() - before)
+
+        says(0)
+        at = str(relay.process.args).split("tcp:")[1].split(":")[0]
+        os.kill(relay.pid, signal.SIGTERM)
+        relay.waitForText("Shutting down: ")
+        says(1)
+        self.twist("ockam-relay", "--listen", f"tcp:{at}:interface=127.0.0.1", state="relay2").value("Identifier")
+        number = 1
+        while relay.process.poll() is None:
+            number += 1
+            says(number)
+            self.assertLess(number, 100_000, "the relay is not left")
+            time.sleep(0.001)
+        self.assertEqual(relay.process.returncode, -signal.SIGTERM)
+        for program in (inlet, outlet):
+            program.waitForText("moved to ")
+            self.assertNotIn("down after", program.text())
+        # A pause, if any, is shorter than any timeout of ours.
+        self.assertLess(longest[0], 2.0)
+        says(number + 1)
+
     def test_secondSignal(self) -> None:
         """
         A second signal does not wait.

@@ -123,6 +123,14 @@ class OptionsTests(OptionsTestCase):
         for text in ("0", "-1", "3601", "soon", "nan", "inf"):
             self.refused("--connect-timeout is a number from 0.1 to 3600", *self.needed, "--connect-timeout", text)
 
+    def test_drainTimeout(self) -> None:
+        """
+        Streams have five seconds to end, or as long as it is said.
+        """
+        self.assertEqual(self.parse(*self.needed).drainTimeout, 5.0)
+        self.assertEqual(self.parse(*self.needed, "--drain-timeout", "600").drainTimeout, 600.0)
+        self.refused("drain-timeout", *self.needed, "--drain-timeout", "soon")
+
     def test_common(self) -> None:
         """
         What all plugins have: help, version, state and limits.

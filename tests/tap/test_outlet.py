@@ -162,6 +162,14 @@ class OptionsTests(OptionsTestCase):
         for address in ("echo", "api", ""):
             self.refused("--address", *self.needed, "--address", address)
 
+    def test_drainTimeout(self) -> None:
+        """
+        Streams have five seconds to end, or as long as it is said.
+        """
+        self.assertEqual(self.parse(*self.needed).drainTimeout, 5.0)
+        self.assertEqual(self.parse(*self.needed, "--drain-timeout", "600").drainTimeout, 600.0)
+        self.refused("drain-timeout", *self.needed, "--drain-timeout", "soon")
+
     def test_common(self) -> None:
         """
         What all plugins have: help, version, state and limits.

@@ -46,6 +46,16 @@ class OptionsTests(OptionsTestCase):
         self.assertEqual(config.relayService, RelayServiceConfig((WHO, OTHER)))
         self.refused("identifier", "--authorized", "I123")
 
+    def test_drainTimeout(self) -> None:
+        """
+        Those who are there have five seconds to move on, or as long as it is
+        said.
+        """
+        self.assertEqual(self.parse().drainTimeout, 5.0)
+        self.assertEqual(self.parse("--drain-timeout", "0").drainTimeout, 0.0)
+        self.refused("drain-timeout", "--drain-timeout", "-1")
+        self.refused("drain-timeout", "--drain-timeout", "soon")
+
     def test_tickets(self) -> None:
         """
         A private relay prints a ticket; one that goes by the word of an
