@@ -92,8 +92,9 @@ class Node(WorkerHost):
         self.transport.setServiceParent(self)
         self.sockets = LocalSockets(self.router.turn, self._stalls)
         self.walk = Walk(self.router, reactor, self.transport, self.requireParty, partial(dial, reactor))
-        lives = Liveness(self.router, reactor, self.requireParty).ask
-        self.streamSettings = StreamSettings(reactor, lives=lives)
+        liveness = Liveness(self.router, reactor, self.requireParty)
+        liveness.setServiceParent(self)
+        self.streamSettings = StreamSettings(reactor, lives=liveness.ask)
         self._sessions: list[Session] = []
         NetworkWatch(reactor, self._networkChanged).setServiceParent(self)
         ClockWatch(reactor, self._networkChanged).setServiceParent(self)

@@ -19,6 +19,8 @@ from zope.interface import implementer
 
 from ockam_twisted.errors import DecodeError, TimedOut
 from ockam_twisted.interfaces import IAccessControl, IAdmission, ILocalSide, IRouter, ISockets, ITarget, IWorker
+from ockam_twisted.portals.extension import refusal as refused
+from ockam_twisted.portals.negotiation import readOffer
 from ockam_twisted.portals.outletstream import OutletStream
 from ockam_twisted.portals.plain import REFUSAL, State
 from ockam_twisted.portals.refusals import Refusals
@@ -27,7 +29,7 @@ from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.portals.socket import PortalSocket
 from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
-from ockam_twisted.wire.extension import POLICY, REFUSED, RESUME_KIND, TIMED_OUT, UNREACHABLE
+from ockam_twisted.wire.extension import POLICY, REFUSED, RESUME_KIND, SHUTTING_DOWN, TIMED_OUT, UNREACHABLE
 from ockam_twisted.wire.portal import DISCONNECT, readPortal
 
 _PING, _PAYLOAD = 0, 3
@@ -183,15 +185,22 @@ class Outlet(Service):
             refusal = self._refusal(message.peerIdentity)
             if refusal:
                 self._deny(message.peerIdentity, refusal)
-                self._answer(back, REFUSAL)
+                self._answer(back, self._said(message, POLICY, ""))
             elif self._draining:
                 self._refusals.log("the outlet is shutting down")
-                self._answer(back, REFUSAL)
+                self._answer(back, self._said(message, SHUTTING_DOWN, "the outlet is shutting down"))
             elif len(self.streams) >= self._maxStreams or len(self._dialing) >= self._maxDialing:
                 self._refusals.log(f"there are {len(self.streams)} already")
                 self._answer(back, REFUSAL)
             else:
                 self._dial(message)
+
+    def _said(self, ping: LocalMessage, code: int, reason: str) -> Iterable[bytes]:
+        """
+        What is said to who gets no stream; why, if it understands that.
+        """
+        offered = readOffer(self.settings, ping) is not None
+        return (refused(code, reason), *REFUSAL) if offered else REFUSAL
 
     def _refusal(self, peer: PeerIdentity | None) -> str:
         return "" if self._admission is None else self._admission.refusal(peer)

@@ -148,7 +148,7 @@ class VanishedTests(ScenarioTestCase):
         inlet, relay, outlet = programs
         self.notices(inlet, "down after", since)
         self.notices(outlet, "down after", since)
-        self.notices(relay, "Losing the connection with", since)
+        self.notices(relay, "nothing of it has come for", since)
         wall.remove()
         for thread in threads:
             thread.join(60)

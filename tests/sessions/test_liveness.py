@@ -7,7 +7,7 @@ from __future__ import annotations
 from ockam_twisted.channels.channel import SecureChannel
 from ockam_twisted.identity.trust import TrustIdentifier
 from ockam_twisted.routing.addresses import Address, Route
-from ockam_twisted.sessions.liveness import TIMEOUT, Liveness
+from ockam_twisted.sessions.liveness import INTERVAL, PATIENCE, SILENT, TIMEOUT, Liveness
 from tests.sessions.test_attempt import AttemptTestCase
 
 
@@ -106,3 +106,52 @@ class LivenessTests(AttemptTestCase):
         self.liveness.gone(road[0], road[1], "the relay says so")
         self.network.advance(TIMEOUT + 1)
         self.assertEqual(theirs.reason, "the relay says so, and the peer does not answer")
+
+    def use(self) -> None:
+        """
+        A stream of Bob's goes through the channel.
+        """
+        self.addCleanup(self.bob.router.watch(self.theirs.encryptor, lambda: None))
+        self.liveness.startService()
+        self.addCleanup(self.liveness.stopService)
+
+    def test_watched(self) -> None:
+        """
+        Who has answered once, and then is silent, is gone within 90 seconds;
+        who is merely slow has one of them to be heard.
+        """
+        echo = self.alice.inbox("echo", self.channel.flowId, echo=True)
+        self.use()
+        theirs = self.theirs
+        self.network.advance(100)
+        self.assertFalse(theirs.hasEnded)
+        # Asked at first, and in each silence.
+        self.assertLess(len(echo.messages), 7)
+        self.link.toServer.held = True
+        self.network.advance(PATIENCE - 5)
+        self.assertFalse(theirs.hasEnded)
+        self.link.toServer.held = False
+        self.network.advance(1)
+        self.link.toServer.held = True
+        self.network.advance(SILENT + PATIENCE + 2 * INTERVAL)
+        self.assertIn("nothing was heard", theirs.reason)
+
+    def test_neverAnswers(self) -> None:
+        """
+        Who never answers is not judged by it, and asked once.
+        """
+        self.use()
+        heard = self.channel.heard
+        self.network.advance(200)
+        self.assertFalse(self.theirs.hasEnded)
+        self.assertEqual(self.channel.heard - heard, 1)
+
+    def test_unused(self) -> None:
+        """
+        Channels that nothing depends on are left alone.
+        """
+        heard = self.channel.heard
+        self.liveness.startService()
+        self.network.advance(100)
+        self.assertEqual(self.channel.heard, heard)
+        self.liveness.stopService()
