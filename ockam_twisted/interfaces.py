@@ -695,9 +695,12 @@ class IWay(Interface):
             stop waiting.
         """
 
-    def suspect(reason: str) -> None:
+    def suspect(reason: str, route: Route | None = None) -> None:
         """
         Somebody got no answer over this way: ping now rather than later.
+
+        @param route: The route that was used, if that may be another one than
+            now; one that is not in use any more is above suspicion.
         """
 
     def changed(listener: Callable[[Route | None], None]) -> Callable[[], None]:
@@ -722,6 +725,21 @@ class IAttempt(Interface):
 
         @return: Fires with an L{ockam_twisted.sessions.session.Established};
             fails with the reason.  Cancelling it undoes what was done.
+        """
+
+
+class IRotation(IAttempt):
+    """
+    Tries that have more than one way to choose from.  C{start} may be called
+    while what the last one made is still in use: it goes over the same way,
+    where that can be had.
+    """
+
+    def moveOn() -> None:
+        """
+        What was made last is about to end: the next try begins with another
+        way.  Its end, and closing it, say so by themselves, unless something
+        newer was made meanwhile.
         """
 
 

@@ -381,7 +381,7 @@ class MemoryWay:
         self._waiting.append(waiting)
         return waiting
 
-    def suspect(self, reason: str) -> None:
+    def suspect(self, reason: str, route: Route | None = None) -> None:
         """
         See L{IWay.suspect}.
         """

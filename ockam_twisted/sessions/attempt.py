@@ -250,14 +250,15 @@ class WayAttempt:
 
         if parts.channels:
             await _settle(parts, askOutlet(SETTLE_TIMEOUT))
-        whom = str(parts.channels[-1].peerIdentifier) if parts.channels else "without a secure channel"
+        peer = str(parts.channels[-1].peerIdentifier) if parts.channels else ""
         return Established(
             route,
             parts.lost,
             parts.heard,
             askOutlet,
             parts.close,
-            f"{self._address} ({whom})",
+            f"{self._address} ({peer or 'without a secure channel'})",
+            peer,
             carried=parts.carried if parts.channels else None,
             isUsed=lambda: walk.router.dependents(route[0]) > 0,
             word=parts.word,

@@ -67,6 +67,8 @@ class Established:
         matter, what is heard does.
     @ivar close: Ends all parts, politely.
     @ivar description: What was reached, for people.
+    @ivar peer: Who is at its end, an identifier; empty: nobody has proven
+        anything.
     @ivar carried: How many bytes it has carried, both ways; L{None} where
         no key wears out, so that it need not be made anew.
     @ivar isUsed: Would anybody notice if it ended?
@@ -79,6 +81,7 @@ class Established:
     ping: Callable[[float], Deferred[bytes]]
     close: Callable[[], object]
     description: str
+    peer: str = ""
     carried: Callable[[], int] | None = None
     isUsed: Callable[[], bool] = _unused
     word: Word = field(factory=Word)

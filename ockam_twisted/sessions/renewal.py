@@ -64,14 +64,19 @@ class Renewal:
         wears = established.carried is not None
         self._at = self._clock.seconds() + self._uniform(0.9, 1.0) * self._after if wears else _NEVER
 
-    def leave(self, reason: str) -> None:
+    def leave(self, reason: str) -> bool:
         """
         It shall be replaced now, or as soon as that is permitted.
+
+        @return: L{False} if that is on its way already.
         """
         now = self._clock.seconds()
         # The clock may have been set back.
-        self._at = min(self._at, max(now, min(self._began, now) + LEAVE_DELAY))
-        self.reason = reason
+        at = max(now, min(self._began, now) + LEAVE_DELAY)
+        if self._at <= at:
+            return False
+        self._at, self.reason = at, reason
+        return True
 
     def isDue(self, established: Established) -> bool:
         """

@@ -17,36 +17,23 @@ from functools import partial
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionLost, DNSLookupError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ockam_twisted.errors import (
-    EnrollmentRefused,
-    IdentityRefused,
-    InvalidTicket,
-    NotAccepted,
-    OckamError,
-    PeerNotTrusted,
-)
-from ockam_twisted.interfaces import IAttempt, IWay
+from ockam_twisted.errors import NotAccepted, OckamError
+from ockam_twisted.interfaces import IAttempt, IRotation, IWay
 from ockam_twisted.routing.addresses import Route, printable
+from ockam_twisted.sessions.failures import NETWORK_ERRORS, REFUSALS, reasonOf
 from ockam_twisted.sessions.life import Established, Life, State, makeLife
 from ockam_twisted.sessions.renewal import RENEW_AFTER, RENEW_BYTES, Renewal
 from ockam_twisted.sessions.report import Report
 from ockam_twisted.sessions.static import StaticWay
 from ockam_twisted.sessions.watch import HINT_TIMEOUT, Watch
 
-__all__ = ["Established", "Session", "State", "StaticWay"]
-
-#: What a dial may end with.
-NETWORK_ERRORS = (ConnectError, ConnectingCancelledError, ConnectionLost, DNSLookupError, OSError)
-
-#: What somebody has to do something about, rather than wait.
-REFUSALS = (NotAccepted, PeerNotTrusted, IdentityRefused, EnrollmentRefused, InvalidTicket)
+__all__ = ["NETWORK_ERRORS", "REFUSALS", "Established", "Session", "State", "StaticWay"]
 
 #: Seconds between two attempts that were asked for.
 ASKED_DELAY = 1.0
@@ -143,22 +130,38 @@ class Session(Service):
         self._listeners[key] = listener
         return lambda: self._listeners.pop(key, None) and None
 
-    def suspect(self, reason: str) -> None:
+    @property
+    def isSuspect(self) -> bool:
+        """
+        Was the far end asked for a reason, and has not answered?
+        """
+        return self._watch is not None and self._watch.isSuspect
+
+    @property
+    def nextTry(self) -> float | None:
+        """
+        When it tries again, on its clock; L{None} if it does not wait for
+        that.
+        """
+        return None if self._retry is None else self._retry.getTime()
+
+    def suspect(self, reason: str, route: Route | None = None) -> None:
         """
         See L{IWay.suspect}.
         """
-        if self._watch is not None:
+        if self._watch is not None and route in (None, self.route):
             self._watch.suspect(reason)
 
     def leave(self, reason: str) -> None:
         """
-        What is in use will end soon: make another one before that, and move
-        on to it.
+        What is in use will end soon: make another one before that, over
+        another way if there is one, and move on to it.
 
         @param reason: Why, for people.
         """
-        if self._watch is not None:
-            self._renewal.leave(reason)
+        if self._watch is not None and self._renewal.leave(reason):
+            if IRotation.providedBy(self._attempt):
+                self._attempt.moveOn()
             self._renewIfDue()
 
     def networkChanged(self) -> None:
@@ -231,13 +234,9 @@ class Session(Service):
 
     def _failed(self, failure: Failure) -> None:
         self._trying = None
-        if failure.check(DeferredTimeout):
-            reason = f"no success within {ATTEMPT_TIMEOUT:.0f} s"
-        else:
-            # Names of hosts and what peers say end up in here.
-            reason = printable(failure.getErrorMessage() or type(failure.value).__name__)
-            if not failure.check(OckamError, CancelledError, *NETWORK_ERRORS):
-                self._log.failure("{label}: an attempt failed", failure, label=self.label)
+        reason = reasonOf(failure, ATTEMPT_TIMEOUT)
+        if not failure.check(OckamError, CancelledError, DeferredTimeout, *NETWORK_ERRORS):
+            self._log.failure("{label}: an attempt failed", failure, label=self.label)
         refused = failure.check(*REFUSALS) is not None
         self._life.failed(reason)
         if refused and self.state is State.WAITING:

@@ -33,7 +33,7 @@ class StaticWay:
         up.callback(self._route)
         return up
 
-    def suspect(self, reason: str) -> None:
+    def suspect(self, reason: str, route: Route | None = None) -> None:
         """
         See L{IWay.suspect}.
         """

@@ -67,6 +67,13 @@ class Watch:
     def _answered(self, answer: object) -> None:
         self.answers = True
 
+    @property
+    def isSuspect(self) -> bool:
+        """
+        Was it asked for a reason, and has not answered?
+        """
+        return self._downAt is not None
+
     def suspect(self, reason: str, within: float = SUSPECT_TIMEOUT) -> None:
         """
         Ask now, unless it is being asked already; it is down if nothing is

@@ -5,16 +5,17 @@ Tests of L{ockam_twisted.sessions.session}.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
+from zope.interface import directlyProvides, implementer
 from zope.interface.verify import verifyObject
 
 from ockam_twisted.errors import NotAccepted, PeerNotTrusted, TimedOut
-from ockam_twisted.interfaces import IAttempt, IWay
+from ockam_twisted.interfaces import IAttempt, IRotation, IWay
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.sessions.renewal import RENEW_BYTES
 from ockam_twisted.sessions.session import LONGEST_DELAY, Established, Session, State
@@ -55,8 +56,8 @@ class _Attempt:
                 self._ping,
                 self._close,
                 "it",
-                lambda: self.carried,
-                lambda: self.isUsed,
+                carried=lambda: self.carried,
+                isUsed=lambda: self.isUsed,
             )
         )
         self.tries[-1].callback(self.made[-1])
@@ -415,6 +416,32 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(len(self.attempt.tries), 2)
         self.live(6)
         self.assertEqual(len(self.attempt.tries), 3)
+
+    def test_moveOn(self) -> None:
+        """
+        Where there is more than one way to choose from, it is another one
+        that is tried; and once, however often it is said.
+        """
+        moved: list[int] = []
+        attempt: Any = self.attempt
+        attempt.moveOn = lambda: moved.append(len(attempt.tries))
+        directlyProvides(attempt, IRotation)
+        self.session.leave("it is not even up")
+        self.attempt.succeed()
+        for _ in range(3):
+            self.session.leave("the relay is about to stop")
+        self.assertEqual(moved, [1])
+        self.assertEqual(len(self.attempt.tries), 2)
+
+    def test_suspectRoute(self) -> None:
+        """
+        A route that is not in use any more is above suspicion.
+        """
+        self.attempt.succeed()
+        self.session.suspect("late", Route.of("other"))
+        self.assertFalse(self.session.isSuspect)
+        self.session.suspect("no answer", Route.of("far"))
+        self.assertTrue(self.session.isSuspect)
 
     def test_gone(self) -> None:
         """
