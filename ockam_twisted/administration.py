@@ -6,23 +6,24 @@ Everything goes in and comes out as what JSON can hold.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ockam_twisted.authority.authority import Authority
-from ockam_twisted.authority.ticket import Ticket
+from ockam_twisted.authority.ticket import MAX_OUTLETS, MAX_TEXT, MAX_WAYS, PinnedOutlet, Ticket
 from ockam_twisted.errors import ConfigurationError, DecodeError, LocalProtocolError
 from ockam_twisted.identity.credentials import Attributes
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.members import ENROLLER, OUTLET, RELAY, RESERVED, ROLE, EnrollmentToken
-from ockam_twisted.identity.trust import TrustIdentifiers
+from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifier, TrustIdentifiers
 from ockam_twisted.interfaces import IIdentityStore
 from ockam_twisted.places import checkWay
 from ockam_twisted.policies.policy import Policy
 from ockam_twisted.routing.multiaddr import MultiAddr
+from ockam_twisted.sessions.destination import destinations, readPinnedWay
 from ockam_twisted.wire import cbor
 
 #: Where it is kept how this node is reached.
@@ -102,37 +103,55 @@ class Administration:
 
     # -------------------------------------------------------------- tickets
 
-    def ticketFor(self, code: bytes, expiresAt: int, **outlet: str) -> Ticket:
+    def ticketFor(self, code: bytes, expiresAt: int, outlets: tuple[PinnedOutlet, ...] = ()) -> Ticket:
         """
         The ticket for a code.
 
-        @param outlet: C{to}, C{peer} and C{policy}, for the tickets of an
-            authority.
+        @param outlets: Where it leads to, for the tickets of an authority.
+        @raise ConfigurationError: There can be none.
         """
         ways = decodeWays(self._store.setting(WAYS))
-        if self._command != "ockam-authority":
-            if any(outlet.values()):
-                raise ConfigurationError("--to, --peer and --peer-policy are for tickets of an ockam-authority")
-            if not ways:
-                raise ConfigurationError("it is not known yet how this node is reached: has it ever run?")
-            return Ticket(ways, self._identifier, expiresAt, code)
-        to, peer, policy = outlet.get("to", ""), outlet.get("peer", ""), outlet.get("policy", "")
-        if policy:
-            Policy.fromText(policy)
-        if bool(to) != bool(peer or policy) or (peer and policy):
-            raise ConfigurationError("a ticket for an inlet has --to, and one of --peer and --peer-policy")
         if not ways:
             raise ConfigurationError("it is not known yet how this node is reached: has it ever run?")
-        if to:
-            checkWay(MultiAddr.fromText(to), TrustIdentifiers(()), "--to")
-        return Ticket(
-            (MultiAddr.fromText(to),) if to else (),
-            Identifier.parse(peer) if peer else None,
-            expiresAt,
-            code,
-            policy,
-            self._identifier,
-            ways,
+        if self._command != "ockam-authority":
+            return Ticket(ways, self._identifier, expiresAt, code)
+        first = outlets[0] if outlets else PinnedOutlet((), None)
+        ticket = Ticket(
+            first.ways, first.peer, expiresAt, code, first.policy, self._identifier, ways, tuple(outlets[1:])
+        )
+        if (
+            len(outlets) > MAX_OUTLETS
+            or any(len(each.ways) > MAX_WAYS for each in outlets)
+            or len(str(ticket)) > MAX_TEXT
+        ):
+            raise ConfigurationError(f"that is too much for one ticket: {len(outlets)} outlets with all their ways")
+        return ticket
+
+    def _outlets(self, to: Sequence[str], peer: str, policy: str) -> tuple[PinnedOutlet, ...]:
+        """
+        The outlets that a ticket of an authority leads to.
+
+        @raise OckamError: They are not told as they must be.
+        """
+        if self._command != "ockam-authority":
+            if to or peer or policy:
+                raise ConfigurationError("--to, --peer and --peer-policy are for tickets of an ockam-authority")
+            return ()
+        if policy:
+            Policy.fromText(policy)
+        ways = [readPinnedWay(each) for each in to]
+        unnamed = [way for who, way in ways if who is None]
+        if bool(unnamed) != bool(peer or policy) or (peer and policy):
+            raise ConfigurationError(
+                "a ticket for an inlet has --to IDENTIFIER@MULTIADDR, or --to MULTIADDR with one of --peer and "
+                "--peer-policy"
+            )
+        for _, way in ways:
+            checkWay(way, TrustIdentifiers(()), "--to")
+        trust = TrustIdentifier(Identifier.parse(peer)) if peer else TrustEveryone()
+        return tuple(
+            PinnedOutlet(each.ways, Identifier.parse(each.whom)) if each.whom else PinnedOutlet(each.ways, None, policy)
+            for each in destinations(ways, trust)
         )
 
     def createTicket(
@@ -143,7 +162,7 @@ class Administration:
         enroller: bool = False,
         relay: str = "",
         outlet: str = "",
-        to: str = "",
+        to: str | Sequence[str] = (),
         peer: str = "",
         policy: str = "",
         isStartup: bool = False,
@@ -153,15 +172,20 @@ class Administration:
 
         @param relay: Which relay name its holder may have, or C{*}.
         @param outlet: As what outlet its holder may act.
+        @param to: Of an authority: the ways to the outlets that it leads to,
+            each C{MULTIADDR} or C{IDENTIFIER@MULTIADDR}.
+        @param peer: Who must be at the end of those that do not say it.
+        @param policy: Or what must be.
         @return: Fires with the text, its id and its end.
         """
         granted = attributesOf(attributes, enroller, relay, outlet)
 
         async def create() -> dict[str, Any]:
             # Whatever is wrong with it is found out before there is one.
-            self.ticketFor(bytes(32), 0, to=to, peer=peer, policy=policy)
+            outlets = self._outlets([to] * bool(to) if isinstance(to, str) else to, peer, policy)
+            self.ticketFor(bytes(32), 2**33, outlets)
             token, code = await self._authority.createToken(granted, int(expires), int(uses), isStartup)
-            ticket = self.ticketFor(code, token.expiresAt, to=to, peer=peer, policy=policy)
+            ticket = self.ticketFor(code, token.expiresAt, outlets)
             self._log.info("Ticket {id} was made, for {uses}", id=token.id, uses=token.uses, audit="ticket-made")
             return {"ticket": str(ticket), "id": token.id, "expires": token.expiresAt, "uses": token.uses}
 

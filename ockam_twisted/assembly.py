@@ -31,7 +31,6 @@ from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.trust import (
     TrustIdentifier,
 )
-from ockam_twisted.interfaces import IAttempt
 from ockam_twisted.node import LISTENER_ADDRESSES, Node
 from ockam_twisted.offers import Offers, announce
 from ockam_twisted.places import clientEndpoint, serverEndpoint
@@ -39,9 +38,9 @@ from ockam_twisted.portals.inlet import Inlet
 from ockam_twisted.reception import Reception, inletTrust
 from ockam_twisted.relays.client import Registration
 from ockam_twisted.routing.multiaddr import MultiAddr
-from ockam_twisted.sessions.attempt import WayAttempt
+from ockam_twisted.sessions.choice import Choice
+from ockam_twisted.sessions.destination import destinations, readPinnedWay
 from ockam_twisted.sessions.enrolment import enrol
-from ockam_twisted.sessions.pairing import PairedAttempt
 from ockam_twisted.sessions.registration import RegistrationAttempt
 from ockam_twisted.sessions.retriever import CredentialRetriever, redeemedSetting
 from ockam_twisted.sessions.session import Session
@@ -91,21 +90,16 @@ class NodeService(MultiService):
         for inlet in config.inlets:
             self._inlets.append((self.node.addInlet(self._way(inlet), inlet.connectTimeout), inlet.listen))
 
-    def _way(self, inlet: InletConfig) -> Session:
+    def _way(self, inlet: InletConfig) -> Choice:
         """
-        The way to the outlet of an inlet.
+        The way to the outlets of an inlet.
         """
-        node = self.node
-        attempt: IAttempt
+        node, ways = self.node, [readPinnedWay(each) for each in inlet.to]
         if inlet.isPaired:
             ticket = Ticket.fromText(inlet.ticket) if inlet.ticket else None
-            ways = (MultiAddr.fromText(inlet.to),) if inlet.to else ()
-            attempt = PairedAttempt(
-                node.walk, self._store, ticket, ways, partial(self._say, "Paired with"), lambda: self._retriever
-            )
-        else:
-            attempt = WayAttempt(node.walk, MultiAddr.fromText(inlet.to), inletTrust(self._config, inlet.trust))
-        return node.addSession(Session(self._reactor, attempt, "way to the outlet"))
+            return node.createPairedWay(ticket, ways, partial(self._say, "Paired with"), lambda: self._retriever)
+        trust = None if inlet.saysWho else inletTrust(self._config, inlet.trust)
+        return node.createWayTo(destinations(ways, trust))
 
     # --------------------------------------------------------------- start
 
@@ -219,6 +213,7 @@ class NodeService(MultiService):
             self._log.warn("--trust-everyone: whoever is at the end of the way can read and answer what clients send")
         administration = Administration(node.authority, self._store, identifier, config.command, node.calendar.now)
         administration.tasks["identity rotate"] = self._rotate
+        administration.tasks["status"] = lambda: node.status().asJSON()
         offers = Offers(config, node, administration, self._say)
         node.calendar.setBack.append(self._clockSetBack)
         reception = Reception(config, node, self._reactor)
@@ -235,7 +230,7 @@ class NodeService(MultiService):
         if self._folder is not None:
             Control(self._reactor, self._folder.path, administration).setServiceParent(node)
         node.setServiceParent(self)
-        offers.start()
+        offers.setServiceParent(node)
 
     def _rotate(self) -> Deferred[dict[str, str]]:
         """

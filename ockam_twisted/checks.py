@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ockam_twisted.authority.ticket import Ticket
-from ockam_twisted.config import NodeConfig
+from ockam_twisted.config import InletConfig, NodeConfig
 from ockam_twisted.errors import ConfigurationError, InvalidTicket, OckamError, StateUnusable
 from ockam_twisted.identity.creation import IDENTITY, storedIdentifier
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifiers
+from ockam_twisted.interfaces import ITrustPolicy
 from ockam_twisted.membership import ADDRESSES
 from ockam_twisted.node import LISTENER_ADDRESSES
 from ockam_twisted.places import checkFree, checkRoad, checkWay, clientEndpoint, now, serverEndpoint, trustPolicy
@@ -22,6 +23,7 @@ from ockam_twisted.policies.policy import Policy
 from ockam_twisted.relays.names import checkRelayName
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.multiaddr import MultiAddr
+from ockam_twisted.sessions.destination import destinations, readPinnedWay
 from ockam_twisted.sessions.pairing import PAIRING, checkTicket, storedPairing, trustOf
 from ockam_twisted.sessions.retriever import redeemedSetting
 from ockam_twisted.storage.folder import StateFolder, defaultStateFolder
@@ -112,28 +114,25 @@ def _checkAuthority(config: NodeConfig) -> None:
             Identifier.parse(identifier)
 
 
-def _checkInlet(config: NodeConfig, inlet: Any, reactor: Any) -> None:
+def _checkInlet(config: NodeConfig, inlet: InletConfig, reactor: Any) -> None:
     serverEndpoint(reactor, inlet.listen)
+    trust: ITrustPolicy = NOBODY
     if inlet.ticket:
         ticket = Ticket.fromText(inlet.ticket)
-        if inlet.isPaired and ticket.peer is None and not ticket.policy:
+        if inlet.isPaired and not ticket.outlets:
             raise InvalidTicket(
                 "this ticket makes a member of an authority, but does not say who the outlet is: give "
-                "--authorized IDENTIFIER or --allow EXPRESSION, and --to, too"
+                "--authorized IDENTIFIER or --allow EXPRESSION, and --to, too (or --to IDENTIFIER@MULTIADDR alone)"
             )
-        if inlet.to and inlet.isPaired:
-            checkWay(MultiAddr.fromText(inlet.to), trustOf(ticket), "--to")
-    elif inlet.isPaired:
-        if inlet.to:
-            # Whoever was paired must be there.
-            checkWay(MultiAddr.fromText(inlet.to), NOBODY, "--to")
-        if config.state.ephemeral:
-            raise ConfigurationError("with --ephemeral no pairing is kept: give --ticket at each start")
+        if inlet.isPaired:
+            trust = trustOf(ticket)
+    elif inlet.isPaired and config.state.ephemeral:
+        raise ConfigurationError("with --ephemeral no pairing is kept: give --ticket at each start")
     if not inlet.isPaired:
         if inlet.ticket and Ticket.fromText(inlet.ticket).authority is None:
             raise ConfigurationError(
-                "--ticket: this ticket of an outlet says who the outlet is: leave out --authorized, --allow and "
-                "--trust-everyone"
+                "--ticket: this ticket of an outlet says who the outlet is: leave out --authorized, --allow, "
+                "--trust-everyone, and the IDENTIFIER@ of --to"
             )
         if not inlet.to:
             raise ConfigurationError("--to says where the outlet is: a MultiAddr")
@@ -141,13 +140,12 @@ def _checkInlet(config: NodeConfig, inlet: Any, reactor: Any) -> None:
             Policy.fromText(inlet.trust.allow)
             if config.authority is None and not inlet.ticket:
                 raise ConfigurationError("--allow is about what an authority attests: give --authority, too")
-            checkWay(MultiAddr.fromText(inlet.to), NOBODY, "--to")
-        else:
-            checkWay(MultiAddr.fromText(inlet.to), trustPolicy(*_trusted(inlet.trust)), "--to")
-
-
-def _trusted(trust: Any) -> tuple[Any, Any]:
-    return trust.authorized, (TrustEveryone() if trust.everyone else None)
+        elif not inlet.saysWho:
+            trust = trustPolicy(inlet.trust.authorized, TrustEveryone() if inlet.trust.everyone else None)
+    ways = [readPinnedWay(each) for each in inlet.to]
+    for who, way in ways:
+        checkWay(way, trust if who is None else NOBODY, "--to")
+    destinations(ways, trust)
 
 
 def _checkRelayTicket(text: str) -> None:

@@ -17,6 +17,7 @@ from ockam_twisted.errors import OckamError
 from ockam_twisted.subcommands.base import BaseOptions
 from ockam_twisted.subcommands.identity import Identity
 from ockam_twisted.subcommands.members import Member, Ticket, Unpair
+from ockam_twisted.subcommands.status import Status
 
 
 class Demo(BaseOptions):
@@ -61,6 +62,7 @@ class Options(BaseOptions):
     twist ockam-authority   for many of these
 """
     subCommands = [
+        ["status", None, Status, "How the nodes on this machine are, and over which ways"],
         ["ticket", None, Ticket, "Let somebody in: make, list and revoke tickets"],
         ["member", None, Member, "Who is in: list, add and remove members"],
         ["identity", None, Identity, "Who a node is: show, export, rotate, back up"],

@@ -217,13 +217,18 @@ class OutletConfig:
     address: str = "outlet"
 
 
+def _several(texts: str | tuple[str, ...]) -> tuple[str, ...]:
+    return ((texts,) if texts else ()) if isinstance(texts, str) else texts
+
+
 @frozen
 class InletConfig:
     """
     A place where clients are accepted.
 
     @ivar listen: An endpoint string.
-    @ivar to: The MultiAddr of the outlet; empty if the ticket says it.
+    @ivar to: Ways to outlets, each C{MULTIADDR} or C{IDENTIFIER@MULTIADDR};
+        none if the ticket says it.
     @ivar trust: Who the outlet must be.
     @ivar connectTimeout: Seconds a client is held until its stream is open.
     @ivar ticket: What it is paired by; empty if it was paired before, or
@@ -231,7 +236,7 @@ class InletConfig:
     """
 
     listen: str
-    to: str
+    to: tuple[str, ...] = field(converter=_several)
     trust: TrustConfig
     connectTimeout: float = 10.0
     ticket: str = field(default="", repr=False)
@@ -241,7 +246,14 @@ class InletConfig:
         """
         Does a ticket, now or at an earlier start, say who the outlet must be?
         """
-        return self.trust == TrustConfig()
+        return self.trust == TrustConfig() and not self.saysWho
+
+    @property
+    def saysWho(self) -> bool:
+        """
+        Do the ways themselves say who must be at their ends?
+        """
+        return bool(self.to) and all("@" in each.partition("/")[0] for each in self.to)
 
 
 @frozen

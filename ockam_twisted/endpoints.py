@@ -15,6 +15,11 @@ last port or connection.  The node keeps its identity in C{state=DIR}; without
 that it has a new one each time.  C{authorized} may list several identifiers
 joined by commas; C{trust=everyone} accepts anybody instead.
 
+C{to} may list several ways joined by commas, each with the identifier that must
+be at its end: C{to=I3f...@/dnsaddr/...,I77...@/dnsaddr/...}.  Those to the same
+identifier are several ways to one outlet, others lead to further outlets of
+the same service.
+
 A client is also paired by a ticket of C{ockam-outlet}, once::
 
     clientFromString(reactor, "ockam:ticket=@ticket.txt:state=/var/lib/app/ockam")
@@ -22,7 +27,8 @@ A client is also paired by a ticket of C{ockam-outlet}, once::
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -38,7 +44,7 @@ from zope.interface import implementer
 
 from ockam_twisted.authority.ticket import Ticket
 from ockam_twisted.errors import ConfigurationError
-from ockam_twisted.identity.trust import TrustEveryone
+from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifiers
 from ockam_twisted.interfaces import ITrustPolicy
 from ockam_twisted.node import LISTENER_ADDRESSES, Node
 from ockam_twisted.places import checkRoad, checkWay, clientEndpoint, serverEndpoint, trustPolicy
@@ -47,11 +53,14 @@ from ockam_twisted.portals.transport import FactoryTarget, PortalAddress, openSt
 from ockam_twisted.relays.client import Registration
 from ockam_twisted.relays.names import checkRelayName
 from ockam_twisted.routing.multiaddr import MultiAddr
-from ockam_twisted.sessions.pairing import PairedAttempt
+from ockam_twisted.sessions.destination import PinnedWay, destinations, readPinnedWay
 from ockam_twisted.sessions.registration import RegistrationAttempt
 from ockam_twisted.sessions.session import Session
 from ockam_twisted.storage.folder import StateFolder
 from ockam_twisted.storage.sqlite import SQLiteStore
+
+#: Stands between two ways in C{to=}: names of workers may have commas, too.
+_WAYS = re.compile(",(?=/|I[0-9A-Fa-f]{64}@)")
 
 
 class OwnedNode:
@@ -231,28 +240,29 @@ class InletEndpoint:
     def __init__(
         self,
         reactor: Any,
-        to: MultiAddr | None,
+        to: Sequence[PinnedWay],
         trust: ITrustPolicy | None,
         state: str = "",
         ticket: Ticket | None = None,
     ) -> None:
         """
-        @param to: The outlet; L{None}: as the ticket says.
-        @param trust: Who must be there; L{None}: as the ticket says, or an
-            earlier one whose pairing is in C{state}.
+        @param to: Ways to outlets; none: as the ticket says.
+        @param trust: Who must be at the end of those that do not say it;
+            L{None}: as the ticket says, or an earlier one whose pairing is in
+            C{state}.
         @param state: The state folder; empty to keep nothing.
         @param ticket: Of an outlet; it may have been redeemed before.
         @raise LocalProtocolError: C{to} leads to no outlet, or to one that
             cannot prove who it is.
         """
-        if trust is not None and to is not None:
-            checkWay(to, trust, "to=")
-        elif not state:
+        for who, way in to:
+            checkWay(way, TrustIdentifiers(()) if who is not None or trust is None else trust, "to=")
+        isPaired = ticket is not None or not to or (trust is None and not all(who for who, _ in to))
+        if isPaired and not state:
             raise ConfigurationError("a pairing has to be kept somewhere: give state=FOLDER")
+        self._destinations = () if isPaired else destinations(to, trust)
         self._ticket = ticket
-        self._reactor = reactor
-        self._to = to
-        self._trust = trust
+        self._to = tuple(to)
         self._owned = OwnedNode(reactor, state)
         self._users = 0
         self._starting: _Shared | None = None
@@ -284,11 +294,9 @@ class InletEndpoint:
 
     async def _start(self) -> Inlet:
         node = await self._owned.start("inlet")
-        if self._trust is not None and self._to is not None:
-            return node.addInlet(node.createWay(self._to, trust=self._trust))
-        ways = () if self._to is None else (self._to,)
-        attempt = PairedAttempt(node.walk, node.store, self._ticket, ways, lambda identifier: None)
-        return node.addInlet(node.addSession(Session(self._reactor, attempt, "way to the outlet")))
+        if self._destinations:
+            return node.addInlet(node.createWayTo(self._destinations))
+        return node.addInlet(node.createPairedWay(self._ticket, self._to))
 
     def _release(self) -> None:
         self._users -= 1
@@ -373,16 +381,16 @@ def parseClient(
 
     @raise ConfigurationError: Something is missing or in conflict.
     """
-    if authorized or trust or not (ticket or state):
+    ways = [readPinnedWay(each) for each in _WAYS.split(to) if each]
+    saysWho = bool(ways) and all(who is not None for who, _ in ways)
+    if authorized or trust or not (ticket or state or saysWho):
         if ticket:
             raise ConfigurationError("a ticket says who the outlet is: it excludes authorized= and trust=")
-        return InletEndpoint(reactor, MultiAddr.fromText(to), _trust(authorized, trust), state)
+        return InletEndpoint(reactor, ways or [readPinnedWay(to)], _trust(authorized, trust), state)
     if ticket.startswith("@"):
         try:
             with open(ticket[1:], encoding="ascii", errors="replace") as file:
                 ticket = file.read(16 * 1024)
         except OSError as error:
             raise ConfigurationError(f"ticket=: cannot read {ticket[1:]}: {error.strerror}") from None
-    return InletEndpoint(
-        reactor, MultiAddr.fromText(to) if to else None, None, state, Ticket.fromText(ticket) if ticket else None
-    )
+    return InletEndpoint(reactor, ways, None, state, Ticket.fromText(ticket) if ticket else None)

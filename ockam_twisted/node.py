@@ -25,15 +25,13 @@ from ockam_twisted.calendar import Calendar
 from ockam_twisted.channels.channel import SecureChannel
 from ockam_twisted.channels.listener import SecureChannelListener, createSecureChannel
 from ockam_twisted.channels.party import Party
-from ockam_twisted.clocks import ClockWatch
 from ockam_twisted.draining import drain
 from ockam_twisted.errors import LocalProtocolError
-from ockam_twisted.hosting import WorkerHost
 from ockam_twisted.identity.creation import loadOrCreate
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.interfaces import IAccessControl, IAdmission, ITarget, ITrustPolicy, IVault, IWay
 from ockam_twisted.ops.status import NodeStatus
-from ockam_twisted.places import Place, asRoute, checkSecure, clientEndpoint, dial, serverEndpoint, trustPolicy
+from ockam_twisted.places import Place, asRoute, clientEndpoint, dial, serverEndpoint, trustPolicy
 from ockam_twisted.portals.inlet import CONNECT_TIMEOUT, Inlet
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
 from ockam_twisted.portals.settings import StreamSettings
@@ -41,23 +39,23 @@ from ockam_twisted.relays.claims import Admits
 from ockam_twisted.relays.client import Registration, RelayClient
 from ockam_twisted.relays.service import RelayService
 from ockam_twisted.routing.addresses import Address, Route
-from ockam_twisted.routing.multiaddr import MultiAddr
-from ockam_twisted.sessions.attempt import Walk, WayAttempt
+from ockam_twisted.sessions.attempt import Walk
 from ockam_twisted.sessions.liveness import Liveness
-from ockam_twisted.sessions.session import Session, StaticWay
+from ockam_twisted.sessions.session import StaticWay
+from ockam_twisted.snapshot import portalStatus, sessionStatuses
 from ockam_twisted.storage.memory import MemoryStore
 from ockam_twisted.transports.local import LocalSockets
-from ockam_twisted.transports.network import NetworkWatch
 from ockam_twisted.transports.stalls import StallWatch
 from ockam_twisted.transports.stream import HopSettings
 from ockam_twisted.transports.tcp import TCPTransport
+from ockam_twisted.upkeep import WayHost
 from ockam_twisted.vault.software import SoftwareVault
 
 #: The addresses that peers look for a secure-channel listener at.
 LISTENER_ADDRESSES = ("api", "secure_channel_listener")
 
 
-class Node(WorkerHost):
+class Node(WayHost):
     """
     One node.
 
@@ -85,6 +83,7 @@ class Node(WorkerHost):
         self.calendar = Calendar(reactor, store=self.store)
         self.calendar.setServiceParent(self)
         self.authority = Authority(self.store, self.calendar.now)
+        self._began = reactor.seconds()
         self._stalls = StallWatch(reactor)
         self._stalls.setServiceParent(self)
         settings = HopSettings(self.router, reactor, self._stalls, maxFrame)
@@ -95,9 +94,7 @@ class Node(WorkerHost):
         liveness = Liveness(self.router, reactor, self.requireParty)
         liveness.setServiceParent(self)
         self.streamSettings = StreamSettings(reactor, lives=liveness.ask)
-        self._sessions: list[Session] = []
-        NetworkWatch(reactor, self._networkChanged).setServiceParent(self)
-        ClockWatch(reactor, self._networkChanged).setServiceParent(self)
+        self.watchNetwork()
         self._portals: list[Inlet | Outlet] = []
         self._relays: list[RelayService] = []
         self._listening: list[str] = []
@@ -275,33 +272,6 @@ class Node(WorkerHost):
         self._add(inlet)
         return inlet
 
-    def createWay(
-        self, to: MultiAddr | str, authorized: Iterable[str] = (), trust: ITrustPolicy | None = None
-    ) -> Session:
-        """
-        Keep a way alive: connections and channels as a MultiAddr names them.
-
-        @param authorized: Who must be at the end of its last channel.
-        @raise LocalProtocolError: There is none, and not everyone is trusted.
-        """
-        address = MultiAddr.fromText(to) if isinstance(to, str) else to
-        policy = trustPolicy(authorized, trust)
-        checkSecure(address, policy)
-        attempt = WayAttempt(self.walk, address, policy)
-        return self.addSession(Session(self.reactor, attempt, "way to the outlet"))
-
-    def _networkChanged(self) -> None:
-        for session in self._sessions:
-            session.networkChanged()
-
-    def addSession(self, session: Session) -> Session:
-        """
-        Keep something alive for as long as the node runs.
-        """
-        self._sessions.append(session)
-        self._add(session)
-        return session
-
     # -------------------------------------------------------------- relays
 
     def createRelayService(
@@ -355,12 +325,17 @@ class Node(WorkerHost):
 
     def status(self) -> NodeStatus:
         """A picture of this node as it is now."""
+        now = self.reactor.seconds()
         return NodeStatus(
             str(self.name),
             str(self.identifier) if self.party is not None else "",
             tuple(self._listening),
-            tuple((session.label, session.state.value, session.why) for session in self._sessions),
+            tuple(sessionStatuses(self.sessions(), self._portals, now)),
             sum(len(portal.streams) for portal in self._portals),
+            tuple(portalStatus(portal) for portal in self._portals),
+            now - self._began,
+            sum(len(relay.relays) for relay in self._relays),
+            len(self.authority.members()),
         )
 
     async def drain(self, timeout: float) -> None:

@@ -11,15 +11,22 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from ockam_twisted.administration import WAYS, Administration, encodeWays
+from ockam_twisted.authority.ticket import MAX_WAYS
 from ockam_twisted.config import NodeConfig, RegistrationConfig, hostPort
 from ockam_twisted.errors import InvalidMultiAddr, OckamError
 from ockam_twisted.identity.members import EnrollmentToken, Member
 from ockam_twisted.node import Node
+from ockam_twisted.relays.names import RELAY_PREFIX
 from ockam_twisted.routing.multiaddr import MultiAddr
+
+#: Seconds that a ticket waits for more relays than the first.
+OTHER_RELAYS = 2.0
 
 
 def announce(label: str, value: str) -> None:
@@ -85,7 +92,7 @@ def _listenerRoads(config: NodeConfig) -> list[MultiAddr]:
     return roads
 
 
-class Offers:
+class Offers(Service):
     """
     See the module.
     """
@@ -103,15 +110,30 @@ class Offers:
         self._administration = administration
         self._say = say
         self._forwarding: dict[int, MultiAddr] = {}
+        self._registered: set[int] = set()
         self._offered = False
+        self._waiting: IDelayedCall | None = None
         node.authority.redeemed.append(self._redeemed)
 
-    def start(self) -> None:
+    def startService(self) -> None:
         """
         Offer what can be offered without a relay.
         """
+        super().startService()
+        self._keep()
         if not self._config.registrations:
             self._reachable()
+        elif _listenerRoads(self._config):
+            self._offerSoon()
+
+    def stopService(self) -> None:
+        """
+        Offer nothing any more.
+        """
+        super().stopService()
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
     def registered(self, number: int, address: str) -> None:
         """
@@ -123,24 +145,65 @@ class Offers:
         way = roadOf(self._config.registrations[number])
         if way is not None:
             self._forwarding[number] = MultiAddr([*way, ("service", address)])
+        self._registered.add(number)
         self._reachable()
 
-    def _ways(self) -> tuple[MultiAddr, ...]:
-        roads = [*(way for _, way in sorted(self._forwarding.items())), *_listenerRoads(self._config)]
+    def ways(self) -> tuple[MultiAddr, ...]:
+        """
+        How this node is reached from elsewhere: through the relays where it
+        is registered, directly, and through those where it will be: a relay
+        that is down now may be the only one that is up later.
+        """
+        registrations = enumerate(self._config.registrations)
+        expected = [self._expected(each) for number, each in registrations if number not in self._registered]
+        roads = [
+            *(way for _, way in sorted(self._forwarding.items())),
+            *_listenerRoads(self._config),
+            *(way for way in expected if way is not None),
+        ]
         end: list[tuple[str, Any]] = [("secure", "api")]
         if self._config.outlets:
             end.append(("service", self._config.outlets[0].address))
-        return tuple(MultiAddr([*each, *end]) for each in roads)
+        return tuple(dict.fromkeys(MultiAddr([*each, *end]) for each in roads))[:MAX_WAYS]
 
-    def _reachable(self) -> None:
-        store, encoded = self._node.store, encodeWays(self._ways())
+    def _expected(self, registration: RegistrationConfig) -> MultiAddr | None:
+        road = roadOf(registration)
+        address = f"{RELAY_PREFIX}{registration.name or self._node.identifier}"
+        return None if road is None else MultiAddr([*road, ("service", address)])
+
+    def _keep(self) -> None:
+        """
+        For tickets that are made later, maybe while nothing runs.
+        """
+        store, encoded = self._node.store, encodeWays(self.ways())
         if store.setting(WAYS) != encoded:
             store.storeSetting(WAYS, encoded).addErrback(
                 lambda failure: self._log.warn("{reason}", reason=failure.getErrorMessage())
             )
+
+    def _reachable(self) -> None:
+        self._keep()
         if self._config.authorityService is not None:
-            for way in self._ways():
+            for way in self.ways():
                 self._say("Authority", f"{self._node.identifier}@{way}")
+        if len(self._registered) == len(self._config.registrations):
+            self._offer()
+        else:
+            self._offerSoon()
+
+    def _offerSoon(self) -> None:
+        """
+        Give the other relays a moment: what they are like, and whether they
+        give us another name than we expect, is better known then.
+        """
+        if self._waiting is None and not self._offered:
+            self._waiting = self._node.reactor.callLater(OTHER_RELAYS, self._offer)
+
+    def _offer(self) -> None:
+        if self._waiting is not None:
+            if self._waiting.active():
+                self._waiting.cancel()
+            self._waiting = None
         tickets = self._config.tickets
         if tickets is None or not tickets.atStart or self._offered or self._node.authority.members():
             return

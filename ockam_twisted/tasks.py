@@ -58,6 +58,35 @@ class Node:
         return withState(self._reactor, self.place, work, create)
 
 
+def instancesOf(command: str) -> list[str]:
+    """
+    The instances of a command that have run as this user.
+    """
+    beside = folderOf("", command, "default").path.parent
+    return sorted(each.name for each in beside.glob("*") if each.is_dir())
+
+
+def statusOf(folder: str, command: str, instance: str) -> dict[str, Any]:
+    """
+    How a node is.
+
+    @raise NotRunning: It does not run.
+    @raise OckamError: It cannot be asked.
+    """
+    place = folderOf(folder, command, instance)
+    whose = f"the node of {place.path}" if folder else f"{command} (instance {instance})"
+    if not place.exists():
+        raise NotRunning(
+            f"{whose} does not run: there is no state in {place.path} (of a node with --ephemeral nothing is shown)"
+        )
+    place.checkFolder()
+    try:
+        status: dict[str, Any] = askNode(place.path.absolute(), "status", {})
+    except NotRunning:
+        raise NotRunning(f"{whose} does not run") from None
+    return status if folder else {"instance": instance, **status}
+
+
 def when(seconds: int) -> str:
     """
     A calendar time for people.

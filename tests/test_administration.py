@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.administration import WAYS, Administration, decodeWays, encodeWays
 from ockam_twisted.authority.authority import Authority
-from ockam_twisted.authority.ticket import Ticket
+from ockam_twisted.authority.ticket import PinnedOutlet, Ticket
 from ockam_twisted.errors import ConfigurationError
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.routing.multiaddr import MultiAddr
@@ -102,6 +102,40 @@ class AdministrationTests(SynchronousTestCase):
         bare = "/ip4/127.0.0.1/tcp/4000/service/outlet"
         self.assertIn("secure", self.refused("ticket create", to=bare, peer=str(B)))
         # What is refused leaves no open code behind.
+        self.assertEqual(len(self.ask("ticket list")), 3)
+
+    def test_severalOutlets(self) -> None:
+        """
+        The ticket of an authority may lead to several outlets, each with its
+        identity; ways with one identifier are of one outlet.
+        """
+        self.administration = self.make("ockam-authority")
+        self.successResultOf(self.store.storeSetting(WAYS, encodeWays((AUTHORITY,))))
+        other = MultiAddr.fromText("/dnsaddr/other/tcp/4000/secure/api/service/outlet")
+
+        def outlets(**options: Any) -> tuple[PinnedOutlet, ...]:
+            return Ticket.fromText(self.ask("ticket create", **options)["ticket"]).outlets
+
+        named = [f"{A}@{WAY.text}", f"{B}@{WAY.text}", f"{A}@{other.text}"]
+        self.assertEqual(outlets(to=named), (PinnedOutlet((WAY, other), A), PinnedOutlet((WAY,), B)))
+        self.assertEqual(
+            outlets(to=[WAY.text, other.text, named[0]], peer=str(B)),
+            (PinnedOutlet((WAY, other), B), PinnedOutlet((WAY,), A)),
+        )
+        # Whether it is one outlet or two nobody can tell.
+        self.assertEqual(
+            outlets(to=[WAY.text, other.text], policy="db"),
+            (PinnedOutlet((WAY,), None, "db"), PinnedOutlet((other,), None, "db")),
+        )
+        for options, says in (
+            ({"to": [*named, WAY.text]}, "IDENTIFIER@MULTIADDR"),
+            ({"to": named, "peer": str(B)}, "IDENTIFIER@MULTIADDR"),
+            ({"to": ["I12@" + WAY.text]}, "identifier"),
+            ({"to": [f"{A}@/ip4/127.0.0.1/tcp/4000/service/outlet"]}, "secure"),
+            ({"to": [f"{Identifier.fromDigest(bytes([each] * 32))}@{WAY.text}" for each in range(17)]}, "at most 16"),
+            ({"to": [f"{A}@{WAY.text}"] * 17}, "too much"),
+        ):
+            self.assertIn(says, self.refused("ticket create", **options))
         self.assertEqual(len(self.ask("ticket list")), 3)
 
     def test_refused(self) -> None:

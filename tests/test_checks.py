@@ -153,6 +153,20 @@ class CheckTests(SynchronousTestCase):
         self.refused(evolve(RELAY, state=StateConfig(instance="a/b")), "--instance")
         checkNames(evolve(RELAY, state=StateConfig(instance="a/b", ephemeral=True)), self.reactor)
 
+    def test_saysWho(self) -> None:
+        """
+        A ticket that only makes a member goes with ways that say who must be
+        there.
+        """
+        at = (MultiAddr.fromText("/ip4/127.0.0.1/tcp/1/secure/api"),)
+        member = str(Ticket((), None, 2**40, bytes(32), "", Identifier(WHO), at))
+        to = (f"{WHO}@{TO}", f"I{'1' * 64}@{TO}")
+        checkNames(evolve(INLET, inlets=(InletConfig("tcp:1", to, TrustConfig(), ticket=member),)), self.reactor)
+        self.refused(
+            evolve(INLET, inlets=(InletConfig("tcp:1", (*to, TO), TrustConfig(), ticket=member),)),
+            "does not say who the outlet is",
+        )
+
     def kept(self, **settings: bytes) -> NodeConfig:
         """
         An inlet with a ticket or without, whose state has these settings.

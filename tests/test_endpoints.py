@@ -353,6 +353,37 @@ class MemoryTests(NodeTestCase):
         self.assertIsInstance(parseClient(self.reactor, plain, trust="everyone"), InletEndpoint)
         self.assertRaises(OckamError, parseClient, self.reactor, "/service/outlet", trust="everyone")
 
+    def test_parsedWays(self) -> None:
+        """
+        Several ways may be given, each with who must be at its end.
+        """
+        way, a, b = "/ip4/127.0.0.1/tcp/4000/secure/api/service/out,let", "I" + "0" * 64, "I" + "1" * 64
+        for to, options, expected in (
+            (f"{a}@{way},{b}@{way},{a}@{way}", {}, [(a, 2), (b, 1)]),
+            (f"{way},{way}", {"authorized": a}, [(a, 2)]),
+            (f"{a}@{way},{way}", {"trust": "everyone"}, [(a, 1), ("", 1)]),
+            (f"{a}@{way}", {"state": "somewhere"}, [(a, 1)]),
+            (way, {"state": "somewhere"}, []),
+        ):
+            made = parseClient(self.reactor, to, **options)
+            self.assertEqual([(each.whom, len(each.ways)) for each in made._destinations], expected)
+        for to, options in (
+            (f"{a}@{way},{way}", {}),
+            (f"{a}@/ip4/127.0.0.1/tcp/4000/service/outlet", {}),
+            (f"{a}@{way},{b}@/service/outlet", {}),
+            ("", {}),
+        ):
+            self.assertRaises(OckamError, parseClient, self.reactor, to, **options)
+
+    def test_ways(self) -> None:
+        """
+        A client goes to the outlet that is there.
+        """
+        port, _ = self.listen()
+        way = "/ip4/127.0.0.1/tcp/{}/secure/api/service/outlet"
+        client = parseClient(self.reactor, f"I{'1' * 64}@{way.format(4007)},{port.identifier}@{way.format(4000)}")
+        self.assertIsNotNone(self.connect(client))
+
 
 def _factory() -> Factory:
     factory = Factory.forProtocol(Client)

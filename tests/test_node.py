@@ -244,9 +244,10 @@ class LifeTests(NodeTestCase):
         self.assertEqual(status.name, "web")
         self.assertEqual(status.identifier, str(node.identifier))
         self.assertEqual(status.listeners, ("4000",))
-        [(label, state, why)] = status.sessions
-        self.assertEqual((label, state), ("way to the outlet", "waiting"))
-        self.assertIn("refused", why)
+        [session] = status.sessions
+        self.assertEqual((session.label, session.state, session.inUse), ("way to the outlet", "waiting", False))
+        self.assertIn("refused", session.why)
+        self.assertGreater(session.nextTry, 0)
         # Both ends of it are in this node.
         self.assertEqual(status.streams, 2)
         assert client.transport is not None

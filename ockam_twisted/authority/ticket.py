@@ -9,7 +9,10 @@ map and the first four bytes of its SHA-256::
     0 ways to the worker, binary MultiAddrs    1 the peer's identifier
     2 what else the peer must be, a policy     3 the authority's identifier
     4 ways to the authority                    5 the one-time code
-    6 when it expires, epoch seconds
+    6 when it expires, epoch seconds           7 more outlets of the service
+
+Each of field 7 is a map of fields 0 to 2.  Who does not know that field reads
+a ticket for the first outlet.
 """
 
 from __future__ import annotations
@@ -31,12 +34,41 @@ from ockam_twisted.wire.authority import CODE_SIZE
 PREFIX = "ockamticket"
 VERSION = "1"
 
-#: Characters of a ticket, ways in it, bytes of each.
+#: Characters of a ticket, outlets in it, ways to each, bytes of a way.
 MAX_TEXT = 8192
+MAX_OUTLETS = 16
 MAX_WAYS = 16
 MAX_WAY = 1024
 
 _CHECKSUM = 4
+
+
+@frozen
+class PinnedOutlet:
+    """
+    One outlet that a ticket leads to.
+
+    @ivar ways: To its worker.
+    @ivar peer: Who must be there; L{None} if C{policy} says it.
+    @ivar policy: What it must be, by the word of the authority.
+    """
+
+    ways: tuple[MultiAddr, ...]
+    peer: Identifier | None
+    policy: str = ""
+
+    def __str__(self) -> str:
+        return str(self.peer) if self.peer else f"an outlet with {self.policy}"
+
+    def fields(self) -> dict[int, object]:
+        """
+        What is encoded.
+        """
+        return {
+            0: [way.bytes for way in self.ways],
+            1: self.peer and self.peer.digest,
+            2: self.policy or None,
+        }
 
 
 @frozen
@@ -53,6 +85,8 @@ class Ticket:
     @ivar authorityWays: To the authority's listener.
     @ivar code: The one-time code; L{None} for a ticket that only pins.
     @ivar expiresAt: Epoch seconds.
+    @ivar others: More outlets of the same service, attested or vouched for by
+        the same C{authority}.
     """
 
     ways: tuple[MultiAddr, ...]
@@ -62,21 +96,30 @@ class Ticket:
     policy: str = ""
     authority: Identifier | None = None
     authorityWays: tuple[MultiAddr, ...] = ()
+    others: tuple[PinnedOutlet, ...] = ()
+
+    @property
+    def outlets(self) -> tuple[PinnedOutlet, ...]:
+        """
+        Every outlet that it leads to; none if it only makes a member.
+        """
+        if self.peer is None and not self.policy:
+            return ()
+        return PinnedOutlet(self.ways, self.peer, self.policy), *self.others
 
     def encode(self) -> bytes:
         """
         Its CBOR.
         """
         fields = {
-            0: [way.bytes for way in self.ways],
-            1: self.peer and self.peer.digest,
-            2: self.policy or None,
+            **PinnedOutlet(self.ways, self.peer, self.policy).fields(),
             3: self.authority and self.authority.digest,
             4: [way.bytes for way in self.authorityWays] or None,
             5: self.code,
             6: self.expiresAt,
+            7: [_present(each.fields()) for each in self.others] or None,
         }
-        return cbor.encode({key: value for key, value in fields.items() if value is not None})
+        return cbor.encode(_present(fields))
 
     def __str__(self) -> str:
         data = self.encode()
@@ -146,6 +189,7 @@ class Ticket:
                 4: _readWays,
                 5: lambda reader: _exactly(reader, CODE_SIZE),
                 6: cbor.Reader.readUint,
+                7: _readOutlets,
             },
         )
         reader.expectEnd()
@@ -157,12 +201,18 @@ class Ticket:
             fields.get(2, ""),
             fields.get(3),
             fields.get(4, ()),
+            fields.get(7, ()),
         )
-        if ticket.policy:
-            Policy.fromText(ticket.policy)
+        for outlet in ticket.outlets:
+            if outlet.policy:
+                Policy.fromText(outlet.policy)
         if ticket.peer is None and (ticket.authority is None or bool(ticket.ways) != bool(ticket.policy)):
             raise DecodeError("a ticket does not say who must be there")
-        if any("secure" not in (name for name, _ in way) for way in ticket.ways):
+        if ticket.others and (ticket.authority is None or not ticket.outlets):
+            raise DecodeError("a ticket for several outlets is not of an authority")
+        if any(bool(each.peer) == bool(each.policy) or not each.ways for each in ticket.others):
+            raise DecodeError("a ticket does not say of each outlet who must be there")
+        if any("secure" not in (name for name, _ in way) for each in ticket.outlets for way in each.ways):
             raise DecodeError("a way in a ticket has no secure channel: nobody there could prove who they are")
         if ticket.authority is not None and not ticket.authorityWays:
             raise DecodeError("a ticket does not say where the authority is")
@@ -194,3 +244,16 @@ def _readIdentifier(reader: cbor.Reader) -> Identifier:
 
 def _readWays(reader: cbor.Reader) -> tuple[MultiAddr, ...]:
     return tuple(MultiAddr.fromBytes(reader.readBytes(MAX_WAY)) for _ in range(reader.readArrayHead(MAX_WAYS)))
+
+
+def _readOutlets(reader: cbor.Reader) -> tuple[PinnedOutlet, ...]:
+    return tuple(_readOutlet(reader) for _ in range(reader.readArrayHead(MAX_OUTLETS - 1)))
+
+
+def _readOutlet(reader: cbor.Reader) -> PinnedOutlet:
+    fields = readFields(reader, {0: _readWays, 1: _readIdentifier, 2: lambda reader: reader.readText(MAX_TEXT)})
+    return PinnedOutlet(fields.get(0, ()), fields.get(1), fields.get(2, ""))
+
+
+def _present(fields: dict[int, object]) -> dict[int, object]:
+    return {key: value for key, value in fields.items() if value is not None}

@@ -4,10 +4,54 @@ What a node shows of itself.
 
 from __future__ import annotations
 
-from attrs import frozen
+from typing import Any
+
+from attrs import asdict, frozen
 from zope.interface import implementer
 
 from ockam_twisted.interfaces import INodeStatus
+
+
+@frozen
+class SessionStatus:
+    """
+    What a session keeps alive, and how that goes.
+
+    @ivar label: What it is, for people.
+    @ivar state: C{idle}, C{trying}, C{waiting} or C{up}.
+    @ivar seconds: For how long it has been in that state.
+    @ivar why: Why it is not up; empty while it is.
+    @ivar nextTry: Seconds until it tries again; L{None} if it does not wait.
+    @ivar way: What was reached, and over which way; empty if it is not up.
+    @ivar peer: Who is there, an identifier; empty if nobody has proven it.
+    @ivar inUse: Is it what new streams, or new inlets, use?
+    @ivar streams: How many open streams go to C{peer}.
+    """
+
+    label: str
+    state: str
+    seconds: float
+    why: str = ""
+    nextTry: float | None = None
+    way: str = ""
+    peer: str = ""
+    inUse: bool = False
+    streams: int = 0
+
+
+@frozen
+class PortalStatus:
+    """
+    One inlet or outlet.
+
+    @ivar kind: C{inlet} or C{outlet}.
+    @ivar at: Where clients connect; the address of the worker.
+    @ivar streams: How many streams are open.
+    """
+
+    kind: str
+    at: str
+    streams: int
 
 
 @implementer(INodeStatus)
@@ -20,5 +64,15 @@ class NodeStatus:
     name: str
     identifier: str
     listeners: tuple[str, ...]
-    sessions: tuple[tuple[str, str, str], ...]
+    sessions: tuple[SessionStatus, ...]
     streams: int
+    portals: tuple[PortalStatus, ...] = ()
+    seconds: float = 0.0
+    relayed: int = 0
+    members: int = 0
+
+    def asJSON(self) -> dict[str, Any]:
+        """
+        The same, of nothing but what JSON can hold.
+        """
+        return asdict(self)

@@ -39,6 +39,11 @@ _STOPPING = "the inlet is shutting down"
 #: Seconds a client is held until its stream is open.
 CONNECT_TIMEOUT = 10.0
 
+#: Seconds after which the way is asked whether it lives, while Pong is awaited,
+#: and after each of which another one is taken if there is a better one then.
+ASK_AFTER = 2.0
+LOOK_AFTER = 1.0
+
 #: Seconds in which a Pong for a client that has gone is still answered.
 LATE = 30.0
 
@@ -85,7 +90,8 @@ class _LatePong:
 class Opening:
     """
     A stream on its way to being open: waits for the way, then for Pong; begins
-    anew if the way is lost meanwhile.
+    anew if the way is lost meanwhile, or if Pong does not come and there is
+    another way by then.
 
     @ivar stream: The one that is being opened.
     """
@@ -102,6 +108,8 @@ class Opening:
         self._deadline: IDelayedCall | None = None
         self._until = 0.0
         self._flowId: str | None = None
+        self._route: Route | None = None
+        self._hasAsked = False
         self._make()
 
     def _make(self) -> None:
@@ -128,7 +136,8 @@ class Opening:
 
     def _begin(self) -> None:
         inlet = self._inlet
-        self._deadline = inlet.clock.callLater(max(0.0, self._until - inlet.clock.seconds()), self._timedOut)
+        self._hasAsked = False
+        self._look(ASK_AFTER)
         route = inlet.way.route
         if route is not None:
             self._up(route)
@@ -137,6 +146,31 @@ class Opening:
             self._waiting = waiting = inlet.way.whenUp()
             waiting.addCallback(self._up)
             waiting.addErrback(self._failed)
+
+    def _look(self, delay: float) -> None:
+        clock = self._inlet.clock
+        left = self._until - clock.seconds()
+        if left > delay:
+            self._deadline = clock.callLater(delay, self._unanswered)
+        else:
+            self._deadline = clock.callLater(max(0.0, left), self._timedOut)
+
+    def _unanswered(self) -> None:
+        """
+        It takes long: does the way live, or is there a better one?
+        """
+        self._look(LOOK_AFTER)
+        way = self._inlet.way
+        if self.stream.state is not State.PINGED:
+            return
+        if not self._hasAsked:
+            self._hasAsked = True
+            way.suspect("a new stream gets no answer", self._route)
+        elif way.route not in (None, self._route):
+            with self._inlet.router.turn:
+                self.stream.withdraw()
+            self._make()
+            self._begin()
 
     def opened(self) -> None:
         """
@@ -154,6 +188,7 @@ class Opening:
         if self.stream.state is State.NEW:
             router = self._inlet.router
             self._flowId = router.flowControls.producerId(route[0])
+            self._route = route
             with router.turn:
                 self.stream.ping(route)
 
@@ -165,7 +200,7 @@ class Opening:
     def _timedOut(self) -> None:
         if self.stream.state is State.PINGED:
             reason = f"the outlet did not answer within {self._inlet.connectTimeout:.0f} s"
-            self._inlet.way.suspect(reason)
+            self._inlet.way.suspect(reason, self._route)
         else:
             reason = self._inlet.way.why or "there is no way to the outlet"
         self._giveUp(reason)

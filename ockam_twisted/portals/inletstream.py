@@ -46,6 +46,14 @@ class InletStream(PortalStream):
             ping = PING if offer is None else offer.ping
             self.router.route(LocalMessage(route, Route((self.address,)), ping), self.address)
 
+    def withdraw(self) -> None:
+        """
+        Wait for Pong no more: the near end has another stream then, and is
+        not told.
+        """
+        self.isPongDue = True
+        self._end("", clean=False, told=False)
+
     def _routeGone(self) -> None:
         if self.state is State.PINGED and self.anew is not None:
             self._end("", clean=False, told=False)
@@ -110,7 +118,7 @@ class InletStream(PortalStream):
     def resume(self, route: Route) -> None:
         """
         Go on over another way.  Nothing happens to a stream that cannot, or
-        if somebody else is at its end.
+        has that way already, or if somebody else is at its end.
         """
         extension, peer = self.extension, self.router.peers.find(route[0])
         if extension is None or not extension.isResumable or self.state is State.ENDED:
@@ -118,6 +126,8 @@ class InletStream(PortalStream):
         if self._attachment.first == route[0] and self.state is not State.ROUTELESS:
             return
         if peer is None or self.peer is None or peer.identifier != self.peer.identifier:
+            return
+        if self._attachment.first == route[0] and self.state is not State.ROUTELESS:
             return
         self.state = State.RESUMING
         self._attachment.move(route[0], self.router.flowControls.producerId(route[0]))

@@ -6,23 +6,26 @@ before its code is sent, and from then on it takes no ticket (design, section
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from ockam_twisted.authority.admission import outletDemand
-from ockam_twisted.authority.ticket import Ticket
+from ockam_twisted.authority.ticket import PinnedOutlet, Ticket
 from ockam_twisted.errors import EnrollmentRefused, InvalidTicket, LocalProtocolError, OckamError, RemoteProtocolError
-from ockam_twisted.identity.trust import TrustCredential, TrustIdentifier
-from ockam_twisted.interfaces import IAttempt, IIdentityStore, ITrustPolicy
+from ockam_twisted.identity.trust import AnyTrust, TrustCredential, TrustIdentifier, TrustIdentifiers
+from ockam_twisted.interfaces import IIdentityStore, IRotation, ITrustPolicy
 from ockam_twisted.policies.policy import Policy
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.attempt import Parts, Walk, WayAttempt, begin
+from ockam_twisted.sessions.destination import Destination, PinnedWay, destinations
 from ockam_twisted.sessions.enrolment import enrol
+from ockam_twisted.sessions.life import Established
 from ockam_twisted.sessions.retriever import CredentialRetriever, redeemedSetting
-from ockam_twisted.sessions.session import Established
+from ockam_twisted.sessions.rotation import Rotation
 
 #: Where it is kept what a ticket has pinned.
 PAIRING = "pairing"
@@ -73,103 +76,193 @@ def pins(ticket: Ticket) -> tuple[object, ...]:
     """
     Who must be at the other end.
     """
-    return ticket.peer, ticket.policy, ticket.authority
+    return frozenset((each.peer, each.policy) for each in ticket.outlets), ticket.authority
 
 
 def _whom(ticket: Ticket) -> str:
-    return str(ticket.peer) if ticket.peer else f"an outlet that {ticket.authority} attests"
+    whom = [str(each.peer) if each.peer else f"an outlet that {ticket.authority} attests" for each in ticket.outlets]
+    return " and ".join(dict.fromkeys(whom))
 
 
 def trustOf(ticket: Ticket) -> ITrustPolicy:
     """
-    Whom to accept as the outlet.
+    Whom to accept as an outlet.
     """
-    if ticket.peer is not None:
-        return TrustIdentifier(ticket.peer)
+    policies = [trustOfOutlet(ticket, each) for each in ticket.outlets]
+    return policies[0] if len(policies) == 1 else AnyTrust(*policies)
+
+
+def trustOfOutlet(ticket: Ticket, outlet: PinnedOutlet) -> ITrustPolicy:
+    """
+    Whom to accept as one of its outlets.
+    """
+    if outlet.peer is not None:
+        return TrustIdentifier(outlet.peer)
     assert ticket.authority is not None
-    return TrustCredential(ticket.authority, outletDemand(Policy.fromText(ticket.policy), "outlet"))
+    return TrustCredential(ticket.authority, outletDemand(Policy.fromText(outlet.policy), "outlet"))
 
 
-@implementer(IAttempt)
+class Pairing:
+    """
+    Which outlets an inlet may go to: as a ticket says that is to be redeemed,
+    or one whose pins are kept.
+    """
+
+    def __init__(self, store: IIdentityStore, ticket: Ticket | None, ways: Iterable[PinnedWay] = ()) -> None:
+        """
+        @param ticket: L{None}: there was one at an earlier start.
+        @param ways: To the outlets, if not as the ticket says.
+        """
+        self.store = store
+        self._ticket = ticket
+        self._ways = tuple(ways)
+
+    @property
+    def ticket(self) -> Ticket | None:
+        """
+        The ticket, until it was redeemed.
+        """
+        ticket = self._ticket
+        if ticket is None or self.store.setting(redeemedSetting(ticket.digest)) is not None:
+            return None
+        return ticket
+
+    def pinned(self) -> Ticket:
+        """
+        The ticket without its code, or what is kept of an earlier one.
+
+        @raise InvalidTicket: There is none, or it leads to others than are
+            pinned.
+        """
+        kept, ticket = storedPairing(self.store.setting(PAIRING)), self.ticket
+        if ticket is not None:
+            checkPins(ticket, kept)
+            return evolve(ticket, code=None)
+        if kept is None:
+            raise InvalidTicket("this inlet was never paired: give it a ticket of the outlet, with --ticket")
+        return kept
+
+    async def keep(self) -> None:
+        """
+        Remember whom the ticket pins.
+
+        @raise InvalidTicket: See L{pinned}.
+        """
+        pinned = self.pinned().encode()
+        if self.store.setting(PAIRING) != pinned:
+            await self.store.storeSetting(PAIRING, pinned)
+
+    def destinations(self) -> tuple[Destination, ...]:
+        """
+        The outlets, each pinned.
+
+        @raise InvalidTicket: See L{pinned}; or the ways cannot be those to
+            the outlets.
+        """
+        pinned = self.pinned()
+        if not self._ways:
+            if not pinned.outlets or not all(each.ways for each in pinned.outlets):
+                raise InvalidTicket("the ticket does not say where the outlet is: give the way with --to")
+            return tuple(
+                Destination(each.ways, trustOfOutlet(pinned, each), str(each.peer or "")) for each in pinned.outlets
+            )
+        trust = trustOf(pinned)
+        for who, _ in self._ways:
+            if who is not None and not trust.accepts(who):
+                raise InvalidTicket(f"--to names {who}, but this inlet is paired with {_whom(pinned)}")
+        return destinations(self._ways, trust, trust)
+
+    def outlets(self) -> tuple[Destination, ...]:
+        """
+        The same; where it cannot be told, one that nobody can be at: the
+        attempts to reach it say why.
+        """
+        try:
+            return self.destinations()
+        except OckamError:
+            return (Destination((), TrustIdentifiers(())),)
+
+
+@implementer(IRotation)
 class PairedAttempt:
     """
-    See the module.
+    Tries to reach one of the outlets of a pairing; see the module.
     """
 
     def __init__(
         self,
         walk: Walk,
-        store: IIdentityStore,
-        ticket: Ticket | None,
-        ways: Sequence[MultiAddr],
+        pairing: Pairing,
+        number: int,
         paired: Callable[[str], object],
         retriever: Callable[[], CredentialRetriever | None] = lambda: None,
     ) -> None:
         """
-        @param ticket: L{None}: there was one at an earlier start.
-        @param ways: To the outlet, if not as the ticket says.
+        @param number: Which of the outlets.
         @param paired: Told who the outlet is, once the ticket was accepted.
         @param retriever: Gets our credential, where there is an authority: it
             redeems the ticket, too.
         """
         self._walk = walk
-        self._store = store
-        self._ticket = ticket
-        self._ways = tuple(ways)
+        self._pairing = pairing
+        self._number = number
         self._paired = paired
         self._retriever = retriever
-        self._number = 0
+        self._rotation: Rotation | None = None
         self._refused: EnrollmentRefused | None = None
 
     def start(self) -> Deferred[Established]:
         """
         See L{IAttempt.start}.
         """
-        return begin(self._make)
+        return Deferred.fromCoroutine(self._start())
 
-    async def _make(self, parts: Parts) -> Established:
-        pinned = storedPairing(self._store.setting(PAIRING))
-        ticket = self._ticket
-        if ticket is not None and self._store.setting(redeemedSetting(ticket.digest)) is not None:
-            ticket = None
-        if ticket is not None:
-            checkPins(ticket, pinned)
-            try:
-                ticket.checkTime(self._walk.party().now())
-            except InvalidTicket as error:
-                # It may have been accepted in time, and the answer lost.
-                self._refused = self._refused or EnrollmentRefused(str(error))
-            if pinned != evolve(ticket, code=None):
-                pinned = evolve(ticket, code=None)
-                # Before the code is sent: whatever happens then, it is known
-                # who may be at the other end.
-                await self._store.storeSetting(PAIRING, pinned.encode())
-        if pinned is None:
-            raise InvalidTicket("this inlet was never paired: give it a ticket of the outlet, with --ticket")
-        ways = self._ways or pinned.ways
-        if not ways:
-            raise InvalidTicket("the ticket does not say where the outlet is: give the way with --to")
-        way = ways[self._number % len(ways)]
-        self._number += 1
-        retriever = self._retriever()
-        if ticket is not None and ticket.code is not None and ticket.authority is None and self._refused is None:
-            await self._enrol(ticket, way)
-        elif retriever is not None:
-            await retriever.whenTried()
+    def moveOn(self) -> None:
+        """
+        See L{IRotation.moveOn}.
+        """
+        if self._rotation is not None:
+            self._rotation.moveOn()
+
+    async def _start(self) -> Established:
+        # Before any code is sent: whatever happens then, it is known who may
+        # be at the other end.
+        await self._pairing.keep()
+        if self._rotation is None:
+            destination = self._pairing.destinations()[self._number]
+            self._rotation = Rotation(
+                self._walk.clock, destination.ways, lambda way: begin(partial(self._make, destination, way))
+            )
         try:
-            return await WayAttempt(self._walk, way, trustOf(pinned)).make(parts)
+            return await self._rotation.start()
         except OckamError:
             if self._refused is not None:
                 raise self._refused from None
             raise
 
+    async def _make(self, destination: Destination, way: MultiAddr, parts: Parts) -> Established:
+        ticket, retriever = self._pairing.ticket, self._retriever()
+        if ticket is not None and self._refused is None:
+            try:
+                ticket.checkTime(self._walk.party().now())
+            except InvalidTicket as error:
+                # It may have been accepted in time, and the answer lost.
+                self._refused = EnrollmentRefused(str(error))
+        if ticket is not None and ticket.code is not None and ticket.authority is None and self._refused is None:
+            await self._enrol(ticket, way)
+        elif retriever is not None:
+            await retriever.whenTried()
+        return await WayAttempt(self._walk, way, destination.trust).make(parts)
+
     async def _enrol(self, ticket: Ticket, way: MultiAddr) -> None:
         assert ticket.peer is not None and ticket.code is not None
+        store = self._pairing.store
         try:
             await enrol(self._walk, way, ticket.peer, ticket.code)
         except EnrollmentRefused as error:
             # Asking again would be guessing; but it may be a member already.
             self._refused = error
             return
-        await self._store.storeSetting(redeemedSetting(ticket.digest), b"")
-        self._paired(str(ticket.peer))
+        if self._pairing.ticket is not None:
+            await store.storeSetting(redeemedSetting(ticket.digest), b"")
+            self._paired(str(ticket.peer))

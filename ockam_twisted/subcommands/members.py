@@ -64,15 +64,28 @@ class TicketCreate(_Granting):
     ockam-twisted ticket create --command ockam-authority --attribute dba=true \\
       --to /dnsaddr/relay.example.com/tcp/4000/service/forward_to_db/secure/api/service/outlet \\
       --peer-policy '(= subject.ockam-outlet "db")'
+  The same for two outlets of one service, each with its identity:
+    ockam-twisted ticket create --command ockam-authority --attribute dba=true \\
+      --to I3f...@/dnsaddr/relay.example.com/tcp/4000/service/forward_to_I3f.../secure/api/service/outlet \\
+      --to I77...@/dnsaddr/relay.example.com/tcp/4000/service/forward_to_I77.../secure/api/service/outlet
 """
     optParameters = [
         ["uses", None, "1", "How many may use it"],
         ["expires", None, "10m", "How long it is good for: seconds, or 10m, 12h, 7d"],
-        ["to", None, "", "Of an authority: the MultiAddr of the outlet that the ticket is for"],
         ["peer", None, "", "Of an authority: the identifier of that outlet"],
         ["peer-policy", None, "", "Of an authority: what that outlet must be, a policy over attributes"],
     ]
     optFlags = [["json", None, "Print JSON"]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["to"] = ()
+
+    def opt_to(self, way: str) -> None:
+        """
+        Of an authority: MULTIADDR of the outlet that the ticket is for, or IDENTIFIER@MULTIADDR; repeatable
+        """
+        self["to"] = (*self["to"], way)
 
     def run(self) -> int:
         """

@@ -31,11 +31,14 @@ class Options(NodeOptions):
   Without a ticket; both I3f... are the outlet's identifier:
     twist ockam-inlet --listen 5432 --authorized I3f... --to \\
       /dnsaddr/relay.example.com/tcp/4000/service/forward_to_I3f.../secure/api/service/outlet
+  Two outlets of one service: clients go to one that is up:
+    twist ockam-inlet --listen 5432 \
+      --to I3f...@/dnsaddr/relay.example.com/tcp/4000/service/forward_to_I3f.../secure/api/service/outlet \
+      --to I77...@/dnsaddr/relay.example.com/tcp/4000/service/forward_to_I77.../secure/api/service/outlet
 """
     optParameters = [
         ["listen", "l", None, "Where clients connect: PORT (loopback), HOST:PORT or an endpoint string"],
         ["ticket", None, None, "The ticket of an outlet: TICKET, @FILE, or - for standard input"],
-        ["to", None, None, "Where the outlet is: a MultiAddr, see the examples [default: as the ticket says]"],
         ["allow", None, None, "What the outlet must be by the word of --authority: a policy over attributes"],
         ["authority", None, None, "IDENTIFIER@MULTIADDR of an ockam-authority that attests who the outlet is"],
         [
@@ -48,6 +51,13 @@ class Options(NodeOptions):
         ["connect-timeout", None, "10", "Seconds a client is held until its stream is open"],
     ]
     optFlags = [["trust-everyone", None, "Accept any outlet at the end of the way; excludes --authorized"]]
+
+    def opt_to(self, way: str) -> None:
+        """
+        Where the outlet is: MULTIADDR, or IDENTIFIER@MULTIADDR to say who it is; repeatable, for several ways to one
+        outlet, or several outlets of one service [default: as the ticket says]
+        """
+        self._add("to", way)
 
     def opt_authorized(self, identifier: str) -> None:
         """
@@ -68,7 +78,7 @@ class Options(NodeOptions):
             inlets=(
                 InletConfig(
                     listenEndpoint(self["listen"], "--listen"),
-                    self["to"] or "",
+                    self["to"],
                     trust,
                     self.number("connect-timeout", 0.1, 3600),
                     self.ticket("ticket"),

@@ -50,7 +50,7 @@ class NodeOptions(usage.Options):
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("listen", "relay", "authorized", "reached-at", "enroller"):
+        for name in ("listen", "relay", "to", "authorized", "reached-at", "enroller"):
             self[name] = ()
         self.shownTickets = False
         self._hasReadInput = False

@@ -7,11 +7,15 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 
-from ockam_twisted.portals.inlet import CONNECT_TIMEOUT, LATE
+from ockam_twisted.interfaces import IAccessControl
+from ockam_twisted.portals.inlet import ASK_AFTER, CONNECT_TIMEOUT, LATE, LOOK_AFTER
+from ockam_twisted.portals.outlet import Outlet, SocketTarget
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.testing import Inbox
 from ockam_twisted.wire.portal import DISCONNECT, PING, PONG, encodePortalPayload
-from tests.portals.common import OUTLET, PortalTestCase, Program
+from tests.portals.common import OUTLET, ChannelPortalTestCase, PortalTestCase, Program, Programs
+
+OTHER = Address.local("other")
 
 
 class DrainTests(PortalTestCase):
@@ -233,7 +237,7 @@ class OpeningTests(PortalTestCase):
         self.network.advance(CONNECT_TIMEOUT)
         reason = "the outlet did not answer within 10 s"
         self.assertEqual(client.ending, "ConnectionLost")
-        self.assertEqual(self.way.suspected, [reason])
+        self.assertEqual(self.way.suspected, ["a new stream gets no answer", reason])
         self.assertEqual(self.lines(), [f"A client was refused: {reason}"])
         self.assertIdle(inlet)
 
@@ -407,3 +411,180 @@ class StopTests(PortalTestCase):
             self.outletNode.send(other.route(stream.address), payload, intruder)
         self.network.pump()
         self.assertEqual((client.received, client.ending), (b"", ""))
+
+
+class _Other:
+    """
+    A second outlet, with a target of its own, on the same node.
+    """
+
+    def other(self, case: PortalTestCase, flowId: str, incoming: IAccessControl | None = None) -> Programs:
+        """
+        Start it.
+        """
+        node, targets = case.outletNode, Programs()
+        case.network.endpoint("other target").listen(targets)
+        target = SocketTarget(node.router, node.sockets, case.network.endpoint("other target"), "other")
+        outlet = Outlet(node.router, case.network.clock, target, OTHER, incoming)
+        outlet.startService()
+        node.router.flowControls.addConsumer(OTHER, flowId)
+        return targets
+
+
+class UnansweredTests(_Other, PortalTestCase):
+    """
+    One outlet that is silent, and one that answers.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.made = self.inlet()
+        self.silent = self.way.route
+        assert self.silent is not None
+        self.better = self.hop.route(OTHER)
+        self.others = self.other(self, self.outletNode.transport.listenerId)
+
+    def waiting(self) -> Program:
+        """
+        A client that has sent something, and gets no answer.
+        """
+        client = self.client()
+        client.send(b"hello")
+        self.network.pump()
+        return client
+
+    def test_suspected(self) -> None:
+        """
+        After a while the way is asked whether it lives, once; nothing else
+        happens if there is no other one.
+        """
+        client = self.waiting()
+        self.network.advance(ASK_AFTER + 3 * LOOK_AFTER)
+        self.assertEqual(self.way.suspected, ["a new stream gets no answer"])
+        self.assertEqual(client.ending, "")
+        self.network.advance(CONNECT_TIMEOUT)
+        self.assertEqual(client.ending, "ConnectionLost")
+        self.assertIdle(self.made)
+
+    def test_soughtElsewhere(self) -> None:
+        """
+        If there is another way by then the client is served over that, with
+        all that it has sent, and notices nothing.
+        """
+        client = self.waiting()
+        self.network.advance(ASK_AFTER)
+        self.way.route = self.better
+        self.network.advance(LOOK_AFTER)
+        self.assertEqual(self.others.made[0].received, b"hello")
+        self.others.made[0].send(b"welcome")
+        self.network.pump()
+        self.assertEqual(client.received, b"welcome")
+        self.network.advance(60)
+        self.assertEqual(client.ending, "")
+        self.assertEqual(self.network.clock.getDelayedCalls(), [])
+
+    def test_quickOnesAreLeftAlone(self) -> None:
+        """
+        A way that changes before the silence is suspicious changes nothing
+        for those who wait for an answer over it.
+        """
+        self.outlet()
+        self.hop.toClient.held = True
+        client = self.waiting()
+        self.way.route = self.better
+        self.network.advance(ASK_AFTER - 0.1)
+        self.hop.toClient.held = False
+        self.network.pump()
+        self.assertEqual(self.targets.made[0].received, b"hello")
+        self.assertEqual((client.ending, self.others.made), ("", []))
+
+    def test_lateAnswer(self) -> None:
+        """
+        The answer of the first outlet may come after all: its target is let
+        go, and the client stays with the second.
+        """
+        outlet = self.outlet()
+        self.hop.toClient.held = True
+        client = self.waiting()
+        self.network.advance(ASK_AFTER)
+        self.way.route = self.better
+        self.network.advance(LOOK_AFTER)
+        self.hop.toClient.held = False
+        self.network.pump()
+        self.assertEqual(self.targets.made[0].ending, "ConnectionDone")
+        self.assertEqual(self.targets.made[0].received, b"")
+        self.assertIdle(outlet)
+        self.assertEqual(self.others.made[0].received, b"hello")
+        self.assertEqual(client.ending, "")
+        self.assertEqual(self.made.late, set())
+
+    def test_wayLost(self) -> None:
+        """
+        So it is at once when the way is lost; without another one the client
+        waits for it.
+        """
+        client = self.waiting()
+        self.way.route = None
+        self.hop.cut()
+        self.network.advance(0.1)
+        self.assertEqual(client.ending, "")
+        self.hop = self.inletNode.connect(self.outletNode)
+        self.way.change(self.hop.route(OTHER))
+        self.network.pump()
+        self.assertEqual(self.others.made[0].received, b"hello")
+        self.network.advance(CONNECT_TIMEOUT)
+        self.assertEqual(client.ending, "")
+
+    def test_wayStaysLost(self) -> None:
+        """
+        It waits no longer than it would have waited for the first answer.
+        """
+        client = self.waiting()
+        self.network.advance(CONNECT_TIMEOUT - 1)
+        self.way.route, self.way.why = None, "it is gone"
+        self.hop.cut()
+        self.network.advance(0.1)
+        self.assertEqual(client.ending, "")
+        self.network.advance(1)
+        self.assertEqual(client.ending, "ConnectionLost")
+        self.assertEqual(self.lines()[-1], "A client was refused: it is gone")
+        self.assertIdle(self.made)
+        self.assertEqual(self.way._waiting, [])
+
+    def test_shortPatience(self) -> None:
+        """
+        Who is not held for long is not held longer for all that.
+        """
+        self.made.connectTimeout = 1.0
+        client = self.waiting()
+        self.network.advance(1.0)
+        self.assertEqual(client.ending, "ConnectionLost")
+
+
+class UnansweredChannelTests(_Other, ChannelPortalTestCase):
+    """
+    The same through secure channels, where ends agree on more.
+    """
+
+    def test_windows(self) -> None:
+        """
+        What was reserved for the first attempt is given back, and the second
+        one agrees anew.
+        """
+        inlet = self.inlet()
+        others = self.other(self, self.listener.flowId)
+        client = self.client()
+        client.send(b"hello")
+        self.network.advance(ASK_AFTER)
+        self.way.route = Route((self.channel.encryptor, OTHER))
+        self.network.advance(LOOK_AFTER)
+        self.assertEqual(others.made[0].received, b"hello")
+        [stream] = inlet.streams
+        others.made[0].send(b"x" * 1_000_000)
+        self.network.pump()
+        self.assertEqual(len(client.received), 1_000_000)
+        client.transport.loseConnection()  # type: ignore[union-attr]
+        self.network.pump()
+        self.assertEqual(others.made[0].ending, "ConnectionDone")
+        self.assertIdle(inlet)
+        self.assertIsNone(stream.result)

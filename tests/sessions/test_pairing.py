@@ -8,21 +8,34 @@ import os
 
 from attrs import evolve
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionRefusedError
 from twisted.python.failure import Failure
 
-from ockam_twisted.authority.ticket import Ticket
-from ockam_twisted.errors import EnrollmentRefused, InvalidTicket, PeerNotTrusted
+from ockam_twisted.authority.ticket import PinnedOutlet, Ticket
+from ockam_twisted.errors import EnrollmentRefused, InvalidTicket, NoRoute, PeerNotTrusted
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.trust import TrustCredential, TrustIdentifier
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.multiaddr import MultiAddr
-from ockam_twisted.sessions.pairing import PAIRING, PairedAttempt, checkTicket, storedPairing, trustOf
+from ockam_twisted.sessions.destination import Destination
+from ockam_twisted.sessions.pairing import (
+    PAIRING,
+    PairedAttempt,
+    Pairing,
+    checkTicket,
+    storedPairing,
+    trustOf,
+    trustOfOutlet,
+)
 from ockam_twisted.sessions.retriever import redeemedSetting
 from ockam_twisted.sessions.session import Established
 from ockam_twisted.testing import EPOCH
+from ockam_twisted.wire import cbor
 from tests.authority.common import AuthorityTestCase
 
 WAY = MultiAddr.fromText("/dnsaddr/bob/tcp/4000/secure/api/service/outlet")
+NOWHERE = MultiAddr.fromText("/dnsaddr/nowhere/tcp/1/secure/api/service/outlet")
+AT = MultiAddr.fromText("/dnsaddr/authority/tcp/4100/secure/api")
 OTHER = Identifier.fromDigest(b"\x07" * 32)
 
 
@@ -46,7 +59,8 @@ class PairingTests(AuthorityTestCase):
         """
         One attempt of an inlet that was just started.
         """
-        self.paired = PairedAttempt(self.walk(self.alice), self.alice.store, ticket, ways, self.told.append)
+        pairing = Pairing(self.alice.store, ticket, [(None, way) for way in ways])
+        self.paired = PairedAttempt(self.walk(self.alice), pairing, 0, self.told.append)
         return self.again()
 
     def again(self) -> object:
@@ -178,3 +192,121 @@ class PairingTests(AuthorityTestCase):
         trust = trustOf(by)
         assert isinstance(trust, TrustCredential)
         self.assertEqual(trust.authority, OTHER)
+
+    def test_trustOfSeveral(self) -> None:
+        """
+        Of several outlets each is pinned by itself.
+        """
+        ticket = self.several(self.bob.identifier)
+        for who in (self.bob.identifier, OTHER):
+            self.assertTrue(trustOf(ticket).accepts(who))
+        for outlet, who in zip(ticket.outlets, (OTHER, self.bob.identifier), strict=True):
+            self.assertEqual(trustOfOutlet(ticket, outlet), TrustIdentifier(who))
+
+    # ------------------------------------------------------ several outlets
+
+    def several(self, *peers: Identifier) -> Ticket:
+        """
+        A ticket of an authority for an outlet that nobody reaches, and more.
+        """
+        others = tuple(PinnedOutlet((NOWHERE, WAY), each) for each in peers)
+        return Ticket((NOWHERE,), OTHER, EPOCH + 600, bytes(32), "", OTHER, (AT,), others)
+
+    def reach(self, pairing: Pairing, number: int) -> object:
+        """
+        Try to get to one of the outlets.
+        """
+        self.paired = PairedAttempt(self.walk(self.alice), pairing, number, self.told.append)
+        return self.again()
+
+    def test_severalOutlets(self) -> None:
+        """
+        Each attempt goes to one outlet, over one of its ways, and takes
+        nobody else for it; what is kept has all of them.
+        """
+        self.successResultOf(self.authority.addMember(self.alice.identifier, (), "test"))
+        ticket = self.several(self.bob.identifier, Identifier.fromDigest(b"\x08" * 32))
+        pairing = Pairing(self.alice.store, ticket)
+        self.assertEqual(len(pairing.outlets()), 3)
+        made = self.reach(pairing, 1)
+        assert isinstance(made, Established)
+        self.assertEqual(made.peer, str(self.bob.identifier))
+        self.assertFailed(self.reach(pairing, 0), ConnectionRefusedError)
+        self.assertFailed(self.reach(pairing, 2), NoRoute)
+        kept = storedPairing(self.alice.store.setting(PAIRING))
+        self.assertEqual(kept, evolve(ticket, code=None))
+        later = Pairing(self.alice.store, None)
+        self.assertEqual(later.destinations(), pairing.destinations())
+        self.assertIsInstance(self.reach(later, 1), Established)
+
+    def test_waysOfOne(self) -> None:
+        """
+        A ticket is redeemed over whichever of its ways there is, and the next
+        attempt begins with that one.
+        """
+        ticket = evolve(self.ticket(), ways=(NOWHERE, WAY))
+        made = self.attempt(ticket)
+        assert isinstance(made, Established)
+        self.assertEqual(self.told, [str(self.bob.identifier)])
+        self.assertIn("; nowhere:1: ", made.description)
+        made = self.again()
+        assert isinstance(made, Established)
+        self.assertNotIn("nowhere", made.description)
+        self.paired.moveOn()
+        made = self.again()
+        assert isinstance(made, Established)
+        self.assertIn("; nowhere:1: ", made.description)
+
+    def test_otherPins(self) -> None:
+        """
+        A later ticket with one outlet more, or less, leads to others; in
+        another order, or over other ways, it does not.
+        """
+        bob = self.bob.identifier
+        paired = evolve(self.several(bob), code=None)
+        for changed in (
+            evolve(paired, peer=bob, others=(PinnedOutlet((WAY,), OTHER),)),
+            evolve(paired, ways=(WAY, WAY)),
+        ):
+            checkTicket(changed, paired, False, EPOCH)
+        for changed in (
+            self.several(bob, Identifier.fromDigest(b"\x08" * 32)),
+            self.several(),
+            self.several(Identifier.fromDigest(b"\x08" * 32)),
+            evolve(self.several(bob), authority=bob),
+        ):
+            why = str(self.assertRaises(InvalidTicket, checkTicket, changed, paired, False, EPOCH))
+            self.assertIn(f"is paired with {OTHER} and {bob}", why)
+
+    def test_waysOfTheOperator(self) -> None:
+        """
+        Ways that the operator gives lead to whom the ticket pins, and to
+        nobody else.
+        """
+        bob = self.bob.identifier
+        pairing = Pairing(self.alice.store, self.several(bob), [(bob, WAY), (None, NOWHERE)])
+        named, open = pairing.destinations()
+        self.assertEqual((named.ways, named.whom, open.ways, open.whom), ((WAY,), str(bob), (NOWHERE,), ""))
+        self.assertEqual([named.trust.accepts(each) for each in (bob, OTHER)], [True, False])
+        self.assertEqual([open.trust.accepts(each) for each in (bob, OTHER)], [True, True])
+        stranger = Identifier.fromDigest(b"\x08" * 32)
+        pairing = Pairing(self.alice.store, self.several(bob), [(stranger, WAY)])
+        self.assertIn(str(stranger), str(self.assertRaises(InvalidTicket, pairing.destinations)))
+        self.assertFailed(self.reach(pairing, 0), InvalidTicket)
+
+    def test_keptBefore(self) -> None:
+        """
+        What was kept by a version that knew of one outlet only is read as
+        that outlet.
+        """
+        ticket = evolve(self.ticket(), code=None)
+        kept = cbor.encode({0: [WAY.bytes], 1: self.bob.identifier.digest, 6: ticket.expiresAt})
+        self.successResultOf(self.authority.addMember(self.alice.identifier, (), "test"))
+        self.alice.store.storeSetting(PAIRING, kept)
+        self.assertEqual(ticket.encode(), kept)
+        pairing = Pairing(self.alice.store, None)
+        self.assertEqual(
+            pairing.destinations(),
+            (Destination((WAY,), TrustIdentifier(self.bob.identifier), str(self.bob.identifier)),),
+        )
+        self.assertIsInstance(self.reach(pairing, 0), Established)

@@ -55,7 +55,7 @@ class OptionsTests(OptionsTestCase):
             options = self.module.Options()
             options.parseOptions(["-l", "1", "--ticket", text])
             [made] = options.nodeConfig.inlets
-            self.assertEqual((made.ticket, made.to, made.isPaired, options.shownTickets), (TICKET, "", True, shown))
+            self.assertEqual((made.ticket, made.to, made.isPaired, options.shownTickets), (TICKET, (), True, shown))
         self.refused("cannot read", "-l", "1", "--ticket", "@/nowhere")
         self.refused("is it all there?", "-l", "1", "--ticket", TICKET[:-3])
 
@@ -95,6 +95,25 @@ class OptionsTests(OptionsTestCase):
             (TO.removesuffix("/service/outlet"), "--to"),
         ):
             self.refused(says, "-l", "1", "--to", to, "--authorized", WHO)
+
+    def test_several(self) -> None:
+        """
+        C{--to} is repeatable, and may say who must be there; if each does,
+        nothing else has to.
+        """
+        one, two = f"{WHO}@{TO}", f"{OTHER}@{TO}"
+        [made] = self.parse("-l", "1", "--to", one, "--to", two).inlets
+        self.assertEqual((made.to, made.isPaired, made.saysWho), ((one, two), False, True))
+        [made] = self.parse("-l", "1", "--to", one, "--to", TO).inlets
+        self.assertEqual((made.isPaired, made.saysWho), (True, False))
+        [made] = self.parse("-l", "1", "--to", one, "--to", TO, "--authorized", OTHER).inlets
+        self.assertEqual((made.isPaired, made.trust), (False, TrustConfig((OTHER,))))
+        self.refused("identifier", "-l", "1", "--to", f"I123@{TO}")
+        self.refused("no secure channel", "-l", "1", "--to", f"{WHO}@/ip4/192.0.2.1/tcp/4000/service/outlet")
+        self.refused("--to", "-l", "1", "--to", one, "--to", f"{OTHER}@/service/outlet")
+        self.refused("leave out", "-l", "1", "--to", one, "--ticket", TICKET)
+        many = [f"--to=I{each:064x}@{TO}" for each in range(17)]
+        self.refused("at most 16", "-l", "1", *many)
 
     def test_encrypted(self) -> None:
         """

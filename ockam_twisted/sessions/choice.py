@@ -1,0 +1,195 @@
+"""
+Several outlets of one service: a session for each, all kept up, and one of
+them that new streams go to (design, section 8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ockam_twisted.errors import NotAccepted
+from ockam_twisted.interfaces import IWay
+from ockam_twisted.routing.addresses import Route
+from ockam_twisted.sessions.session import Session
+
+
+@implementer(IWay)
+class Choice(MultiService):
+    """
+    See the module.  It stays with the outlet that it has chosen for as long
+    as that is up; then, and at first, it takes the first one in order that
+    is.
+
+    A stream stays with the outlet that has it: of a way to another one it
+    hears, too, but does not take it.
+
+    @ivar sessions: One for each outlet, in order of preference; none before
+        the start.
+    @ivar chosen: The one that new streams go to; L{None} if none is up.
+    """
+
+    _log = Logger()
+
+    def __init__(self, make: Callable[[], Sequence[Session]]) -> None:
+        """
+        @param make: Makes the sessions, at least one; called at the start,
+            when everything that is kept can be read.
+        """
+        super().__init__()
+        self.sessions: tuple[Session, ...] = ()
+        self.chosen: Session | None = None
+        self._make = make
+        self._routes: dict[Session, Route] = {}
+        self._listeners: dict[object, Callable[[Route | None], None]] = {}
+        self._early: list[Deferred[Route]] = []
+
+    def startService(self) -> None:
+        """
+        Begin with all of them.
+        """
+        if not self.sessions:
+            self.sessions = tuple(self._make())
+            for session in self.sessions:
+                session.changed(partial(self._changed, session))
+                session.setServiceParent(self)
+        super().startService()
+        early, self._early = self._early, []
+        for waiting in early:
+            self._ask(waiting)
+
+    # ----------------------------------------------------------------- way
+
+    @property
+    def route(self) -> Route | None:
+        """
+        See L{IWay.route}: to the outlet that new streams go to.  One that is
+        under suspicion is left for another one that is not.
+        """
+        if self.chosen is not None and self.chosen.isSuspect:
+            at = self.sessions.index(self.chosen)
+            others = [each for each in (*self.sessions[at:], *self.sessions[:at]) if not each.isSuspect]
+            self._choose([*others, self.chosen], f"{self.chosen.label} does not answer")
+        return None if self.chosen is None else self.chosen.route
+
+    @property
+    def why(self) -> str:
+        """
+        See L{IWay.why}.
+        """
+        if self.chosen is not None:
+            return ""
+        if len(self.sessions) == 1:
+            return self.sessions[0].why
+        return "; ".join(f"{each.label}: {each.why}" for each in self.sessions) or "it has not begun yet"
+
+    def whenUp(self) -> Deferred[Route]:
+        """
+        See L{IWay.whenUp}: fires with the first that is; fails if every
+        outlet refuses us, or we them.
+        """
+        if self.route is not None:
+            return succeed(self.route)
+        waiting: Deferred[Route] = Deferred()
+        if self.sessions:
+            self._ask(waiting)
+        else:
+            self._early.append(waiting)
+        return waiting
+
+    def _ask(self, waiting: Deferred[Route]) -> None:
+        asked: list[Deferred[Route]] = []
+        reasons: list[str] = []
+
+        def up(route: Route) -> None:
+            if not waiting.called:
+                waiting.callback(self.route or route)
+
+        def failed(failure: Failure) -> None:
+            if failure.trap(CancelledError, NotAccepted) is NotAccepted:
+                reasons.append(failure.getErrorMessage())
+                if len(reasons) == len(self.sessions) and not waiting.called:
+                    waiting.errback(NotAccepted("; ".join(dict.fromkeys(reasons))))
+
+        def done(result: object) -> object:
+            for each in asked:
+                each.cancel()
+            return result
+
+        if waiting.called:
+            return  # It was cancelled before the start.
+        for session in self.sessions:
+            asked.append(session.whenUp())
+        waiting.addBoth(done)
+        for each in asked:
+            each.addCallbacks(up, failed)
+
+    def suspect(self, reason: str, route: Route | None = None) -> None:
+        """
+        See L{IWay.suspect}: reaches the outlet that it is about.
+        """
+        for session in self.sessions:
+            if session is self.chosen if route is None else session.route == route:
+                session.suspect(reason, route)
+                return
+
+    def changed(self, listener: Callable[[Route | None], None]) -> Callable[[], None]:
+        """
+        See L{IWay.changed}: it hears of the routes to every outlet.  L{None}
+        is for none of them being up.
+        """
+        key = object()
+        self._listeners[key] = listener
+        return lambda: self._listeners.pop(key, None) and None
+
+    def _tell(self, route: Route | None) -> None:
+        for listener in list(self._listeners.values()):
+            listener(route)
+
+    # ------------------------------------------------------------- changes
+
+    def _changed(self, session: Session, route: Route | None) -> None:
+        """
+        A session has come up, has moved, or has gone down.
+        """
+        before = self._routes.pop(session, None)
+        if route is None:
+            self._lost(session, before)
+            return
+        others = [each for each in self._routes if self._peer(each) and self._peer(each) == self._peer(session)]
+        self._routes[session] = route
+        if self.chosen is None:
+            self._choose((session,), "")
+        if before is not None or not others:
+            self._tell(route)
+        # Else the same outlet was up already: what it has goes on over that.
+
+    def _lost(self, session: Session, before: Route | None) -> None:
+        if session is self.chosen:
+            self._choose(self.sessions, session.label if before is None else f"{session.label} is down")
+        if not self._routes:
+            self._tell(None)
+        for route in list(self._routes.values()):
+            # Where two sessions lead to the same outlet the other one will do.
+            self._tell(route)
+
+    def _peer(self, session: Session) -> str:
+        return "" if session.established is None else session.established.peer
+
+    def _choose(self, order: Sequence[Session], reason: str) -> None:
+        """
+        Take the first that is up.
+        """
+        chosen = next((each for each in order if each in self._routes), None)
+        if chosen is self.chosen:
+            return
+        self.chosen = chosen
+        if chosen is not None and len(self.sessions) > 1:
+            because = f": {reason}" if reason else ""
+            self._log.info("New streams go over the {label}{because}", label=chosen.label, because=because)

@@ -1,0 +1,137 @@
+"""
+C{ockam-twisted status}: how a node is, and over which ways.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from ockam_twisted.subcommands.base import COMMANDS, StateOptions
+
+
+def span(seconds: float) -> str:
+    """
+    A time for people.
+    """
+    whole = int(seconds)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 2 * 3600:
+        return f"{whole // 60} min"
+    if whole < 2 * 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def _some(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def lines(status: dict[str, Any]) -> Iterator[str]:
+    """
+    A status for people, at a glance: one line for each thing, and under what
+    is up where it leads.
+
+    @param status: As L{ockam_twisted.ops.status.NodeStatus.asJSON} makes it.
+    """
+    from ockam_twisted.routing.addresses import printable
+
+    def shown(text: object) -> str:
+        return printable(str(text), 1000)
+
+    instance = status.get("instance", "default")
+    which = "" if instance == "default" else f" {shown(instance)}"
+    yield f"{shown(status['name'])}{which}: running for {span(status['seconds'])}"
+    yield f"  Identifier: {shown(status['identifier'])}"
+    for each in status["listeners"]:
+        yield f"  Listens for nodes on {shown(each)}"
+    for each in status["portals"]:
+        what = "Listens for clients on" if each["kind"] == "inlet" else "Outlet at the address"
+        yield f"  {what} {shown(each['at'])}: {_some(each['streams'], 'open stream')}"
+    for count, what in ((status["relayed"], "relay name"), (status["members"], "member")):
+        if count:
+            yield f"  {_some(count, what)}"
+    sessions = status["sessions"]
+    for each in sessions:
+        since = span(each["seconds"])
+        if each["state"].startswith("up"):
+            used = ", in use" if each["inUse"] and len(sessions) > 1 and status["portals"] else ""
+            streams = f", {_some(each['streams'], 'open stream')}" if each["streams"] else ""
+            yield f"  {shown(each['label'])}: up for {since}{used}{streams}"
+            yield f"    {shown(each['way'])}"
+        elif each["state"] == "waiting":
+            soon = f", next try in {span(each['nextTry'])}" if each["nextTry"] is not None else ""
+            yield f"  {shown(each['label'])}: down, waiting for {since}{soon}"
+            yield f"    {shown(each['why'])}"
+        else:
+            yield f"  {shown(each['label'])}: {shown(each['state'])} for {since}"
+            yield f"    {shown(each['why'])}"
+
+
+class Status(StateOptions):
+    """
+    C{ockam-twisted status}
+    """
+
+    defaultCommand = ""
+    synopsis = "Usage: ockam-twisted status [options]"
+    longdesc = (
+        "Shows how a running node is: who it is, where it listens, and of each relay, way and outlet whether it is "
+        "up, since when, over what, or why not and when the next try is. Without --command and --state-dir it shows "
+        "every node of this user that has run here. The exit status is 1 if none of them runs."
+    )
+    examples = """\
+  Everything on this machine:
+    ockam-twisted status
+  One of them, for a program:
+    ockam-twisted status --command ockam-inlet --json
+"""
+    optFlags = [["json", None, "Print JSON"]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["instance"] = ""
+
+    def postOptions(self) -> None:
+        """
+        Check the command, if there is one.
+        """
+        if self["command"]:
+            super().postOptions()
+
+    def run(self) -> int:
+        """
+        Show it.
+
+        @raise OckamError: The one that was asked for does not run.
+        """
+        from ockam_twisted.errors import OckamError
+        from ockam_twisted.tasks import asJSON, instancesOf, statusOf
+
+        # Of a service of systemd there is one folder.
+        folder = self["state-dir"] or ("" if self["command"] else os.environ.get("STATE_DIRECTORY", "").split(":")[0])
+        if folder or self["command"]:
+            status = statusOf(folder, self["command"] or COMMANDS[0], self["instance"] or "default")
+            asJSON(status) if self["json"] else print(*lines(status), sep="\n", flush=True)
+            return 0
+        found, missing = [], []
+        for command in COMMANDS:
+            for instance in instancesOf(command):
+                if self["instance"] in ("", instance):
+                    try:
+                        found.append(statusOf("", command, instance))
+                    except OckamError as error:
+                        missing.append(str(error))
+        if self["json"]:
+            asJSON(found)
+        else:
+            for number, status in enumerate(found):
+                print(*[""] * (number > 0), *lines(status), sep="\n", flush=True)
+        for line in missing or ["no node has run here yet: see --instance, --state-dir"] * (not found):
+            print(line, file=sys.stderr)
+        return 0 if found else 1

@@ -1,0 +1,147 @@
+"""
+What a node keeps alive: sessions, and the ways that are made of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+from ockam_twisted.authority.ticket import Ticket
+from ockam_twisted.clocks import ClockWatch
+from ockam_twisted.hosting import WorkerHost
+from ockam_twisted.interfaces import ITrustPolicy
+from ockam_twisted.places import checkSecure, trustPolicy
+from ockam_twisted.routing.multiaddr import MultiAddr
+from ockam_twisted.sessions.attempt import Walk
+from ockam_twisted.sessions.choice import Choice
+from ockam_twisted.sessions.destination import (
+    Destination,
+    PinnedWay,
+    destinations,
+    readPinnedWay,
+    rotationTo,
+    sessionsTo,
+)
+from ockam_twisted.sessions.pairing import PairedAttempt, Pairing
+from ockam_twisted.sessions.retriever import CredentialRetriever
+from ockam_twisted.sessions.session import Session
+from ockam_twisted.transports.network import NetworkWatch
+
+
+class WayHost(WorkerHost):
+    """
+    See the module.
+
+    @ivar reactor: Time, sockets and threads.
+    @ivar store: Where it is kept what must not be forgotten.
+    @ivar walk: How the node gets about.
+    """
+
+    reactor: Any
+    store: Any
+    walk: Walk
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sessions: list[Session] = []
+        self._choices: list[Choice] = []
+
+    def watchNetwork(self) -> None:
+        """
+        Follow what becomes of the network and of the clock.
+        """
+        NetworkWatch(self.reactor, self._networkChanged).setServiceParent(self)
+        ClockWatch(self.reactor, self._networkChanged).setServiceParent(self)
+
+    def _networkChanged(self) -> None:
+        for session, _ in self.sessions():
+            session.networkChanged()
+
+    def sessions(self) -> list[tuple[Session, bool]]:
+        """
+        All sessions, and whether each is in use: of the outlets of one
+        service that is the one which new streams go to.
+        """
+        alone = [(session, session.route is not None) for session in self._sessions]
+        return alone + [(session, session is choice.chosen) for choice in self._choices for session in choice.sessions]
+
+    def addSession(self, session: Session) -> Session:
+        """
+        Keep something alive for as long as the node runs.
+        """
+        self._sessions.append(session)
+        self._add(session)
+        return session
+
+    def addChoice(self, make: Callable[[], list[Session]]) -> Choice:
+        """
+        Keep the ways to several outlets alive.
+
+        @param make: See L{Choice}.
+        """
+        choice = Choice(make)
+        self._choices.append(choice)
+        self._add(choice)
+        return choice
+
+    def createWay(
+        self,
+        to: MultiAddr | str | Iterable[MultiAddr | str],
+        authorized: Iterable[str] = (),
+        trust: ITrustPolicy | None = None,
+    ) -> Choice:
+        """
+        Keep a way alive: connections and channels as a MultiAddr names them.
+
+        @param to: A MultiAddr, C{IDENTIFIER@MULTIADDR}, or several: ways to
+            one outlet, or outlets of one service, see
+            L{ockam_twisted.sessions.destination.destinations}.
+        @param authorized: Who must be at the end of the last channel of a way
+            that does not say it.
+        @raise LocalProtocolError: There is none, and not everyone is trusted.
+        """
+        given = [to] if isinstance(to, (str, MultiAddr)) else to
+        ways = [(None, each) if isinstance(each, MultiAddr) else readPinnedWay(each) for each in given]
+        policy = trustPolicy(authorized, trust) if any(who is None for who, _ in ways) else None
+        return self.createWayTo(destinations(ways, policy))
+
+    def createWayTo(self, them: tuple[Destination, ...]) -> Choice:
+        """
+        The same, of outlets that are known.
+
+        @raise LocalProtocolError: See L{createWay}.
+        """
+        for destination in them:
+            for way in destination.ways:
+                checkSecure(way, destination.trust)
+
+        def attempt(number: int, destination: Destination) -> Any:
+            return rotationTo(self.walk, destination)
+
+        return self.addChoice(partial(sessionsTo, self.reactor, them, attempt))
+
+    def createPairedWay(
+        self,
+        ticket: Ticket | None,
+        ways: Iterable[PinnedWay] = (),
+        paired: Callable[[str], object] = lambda identifier: None,
+        retriever: Callable[[], CredentialRetriever | None] = lambda: None,
+    ) -> Choice:
+        """
+        Keep the way alive to whom a ticket names, now or at an earlier start.
+
+        @param ways: To the outlets, if not as the ticket says.
+        @param paired: Told who the outlet is, once the ticket was accepted.
+        @param retriever: See L{PairedAttempt}.
+        """
+        pairing = Pairing(self.store, ticket, ways)
+
+        def attempt(number: int, destination: Destination) -> PairedAttempt:
+            return PairedAttempt(self.walk, pairing, number, paired, retriever)
+
+        def make() -> list[Session]:
+            return sessionsTo(self.reactor, pairing.outlets(), attempt)
+
+        return self.addChoice(make)

@@ -1,0 +1,247 @@
+"""
+Tests for L{ockam_twisted.sessions.choice}.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.task import Clock
+from twisted.logger import formatEvent, globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from ockam_twisted.errors import NotAccepted, PeerNotTrusted, TimedOut
+from ockam_twisted.interfaces import IWay
+from ockam_twisted.routing.addresses import Route
+from ockam_twisted.sessions.choice import Choice
+from ockam_twisted.sessions.session import SUSPECT_TIMEOUT, Session
+from tests.sessions.common import Attempts
+
+ONE, TWO = Route.of("one"), Route.of("two")
+
+
+class ChoiceTests(SynchronousTestCase):
+    """
+    Two outlets of one service.
+    """
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.lines: list[str] = []
+        self.routes: list[Route | None] = []
+        observe = lambda event: self.lines.append(formatEvent(event))  # noqa: E731
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        self.make("I1", "I2")
+        self.choice.startService()
+
+    def make(self, *peers: str) -> None:
+        """
+        A choice between so many.
+        """
+        self.attempts = [Attempts(peer) for peer in peers]
+
+        def sessions() -> list[Session]:
+            return [
+                Session(self.clock, each, f"way to outlet {number}", lambda low, high: high)
+                for number, each in enumerate(self.attempts, 1)
+            ]
+
+        self.choice = Choice(sessions)
+        self.stopListening = self.choice.changed(self.routes.append)
+        self.addCleanup(self.stop, self.choice)
+
+    def stop(self, choice: Choice) -> None:
+        """
+        Stop what still runs.
+        """
+        if choice.running:
+            choice.stopService()
+
+    def told(self) -> list[Route | None]:
+        """
+        What the listener was told since it was last asked for.
+        """
+        told, self.routes[:] = self.routes[:], []
+        return told
+
+    def test_interface(self) -> None:
+        """
+        It is a way.
+        """
+        self.assertTrue(verifyObject(IWay, self.choice))
+
+    def test_firstUp(self) -> None:
+        """
+        Who waits gets the first that comes up, whichever that is, and it is
+        stayed with.
+        """
+        waiting = self.choice.whenUp()
+        self.attempts[1].succeed("two")
+        self.assertEqual(self.successResultOf(waiting), TWO)
+        self.attempts[0].succeed("one")
+        self.assertEqual(self.choice.route, TWO)
+        self.assertEqual(self.successResultOf(self.choice.whenUp()), TWO)
+        self.assertEqual(self.choice.why, "")
+        self.assertEqual(self.told(), [TWO, ONE])
+
+    def test_down(self) -> None:
+        """
+        When it goes down new streams go to another one at once; a revived one
+        is used again when that one goes.
+        """
+        first = self.attempts[0].succeed("one")
+        second = self.attempts[1].succeed("two")
+        self.told()
+        first.lost.callback("killed")
+        self.assertEqual(self.choice.route, TWO)
+        # The streams of the first one do not take that, and wait.
+        self.assertEqual(self.told(), [TWO])
+        self.clock.advance(0.1)
+        self.attempts[0].succeed("one")
+        self.assertEqual(self.choice.route, TWO)
+        self.assertEqual(self.told(), [ONE])
+        second.lost.callback("killed")
+        self.assertEqual(self.choice.route, ONE)
+        self.assertIn("New streams go over the way to outlet 2: way to outlet 1 is down", self.lines)
+        self.assertIn("New streams go over the way to outlet 1: way to outlet 2 is down", self.lines)
+
+    def test_allDown(self) -> None:
+        """
+        With none left it is down, and says why of each.
+        """
+        self.assertIn("way to outlet 1: the first attempt is still under way", self.choice.why)
+        self.attempts[0].succeed("one").lost.callback("killed")
+        self.assertIsNone(self.choice.route)
+        self.assertEqual(self.told(), [ONE, None])
+        self.assertIn("way to outlet 1: down after 0 s: killed; way to outlet 2: ", self.choice.why)
+        self.attempts[1].succeed("two")
+        self.assertEqual(self.choice.route, TWO)
+
+    def test_sameOutlet(self) -> None:
+        """
+        Two ways may turn out to lead to the same outlet.  Its streams are
+        left where they are when the other one comes up, and go over that when
+        their own is lost.
+        """
+        self.make("I1", "I1")
+        self.choice.startService()
+        first = self.attempts[0].succeed("one")
+        self.assertEqual(self.told(), [ONE])
+        self.attempts[1].succeed("two")
+        self.assertEqual(self.told(), [])
+        first.lost.callback("killed")
+        self.assertEqual(self.told(), [TWO])
+
+    def test_nobodyKnown(self) -> None:
+        """
+        Where nobody proves who it is nothing is taken for the same.
+        """
+        self.make("", "")
+        self.choice.startService()
+        self.attempts[0].succeed("one")
+        self.attempts[1].succeed("two")
+        self.assertEqual(self.told(), [ONE, TWO])
+
+    def test_suspect(self) -> None:
+        """
+        A suspicion reaches the outlet that it is about, and new streams go to
+        another one from then on; about a route that is gone it reaches
+        nobody.
+        """
+        first = self.attempts[0].succeed("one")
+        second = self.attempts[1].succeed("two")
+        self.assertEqual((first.pings, second.pings), (1, 1))
+        self.choice.suspect("no answer", Route.of("gone"))
+        self.choice.suspect("no answer")
+        self.assertEqual((first.pings, second.pings), (2, 1))
+        self.assertEqual(self.choice.route, TWO)
+        self.assertIn("New streams go over the way to outlet 2: way to outlet 1 does not answer", self.lines)
+        # Both: it stays where it is.
+        self.choice.suspect("no answer", TWO)
+        self.assertEqual((first.pings, second.pings), (2, 2))
+        self.assertEqual(self.choice.route, TWO)
+        first.heard += 1
+        self.clock.advance(1)
+        self.assertEqual(self.choice.route, ONE)
+
+    def test_suspectOnly(self) -> None:
+        """
+        The only one that is up stays in use while it is under suspicion.
+        """
+        made = self.attempts[0].succeed("one")
+        self.choice.suspect("no answer")
+        self.assertEqual((made.pings, self.choice.route), (2, ONE))
+        self.clock.advance(SUSPECT_TIMEOUT)
+
+    def test_refused(self) -> None:
+        """
+        Nobody is kept waiting if every outlet refuses; one of them that is
+        merely down is worth waiting for.
+        """
+        waiting = self.choice.whenUp()
+        self.attempts[0].fail(PeerNotTrusted("somebody else"))
+        self.assertNoResult(waiting)
+        self.attempts[1].fail(NotAccepted("not you"))
+        self.assertEqual(self.failureResultOf(waiting, NotAccepted).getErrorMessage(), "somebody else; not you")
+        self.clock.advance(0.1)
+        self.attempts[0].fail(TimedOut("no"))
+        self.attempts[1].fail(NotAccepted("not you"))
+        waiting = self.choice.whenUp()
+        self.clock.advance(0.2)
+        self.attempts[0].succeed("one")
+        self.assertEqual(self.successResultOf(waiting), ONE)
+
+    def test_cancel(self) -> None:
+        """
+        Who gives up waiting leaves nothing behind.
+        """
+        waiting = self.choice.whenUp()
+        waiting.cancel()
+        self.failureResultOf(waiting, CancelledError)
+        self.assertEqual([each._waiting for each in self.choice.sessions], [[], []])
+        waiting = self.choice.whenUp()
+        self.attempts[0].succeed("one")
+        self.successResultOf(waiting)
+        self.assertEqual([each._waiting for each in self.choice.sessions], [[], []])
+
+    def test_beforeTheStart(self) -> None:
+        """
+        Clients may come before anything is known of the outlets; one of them
+        may have gone again.
+        """
+        self.make("I1")
+        waiting, gone = self.choice.whenUp(), self.choice.whenUp()
+        gone.cancel()
+        self.failureResultOf(gone, CancelledError)
+        self.assertEqual((self.choice.route, self.choice.why), (None, "it has not begun yet"))
+        self.choice.suspect("no answer")
+        self.choice.startService()
+        self.attempts[0].succeed("one")
+        self.assertEqual(self.successResultOf(waiting), ONE)
+
+    def test_single(self) -> None:
+        """
+        With one outlet it is as the session alone, and there is no choice to
+        talk about.
+        """
+        self.make("I1")
+        self.choice.startService()
+        self.attempts[0].fail(TimedOut("nobody there"))
+        self.assertEqual(self.choice.why, "nobody there")
+        self.clock.advance(0.1)
+        self.attempts[0].succeed("one")
+        self.assertEqual(self.choice.route, ONE)
+        self.assertFalse([line for line in self.lines if line.startswith("New streams")])
+
+    def test_moved(self) -> None:
+        """
+        Who listens no more is told nothing; a stop ends everything.
+        """
+        made = self.attempts[0].succeed("one")
+        self.stopListening()
+        self.told()
+        self.choice.stopService()
+        self.assertEqual(self.told(), [])
+        self.assertTrue(made.isClosed)
+        self.assertIsNone(self.choice.route)
