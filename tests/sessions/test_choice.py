@@ -14,7 +14,8 @@ from ockam_twisted.errors import NotAccepted, PeerNotTrusted, TimedOut
 from ockam_twisted.interfaces import IWay
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.sessions.choice import Choice
-from ockam_twisted.sessions.session import SUSPECT_TIMEOUT, Session
+from ockam_twisted.sessions.session import Session
+from ockam_twisted.sessions.watch import SUSPECT_TIMEOUT
 from tests.sessions.common import Attempts
 
 ONE, TWO = Route.of("one"), Route.of("two")
