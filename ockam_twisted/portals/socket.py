@@ -18,6 +18,10 @@ from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.wire.extension import RESET_BY_PEER
 
+#: Pauses a socket that has nothing more to be read: whether it is reset is
+#: then looked at as with every paused one.
+_FINISHED = "nothing more comes from it"
+
 
 @implementer(ILocalSide, IHalfCloseableProtocol)
 class PortalSocket(Protocol):
@@ -73,6 +77,7 @@ class PortalSocket(Protocol):
         The local program has sent its last byte, and may still read.
         """
         self._isRead = True
+        self.source.pauseFor(_FINISHED)
         with self._turn:
             self.stream.finish("the local end has closed it")
             if self._isFinished or self.stream.state is State.ENDED:

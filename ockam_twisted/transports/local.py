@@ -41,5 +41,16 @@ class LocalSockets:
         prepareSocket(transport, self.read)
         output = outputFor(transport, self.turn, self.highWater, self.stalls.heldBack, self.stalls.budget)
         output.label = label
-        source = Source(transport.pauseProducing, transport.resumeProducing, output, lambda: isDead(transport), lose)
+        stalls = self.stalls
+
+        # A portal pauses a socket for other reasons than a full output, too.
+        def pause() -> None:
+            transport.pauseProducing()
+            stalls.paused(source, output)
+
+        def resume() -> None:
+            stalls.resumed(source)
+            transport.resumeProducing()
+
+        source = Source(pause, resume, output, lambda: isDead(transport), lose)
         return output, source

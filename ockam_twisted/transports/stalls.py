@@ -4,8 +4,8 @@ Who stopped reading, and for whose pain.
 An output that is full holds back the sources that feed it.  That is right
 for as long as only its own senders suffer, or it makes progress.  One that
 makes none, while a source it holds back serves others too, is closed.  And a
-paused socket hears neither FIN nor RST: while one is paused, somebody has to
-look.
+socket that is not read from hears neither FIN nor RST, whether it is paused or
+has ended its direction: somebody has to look.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 
+from ockam_twisted.interfaces import IOutput, ISource
 from ockam_twisted.transports.budget import QueueBudget
 
 #: An output that held back others for so many seconds ...
@@ -74,8 +75,8 @@ class _Watched:
 
 class StallWatch(Service):
     """
-    Looks once a second at the outputs that hold sources back; costs nothing
-    while there are none.
+    Looks once a second at the outputs that hold sources back, and at the
+    sockets that nobody reads from; costs nothing while there are none.
 
     @ivar budget: What the outputs that it looks at share.
     """
@@ -86,6 +87,7 @@ class StallWatch(Service):
         self.budget = budget or QueueBudget()
         self._clock = clock
         self._watched: dict[Any, _Watched] = {}
+        self._unread: dict[ISource, IOutput] = {}
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
 
@@ -96,8 +98,26 @@ class StallWatch(Service):
         """
         if output not in self._watched:
             self._watched[output] = _Watched(self._clock.seconds(), output.sent)
-            if not self._loop.running:
-                self._loop.start(TICK, now=False)
+            self._begin()
+
+    def paused(self, source: ISource, output: IOutput) -> None:
+        """
+        C{source} is not read from until L{resumed}.
+
+        @param output: Of the same socket; once that is lost, so is C{source}.
+        """
+        self._unread[source] = output
+        self._begin()
+
+    def resumed(self, source: ISource) -> None:
+        """
+        C{source} is read from again.
+        """
+        self._unread.pop(source, None)
+
+    def _begin(self) -> None:
+        if not self._loop.running:
+            self._loop.start(TICK, now=False)
 
     def stopService(self) -> None:
         """
@@ -105,6 +125,7 @@ class StallWatch(Service):
         """
         super().stopService()
         self._watched.clear()
+        self._unread.clear()
         if self._loop.running:
             self._loop.stop()
 
@@ -118,7 +139,15 @@ class StallWatch(Service):
                 self._judge(output, watched, now)
             except Exception:
                 self._log.failure("Could not look at {whom}", whom=output.label)
-        if not self._watched and self._loop.running:
+        for source, own in list(self._unread.items()):
+            if own.lost:
+                self._unread.pop(source, None)
+                continue
+            try:
+                source.checkLiveness()
+            except Exception:
+                self._log.failure("Could not look at {whom}", whom=own.label)
+        if not self._watched and not self._unread and self._loop.running:
             self._loop.stop()
 
     def _judge(self, output: Any, watched: _Watched, now: float) -> None:

@@ -12,6 +12,7 @@ from ockam_twisted.portals.inlet import ASK_AFTER, CONNECT_TIMEOUT, LATE, LOOK_A
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.testing import Inbox
+from ockam_twisted.transports.stalls import TICK
 from ockam_twisted.wire.portal import DISCONNECT, PING, PONG, encodePortalPayload
 from tests.portals.common import OUTLET, ChannelPortalTestCase, PortalTestCase, Program, Programs
 
@@ -386,7 +387,8 @@ class StopTests(PortalTestCase):
 
     def test_stopWhileWaiting(self) -> None:
         """
-        Clients that wait are reset too, and no timer remains.
+        Clients that wait are reset too, and no timer remains but the watch of
+        paused sockets, which ends by itself.
         """
         inlet = self.inlet()
         waiting = self.client()
@@ -395,6 +397,7 @@ class StopTests(PortalTestCase):
         inlet.stopService()
         self.network.pump()
         self.assertEqual((waiting.ending, without.ending), ("ConnectionLost", "ConnectionLost"))
+        self.network.clock.advance(TICK)
         self.assertEqual(self.network.clock.getDelayedCalls(), [])
 
     def test_otherPeersCannotReachAStream(self) -> None:

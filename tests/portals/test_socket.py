@@ -32,7 +32,7 @@ from ockam_twisted.transports.local import LocalSockets
 from ockam_twisted.transports.stalls import StallWatch
 from ockam_twisted.transports.stream import HopSettings
 from ockam_twisted.transports.tcp import TCPTransport
-from tests.portals.common import OUTLET, PortalTestCase, Program, Programs
+from tests.portals.common import OUTLET, ChannelPortalTestCase, Halved, PortalTestCase, Program, Programs
 
 reactor: Any = globalReactor
 MIB = 1024 * 1024
@@ -299,3 +299,27 @@ class MemorySocketTests(PortalTestCase):
         self.network.pump()
         self.assertFalse(self.link(client).server.isPaused)
         self.assertEqual(len(self.targets.made[0].received), 400 * 48 * 1024)
+
+
+class HalfClosedSocketTests(ChannelPortalTestCase):
+    """
+    What has ended its direction.
+    """
+
+    def test_paused(self) -> None:
+        """
+        A program that has ended its direction counts as paused from then on,
+        also when the stream goes on over another way: so it is looked at
+        whether it has reset, and its end is read once only.
+        """
+        self.targets.kind = Halved
+        client, target = self.both()
+        self.close(client, half=True)
+        self.assertTrue(self.link(client).server.isPaused)
+        self.newWay()
+        target.send(b"after that")
+        self.network.pump()
+        self.assertEqual(client.received, b"after that")
+        self.assertTrue(self.link(client).server.isPaused)
+        self.close(target)
+        self.assertIdle(self.theInlet, self.theOutlet)

@@ -139,3 +139,32 @@ class LocalSocketsTests(TestCase):
         self.clock.advance(1)
         yield self.attached.lost
         self.attached.reason.trap(ConnectionAborted)
+
+    @inlineCallbacks
+    def test_resetWhilePausedByOthers(self):
+        """
+        The same if it is paused for another reason than a full output.
+        """
+        self.attached.source.pauseFor("a window")
+        self.program.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.program.close()
+        yield deferLater(reactor, 0.01, lambda: None)
+        self.assertFalse(self.attached.lost.called)
+        self.clock.advance(1)
+        yield self.attached.lost
+        self.attached.reason.trap(ConnectionAborted)
+        self.clock.advance(1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    @inlineCallbacks
+    def test_resumed(self):
+        """
+        A program that is read from again is looked at no more.
+        """
+        self.attached.source.pauseFor("a window")
+        self.attached.source.resumeFor("a window")
+        self.program.send(b"echo")
+        while not self.attached.largest:
+            yield deferLater(reactor, 0.001, lambda: None)
+        self.clock.advance(1)
+        self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -265,6 +265,36 @@ class StallWatchTests(SynchronousTestCase):
         self.pass_(5)
         self.assertEqual(self.source.looked, 5)
 
+    def test_paused(self) -> None:
+        """
+        A source that nobody reads from is looked at once a second, whether an
+        output holds it back or not, until it is read from again.
+        """
+        self.watch.paused(self.source, self.output)
+        self.pass_(5)
+        self.assertEqual((self.source.looked, self.output.aborted), (5, 0))
+        self.watch.resumed(self.source)
+        self.pass_(5)
+        self.assertEqual(self.source.looked, 5)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_pausedForEver(self) -> None:
+        """
+        A source that is never read from again is forgotten with its
+        connection; one that raises is logged, and the others looked at.
+        """
+        self.source.whenLooked = lambda: 1 / 0
+        self.watch.paused(self.source, self.output)
+        other, output = Source(), Output()
+        self.watch.paused(other, output)
+        self.pass_(2)
+        self.assertEqual(other.looked, 2)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+        self.output.lost = output.lost = True
+        self.pass_(2)
+        self.assertEqual(other.looked, 2)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_sourceGone(self) -> None:
         """
         A source that turns out to be dead, and takes the output with it, is
@@ -312,6 +342,7 @@ class StallWatchTests(SynchronousTestCase):
         self.source.others = True
         self.watch.startService()
         self.watch.heldBack(self.output)
+        self.watch.paused(self.source, self.output)
         self.watch.stopService()
         self.pass_(20)
         self.assertEqual((self.output.aborted, self.source.looked), (0, 0))
