@@ -247,7 +247,7 @@ class ScenarioTestCase(SynchronousTestCase):
 
     def portal(
         self,
-        target: int,
+        target: int | str,
         relayAt: int = 0,
         *authorized: str,
         inletOptions: tuple[str, ...] = (),
@@ -256,7 +256,7 @@ class ScenarioTestCase(SynchronousTestCase):
         """
         Start relay, outlet and inlet.
 
-        @param target: The port of the private service.
+        @param target: The port of the private service, or host and port.
         @param relayAt: Where inlet and outlet find the relay, if something
             is in between.
         @param authorized: Who else may connect to the outlet, identifiers.
@@ -265,6 +265,7 @@ class ScenarioTestCase(SynchronousTestCase):
         @return: The inlet's port; inlet, relay and outlet.
         """
         at, port = freePort(), freePort()
+        target = f"127.0.0.1:{target}" if isinstance(target, int) else target
         if relayAt:
             at, relayAt = relayAt, at
         listen = relayAt or at
@@ -273,7 +274,7 @@ class ScenarioTestCase(SynchronousTestCase):
         relay = self.twist("ockam-relay", "--listen", at4, *relayOptions, state="relay")
         relay.value("Identifier")
         out = self.twist(
-            "ockam-outlet", "--target", f"127.0.0.1:{target}", "--relay", f"127.0.0.1:{at}", "--authorized", inlet,
+            "ockam-outlet", "--target", target, "--relay", f"127.0.0.1:{at}", "--authorized", inlet,
             *(f"--authorized={each}" for each in authorized), state="outlet",
         )  # fmt: skip
         address = out.value("Forwarding address")
