@@ -7,19 +7,16 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import pwd
 import random
-import shutil
 import socket
 import subprocess
 import threading
 import time
 from pathlib import Path
 
-from twisted.trial.unittest import SkipTest
-
 from tests.scenarios import websocket
 from tests.scenarios.processes import PATIENCE, ScenarioTestCase, freePort, require
+from tests.scenarios.ssh import SSHTestCase
 from tests.scenarios.websocket import WebSocket
 
 #: Seconds for which a connection is held without a byte on it.
@@ -79,40 +76,10 @@ class RedisTests(ScenarioTestCase):
                 self.assertEqual(answers.read(len(value) + 2), value + b"\r\n")
 
 
-class SSHTests(ScenarioTestCase):
+class SSHTests(SSHTestCase):
     """
     A private machine.
     """
-
-    def setUp(self) -> None:
-        """
-        A server with keys of its own, and the portal.
-        """
-        require("ssh", "sshd", "scp", "ssh-keygen")
-        super().setUp()
-        for name in ("host", "user"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / name)], check=True)
-        shutil.copy(self.folder / "user.pub", self.folder / "authorized")
-        at = freePort()
-        config = self.folder / "sshd_config"
-        config.write_text(
-            f"Port {at}\nListenAddress 127.0.0.1\nHostKey {self.folder}/host\nPidFile none\n"
-            f"AuthorizedKeysFile {self.folder}/authorized\nStrictModes no\nUsePAM no\nPermitRootLogin yes\n"
-            "PasswordAuthentication no\nSubsystem sftp internal-sftp\n"
-        )
-        sshd = str(shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/sbin"))
-        checked = subprocess.run([sshd, "-t", "-f", str(config)], capture_output=True, text=True)
-        if checked.returncode:
-            raise SkipTest(f"SSHD DOES NOT RUN HERE: {checked.stderr.strip()}")
-        self.start(sshd, "-D", "-e", "-f", str(config))
-        self.waitForPort(at)
-        self.port, *_ = self.portal(at)
-        key = (self.folder / "host.pub").read_text()
-        (self.folder / "known").write_text(f"[127.0.0.1]:{self.port} {key}")
-        self.options = ["-F", "/dev/null", "-i", str(self.folder / "user"), "-o", "IdentitiesOnly=yes"]
-        self.options += ["-o", f"UserKnownHostsFile={self.folder}/known", "-o", "StrictHostKeyChecking=yes"]
-        self.options += ["-o", "BatchMode=yes"]
-        self.user = pwd.getpwuid(os.getuid()).pw_name
 
     def test_interactive(self) -> None:
         """
