@@ -51,7 +51,7 @@ def readAll(connection: socket.socket) -> tuple[int, str]:
     return count, digest.hexdigest()
 
 
-def fill(connection: socket.socket, seconds: float = 0.7) -> int:
+def fill(connection: socket.socket, seconds: float = 0.4) -> int:
     """
     Send to somebody who does not read, until nothing was taken for a while.
 
