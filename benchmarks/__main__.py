@@ -1,5 +1,6 @@
 """
 C{python benchmarks}: measure a portal beside ssh and beside a plain connection, and print a table. See README.rst.
+C{python benchmarks stall} measures what a portal is worth to others while somebody does not read.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
+import stall
 from processes import BenchmarkError, Program, findProgram, freePort, note, stop
 from report import Results, circumstances
 from topologies import TOPOLOGIES, Topology, probeEcho, probeHttp
@@ -203,8 +205,10 @@ def _terminated(number: int, frame: FrameType | None) -> None:
 
 def main() -> int:
     """Run, print, and say by the exit status whether everything could be measured."""
-    options = parseOptions()
     signal.signal(signal.SIGTERM, _terminated)
+    if sys.argv[1:2] == ["stall"]:
+        return stall.main(sys.argv[2:], socketTarget)
+    options = parseOptions()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     run = Run(options)
