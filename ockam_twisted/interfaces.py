@@ -137,6 +137,8 @@ class ISource(Interface):
     connection, the local socket of a portal.
     """
 
+    isShared: bool = Attribute("Anybody may send by way of it, also who has not been heard of: a hop connection.")
+
     def pauseFor(asker: Hashable) -> None:
         """
         Stop reading until C{asker} (and every other one that asked) says

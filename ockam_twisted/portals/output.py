@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 #: What may wait for a protocol that has paused before the hop that feeds it
 #: is paused too, bytes.
-HIGH_WATER = 1024 * 1024
+HIGH_WATER = 4 * 1024 * 1024
+
+#: For how many seconds it may then hold others back without progress.
+PATIENCE = 5.0
 
 #: What is smaller is joined with what waits before it, bytes.
 _SMALL = 2048
@@ -37,6 +40,7 @@ class ProtocolOutput:
 
     @ivar sent: Bytes that were received, in all.
     @ivar held: Sources that wait for this output.
+    @ivar patience: How long they wait, at most, seconds.
     @ivar losing: Never: nothing is left to be drained after the end.
     @ivar isResetting: Likewise.
     """
@@ -52,6 +56,7 @@ class ProtocolOutput:
         self._touched = False
         self._waiting: list[bytes] = []
         self.label = label
+        self.patience = PATIENCE
         self.queued = 0
         self.sent = 0
         self.full = False

@@ -23,9 +23,10 @@ class Source:
     One socket that is read from.
 
     @ivar pauses: Who asked for a pause.
+    @ivar isShared: See L{ISource}.
     """
 
-    __slots__ = ("_fed", "_isDead", "_last", "_lose", "_own", "_remembered", "pauses")
+    __slots__ = ("_fed", "_isDead", "_last", "_lose", "_own", "_remembered", "isShared", "pauses")
 
     def __init__(
         self,
@@ -34,13 +35,16 @@ class Source:
         own: IOutput | None,
         isDead: Callable[[], bool],
         lose: Callable[[], object],
+        isShared: bool = False,
     ) -> None:
         """
         @param own: The output of the same socket; feeding it serves nobody
             else.
         @param isDead: Whether the peer has reset the connection.
         @param lose: Ends the connection.
+        @param isShared: See L{ISource}.
         """
+        self.isShared = isShared
         self.pauses = PauseSet(pause, resume)
         self._own = own
         self._isDead = isDead

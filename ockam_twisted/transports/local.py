@@ -15,7 +15,7 @@ from ockam_twisted.routing.source import Source
 from ockam_twisted.routing.turn import Turn
 from ockam_twisted.transports.queue import outputFor
 from ockam_twisted.transports.sockets import isDead, prepareSocket
-from ockam_twisted.transports.stalls import StallWatch
+from ockam_twisted.transports.stalls import STREAM_SECONDS, StallWatch
 
 
 @implementer(ISockets)
@@ -26,13 +26,14 @@ class LocalSockets:
 
     @ivar read: What is read at once; each read becomes one Payload.
     @ivar highWater: What may wait for a local program that does not read
-        before the hop that feeds it is paused.
+        before the hop that feeds it is paused; as much as for a hop, since
+        others share that.
     """
 
     turn: Turn
     stalls: StallWatch
     read: int = 48 * 1024
-    highWater: int = 1024 * 1024
+    highWater: int = 4 * 1024 * 1024
 
     def attach(self, transport: Any, lose: Callable[[], object], label: str) -> tuple[IOutput, ISource]:
         """
@@ -41,6 +42,7 @@ class LocalSockets:
         prepareSocket(transport, self.read)
         output = outputFor(transport, self.turn, self.highWater, self.stalls.heldBack, self.stalls.budget)
         output.label = label
+        output.patience = STREAM_SECONDS
         stalls = self.stalls
 
         # A portal pauses a socket for other reasons than a full output, too.

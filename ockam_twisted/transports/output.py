@@ -13,6 +13,7 @@ from typing import Any
 from ockam_twisted.interfaces import Buffer, ISource
 from ockam_twisted.routing.turn import Turn
 from ockam_twisted.transports.budget import QueueBudget
+from ockam_twisted.transports.stalls import STALL_SECONDS
 
 #: What is joined, at most, to be sent in one call once there is room again.
 _BATCH = 256 * 1024
@@ -37,6 +38,8 @@ class OutputQueue:
     @ivar sent: Bytes handed to the transport in all; says whether the peer
         makes progress.
     @ivar held: Sources that wait for this output.
+    @ivar patience: How long they wait, at most, if it makes no progress and
+        others wait with them, seconds.
     @ivar losing: The connection ends once this has drained.
     @ivar isResetting: It ends with a reset then.
     """
@@ -72,6 +75,7 @@ class OutputQueue:
         self.full = False
         self.lost = False
         self.label = ""
+        self.patience = STALL_SECONDS
         self.held: set[ISource] = set()
         self.mark = sys.maxsize
         self._progressed: Callable[[], None] = _nothing

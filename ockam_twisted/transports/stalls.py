@@ -25,9 +25,13 @@ from ockam_twisted.transports.budget import QueueBudget
 STALL_SECONDS = 9.0
 #: ... while it took less than so many bytes a second, is closed.
 STALL_RATE = 16 * 1024
+#: The same for a local program: only one stream ends, and not all that is
+#: behind a connection.
+STREAM_SECONDS = 5.0
 #: If it is only the reading side of the same connection that serves others,
 #: it may be that something farther on holds up the peer, which deals with it
-#: in the time above; only then it is the peer itself.
+#: in the time above; only then it is the peer itself.  Likewise if nobody else
+#: is known to wait for a connection that is held back.
 OWN_SECONDS = 30.0
 #: An output that is to be reset has so many seconds for what came before.
 RESET_SECONDS = 5.0
@@ -46,9 +50,10 @@ class _Watched:
     @ivar resettingSince: When it was first seen that it is to be reset.
     """
 
-    __slots__ = ("_samples", "idleSince", "resettingSince")
+    __slots__ = ("_patience", "_samples", "idleSince", "resettingSince")
 
-    def __init__(self, now: float, sent: int) -> None:
+    def __init__(self, now: float, sent: int, patience: float) -> None:
+        self._patience = patience
         self._samples = deque([(now, sent)])
         self.idleSince = now
         self.resettingSince: float | None = None
@@ -56,7 +61,7 @@ class _Watched:
     def progress(self, now: float, sent: int) -> tuple[float, int]:
         """
         @return: Over how many seconds there was how much progress: the last
-            L{STALL_SECONDS}, or what there is of them.
+            seconds that count, or what there is of them.
         """
         samples = self._samples
         if not 0 <= now - samples[-1][0] <= JUMP:
@@ -67,7 +72,7 @@ class _Watched:
         if sent != samples[-1][1]:
             self.idleSince = now
         samples.append((now, sent))
-        while samples[1][0] <= now - STALL_SECONDS:
+        while samples[1][0] <= now - self._patience:
             samples.popleft()
         since, then = samples[0]
         return now - since, sent - then
@@ -97,7 +102,7 @@ class StallWatch(Service):
         source back from now on.
         """
         if output not in self._watched:
-            self._watched[output] = _Watched(self._clock.seconds(), output.sent)
+            self._watched[output] = _Watched(self._clock.seconds(), output.sent, output.patience)
             self._begin()
 
     def paused(self, source: ISource, output: IOutput) -> None:
@@ -169,10 +174,13 @@ class StallWatch(Service):
                 seconds=idle,
             )
             output.abortConnection()
-        elif seconds >= STALL_SECONDS and read < STALL_RATE * seconds:
+        elif seconds >= output.patience and read < STALL_RATE * seconds:
             serving = [source for source in output.held if source.servesOthers(output)]
-            if any(not source.owns(output) for source in serving) or (serving and idle >= OWN_SECONDS):
+            if any(not source.owns(output) for source in serving):
                 self._close(output, read, seconds)
+            elif idle >= OWN_SECONDS and (serving or any(source.isShared for source in output.held)):
+                # Nobody is known to wait, but who is new cannot be heard.
+                self._close(output, read, idle)
 
     def _close(self, output: Any, read: int, seconds: float) -> None:
         self._log.warn(

@@ -151,6 +151,7 @@ class MessageStreamProtocol(Protocol):
             self.output,
             lambda: isDead(transport),
             lambda: self.abortConnection("the peer has reset the connection"),
+            isShared=True,
         )
         router.register(self.address, self)
         router.register(self.receiver, self, DenyAll())

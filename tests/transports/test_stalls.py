@@ -10,7 +10,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from ockam_twisted.interfaces import IOutput, ISource
-from ockam_twisted.transports.stalls import DRAIN_SECONDS, OWN_SECONDS, STALL_RATE, STALL_SECONDS, StallWatch
+from ockam_twisted.transports.stalls import (
+    DRAIN_SECONDS,
+    OWN_SECONDS,
+    STALL_RATE,
+    STALL_SECONDS,
+    STREAM_SECONDS,
+    StallWatch,
+)
 
 
 @implementer(IOutput)
@@ -30,6 +37,7 @@ class Output:
         self.isResetting = False
         self.isDrained = False
         self.lost = False
+        self.patience = STALL_SECONDS
         self.aborted = 0
 
     def abortConnection(self):
@@ -64,6 +72,7 @@ class Source:
     def __init__(self, others: bool = False) -> None:
         self.others = others
         self.own = False
+        self.isShared = False
         self.looked = 0
         self.whenLooked = lambda: None
 
@@ -139,6 +148,18 @@ class StallWatchTests(SynchronousTestCase):
         self.assertEqual(len(events), 1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_patience(self) -> None:
+        """
+        An output may have less time than others.
+        """
+        self.source.others = True
+        self.output.patience = STREAM_SECONDS
+        self.watch.heldBack(self.output)
+        self.pass_(STREAM_SECONDS - 0.5)
+        self.assertEqual(self.output.aborted, 0)
+        self.pass_(1)
+        self.assertEqual(self.output.aborted, 1)
+
     def test_own(self) -> None:
         """
         Where only the other direction of the same connection suffers, it may
@@ -162,6 +183,20 @@ class StallWatchTests(SynchronousTestCase):
         self.assertEqual(self.output.aborted, 0)
         self.source.others = True
         self.pass_(1)
+        self.assertEqual(self.output.aborted, 1)
+
+    def test_shared(self) -> None:
+        """
+        Nor is it known who else would use a connection that is held back:
+        after 30 seconds without any progress the output is closed.
+        """
+        self.source.isShared = True
+        self.watch.heldBack(self.output)
+        self.pass_(OWN_SECONDS - 1)
+        self.output.sent += 1
+        self.pass_(OWN_SECONDS - 1)
+        self.assertEqual(self.output.aborted, 0)
+        self.pass_(2)
         self.assertEqual(self.output.aborted, 1)
 
     def test_progress(self) -> None:
