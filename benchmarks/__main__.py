@@ -1,6 +1,6 @@
 """
-C{python benchmarks}: measure a portal beside ssh and beside a plain connection, and print a table. See README.rst.
-C{python benchmarks stall} measures what a portal is worth to others while somebody does not read.
+C{python benchmarks}: measure a portal beside the Rust implementation, ssh and a plain connection, and print a table.
+C{python benchmarks stall} measures what a portal is worth to others while somebody does not read.  See README.rst.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from types import FrameType
 import stall
 from processes import BenchmarkError, Program, findProgram, freePort, note, stop
 from report import Results, circumstances
-from topologies import TOPOLOGIES, Topology, probeEcho, probeHttp
+from topologies import TOPOLOGIES, Topology, notInstalled, probeEcho, probeHttp
 from workloads import HTTP_WORKLOADS, SOCKET_WORKLOADS, Numbers, Workload
 
 NGINX = """
@@ -87,10 +87,10 @@ class Run:
     def leaveOut(self) -> None:
         """Say now, in one line each, what cannot be measured because a program is not installed."""
         for name in self.options.topologies:
-            if missing := _notInstalled(*TOPOLOGIES[name].needs):
+            if missing := notInstalled(*TOPOLOGIES[name].needs):
                 self._missing.add(name)
                 self._failed(f"{name} left out", BenchmarkError(missing))
-        if "http" in self.options.only and (missing := _notInstalled("nginx", "wrk")):
+        if "http" in self.options.only and (missing := notInstalled("nginx", "wrk")):
             self.options.only.remove("http")
             self._failed("http left out", BenchmarkError(missing))
 
@@ -150,15 +150,6 @@ class Run:
         note(f"*** {what}: {problem}")
 
 
-def _notInstalled(*programs: str) -> str | None:
-    for program in programs:
-        try:
-            findProgram(program)
-        except BenchmarkError as problem:
-            return str(problem)
-    return None
-
-
 def _short(numbers: Numbers) -> str:
     return ", ".join(f"{key} {value:,.2f}" for key, value in numbers.items()) or "nothing to measure"
 
@@ -180,7 +171,7 @@ def parseOptions() -> argparse.Namespace:
     """The command line."""
     workloads = SOCKET_WORKLOADS | HTTP_WORKLOADS
     parser = argparse.ArgumentParser(
-        prog="python benchmarks", description="Measure a portal beside ssh and beside a plain connection, on loopback."
+        prog="python benchmarks", description="Measure a portal beside Rust, ssh and a plain connection, on loopback."
     )
     parser.add_argument("--rounds", type=int, default=3, help="rounds to take medians of (default 3)")
     parser.add_argument("--seconds", type=float, default=2.0, help="about so long per measurement (default 2)")

@@ -190,9 +190,17 @@ def descendants(root: int) -> list[int]:
 
 
 def cpuSeconds(pids: Iterable[int]) -> float:
-    """User and system time of processes, with that of the children they have waited for."""
-    stats = [stat for pid in pids if (stat := _stat(pid)) is not None]
-    return sum(int(field) for stat in stats for field in stat[11:15]) / _TICK
+    """User and system time of processes, of all threads they have now."""
+    return sum(map(_cpuSeconds, pids))
+
+
+def _cpuSeconds(pid: int) -> float:
+    try:
+        # Nanoseconds, where /proc/PID/stat counts in steps of 10 ms.
+        return sum(int(path.read_text().split()[0]) for path in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+    except (OSError, IndexError):
+        stat = _stat(pid)
+        return 0.0 if stat is None else sum(int(field) for field in stat[11:13]) / _TICK
 
 
 def memory(pids: Iterable[int]) -> dict[str, float]:

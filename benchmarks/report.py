@@ -25,34 +25,43 @@ class Metric(NamedTuple):
     @ivar key: what the workloads call it; cells are medians over the rounds.
     @ivar digits: after the decimal point.
     @ivar rising: more is better.
+    @ivar goal: what the quotient of ours and Rust's should be, at least or at most.
     """
 
     key: str
     label: str
     digits: int
     rising: bool
+    goal: float | None = None
+
+    def meets(self, quotient: float) -> bool:
+        """Is that as good as it should be?"""
+        return self.goal is None or (quotient >= self.goal if self.rising else quotient <= self.goal)
 
 
-def _cpu() -> list[Metric]:
-    rows = []
-    for way in ("up", "down"):
-        rows.append(Metric(f"cpu-{way}", f"CPU s per GB, one stream {way}, all", 2, False))
-        rows += [Metric(f"cpu-{way}-{role}", f"CPU s per GB, one stream {way}, {role}", 2, False) for role in ROLES]
-    return rows
+def _cpu(key: str, what: str, goal: float | None = None) -> list[Metric]:
+    rows = [Metric(f"cpu-{key}", f"CPU s per {what}, all", 2, False, goal)]
+    return rows + [Metric(f"cpu-{key}-{role}", f"CPU s per {what}, {role}", 2, False) for role in ROLES]
 
 
 METRICS = [
-    Metric("up", "one stream up, MB/s", 0, True),
-    Metric("down", "one stream down, MB/s", 0, True),
-    Metric("up-4", "four streams up, MB/s", 0, True),
-    Metric("down-4", "four streams down, MB/s", 0, True),
-    *_cpu(),
-    Metric("round-trip-p50", "64-byte round trip p50, µs", 0, False),
-    Metric("round-trip-p99", "64-byte round trip p99, µs", 0, False),
+    Metric("up", "one stream up, MB/s", 0, True, 1.8),
+    Metric("down", "one stream down, MB/s", 0, True, 1.8),
+    Metric("up-4", "four streams up, MB/s", 0, True, 1.8),
+    Metric("down-4", "four streams down, MB/s", 0, True, 1.8),
+    *_cpu("up", "GB, one stream up", 0.5),
+    *_cpu("down", "GB, one stream down", 0.5),
+    Metric("cpu-up-4", "CPU s per GB, four streams up, all", 2, False, 0.5),
+    Metric("cpu-down-4", "CPU s per GB, four streams down, all", 2, False, 0.5),
+    Metric("round-trip-p50", "64-byte round trip p50, µs", 0, False, 0.85),
+    Metric("round-trip-p99", "64-byte round trip p99, µs", 0, False, 0.85),
+    *_cpu("round-trip", "100,000 round trips"),
     Metric("connect", "connect, one byte, close, ms", 2, False),
-    Metric("connect-next", "the same, at once after the last, ms", 2, False),
-    Metric("connections", "connections per second, 32 at once", 0, True),
-    Metric("http", "HTTP requests per second, 64 connections", 0, True),
+    Metric("connect-next", "the same, at once after the last, ms", 2, False, 0.9),
+    Metric("connections", "connections per second, 32 at once", 0, True, 1.6),
+    *_cpu("connections", "1,000 connections"),
+    Metric("http", "HTTP requests per second, 64 connections", 0, True, 2.0),
+    *_cpu("http", "100,000 HTTP requests"),
     Metric("memory-pss", "memory idle, MB (PSS)", 0, False),
     Metric("memory-pss-500", "memory with 500 connections, MB (PSS)", 0, False),
     Metric("memory-rss", "memory idle, MB (RSS)", 0, False),
@@ -95,6 +104,20 @@ def circumstances() -> dict[str, str]:
     }
 
 
+def simpleTable(rows: Sequence[Sequence[str]]) -> str:
+    """A simple table of reStructuredText; the first row is its head, the first column is aligned left."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    rule = "  ".join("=" * width for width in widths)
+    lines = [
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+    return "\n".join([rule, lines[0], rule, *lines[1:], rule]) + "\n"
+
+
 class Results:
     """
     Samples of every metric and topology.
@@ -121,35 +144,44 @@ class Results:
         number = self.median(metric.key, topology)
         return "-" if number is None else f"{number:,.{metric.digits}f}"
 
-    def _ratio(self, metric: Metric, topology: str) -> str:
-        number, base = self.median(metric.key, topology), self.median(metric.key, "ssh")
-        if not number or not base:
+    def quotient(self, key: str, topology: str, base: str) -> float | None:
+        """A median divided by that of another topology."""
+        number, divisor = self.median(key, topology), self.median(key, base)
+        return number / divisor if number and divisor else None
+
+    def _ratio(self, metric: Metric, topology: str, base: str) -> str:
+        quotient = self.quotient(metric.key, topology, base)
+        return "-" if quotient is None else f"{quotient:.2f}"
+
+    def _goal(self, metric: Metric) -> str:
+        quotient = self.quotient(metric.key, "ours", "rust")
+        if quotient is None or metric.goal is None:
             return "-"
-        return f"{number / base if metric.rising else base / number:.2f}x"
+        bound = f"{'at least' if metric.rising else 'at most'} {metric.goal}"
+        return f"{bound}: {'met' if metric.meets(quotient) else 'missed'}"
 
     def table(self) -> str:
         """A simple table of reStructuredText, with what is needed to read it."""
-        compared = [name for name in self.topologies if name != "ssh"] if "ssh" in self.topologies else []
-        head = ["metric", *self.topologies, *(f"{name} to ssh" for name in compared)]
+        names = self.topologies
+        compared = [
+            (name, base)
+            for base in ("rust", "ssh")
+            for name in names
+            if base in names
+            and (name == "ours" or (base == "rust" and name in ROLES) or (base, name) == ("ssh", "rust"))
+        ]
+        goals = ["goal"] if {"ours", "rust"} <= {*names} else []
+        head = ["metric", *names, *(f"{name} / {base}" for name, base in compared), *goals]
         rows = [head]
         for metric in METRICS:
-            cells = [self._cell(metric, name) for name in self.topologies]
+            cells = [self._cell(metric, name) for name in names]
             if any(cell != "-" for cell in cells):
-                rows.append([metric.label, *cells, *(self._ratio(metric, name) for name in compared)])
+                ratios = [self._ratio(metric, name, base) for name, base in compared]
+                rows.append([metric.label, *cells, *ratios, *(self._goal(metric) for _ in goals)])
         if len(rows) == 1:
             rows.append(["nothing was measured", *["-"] * (len(head) - 1)])
-        widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-        rule = "  ".join("=" * width for width in widths)
-        lines = [
-            "  ".join(
-                cell.rjust(width) if column else cell.ljust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in rows
-        ]
         facts = "\n".join(f":{name}: {value}" for name, value in self.facts.items())
-        table = "\n".join([rule, lines[0], rule, *lines[1:], rule])
-        return f"{facts}\n\nA ratio above 1 is better than ssh, whichever way the metric goes.\n\n{table}\n"
+        return f"{facts}\n\n{simpleTable(rows)}"
 
     def json(self) -> str:
         """Circumstances, medians and all samples."""

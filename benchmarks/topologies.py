@@ -27,6 +27,9 @@ TWIST = (sys.executable, "-m", "twisted", "--log-format=text")
 """`twist` of the interpreter that runs the benchmark, wherever its scripts lie."""
 
 ROLES = ("inlet", "relay", "outlet")
+PEER = "rust-peer"
+"""What stands among L{Topology.needs} for the program of L{rustPeer}."""
+PEERS = "OCKAM_TWISTED_PEERS"
 PROBE_TIMEOUT = 30.0
 PRIVILEGE_SEPARATION = Path("/run/sshd")
 
@@ -39,6 +42,30 @@ def environment() -> dict[str, str]:
     for name in ("SSH_AUTH_SOCK", "STATE_DIRECTORY", "NOTIFY_SOCKET"):
         result.pop(name, None)
     return result
+
+
+def rustPeer() -> str:
+    """
+    The newest Rust peer, built by C{tests/interop/build.sh}.
+
+    @raise BenchmarkError: it is not built.
+    """
+    folder = os.environ.get(PEERS)
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ockam-twisted-interop"
+    program = Path(folder or cache) / "newest" / "release" / "peer"
+    if not os.access(program, os.X_OK):
+        raise BenchmarkError(f"the Rust peer is not built: run tests/interop/build.sh, or set {PEERS}")
+    return str(program)
+
+
+def notInstalled(*programs: str) -> str | None:
+    """Which of some programs is missing, in words; L{None} if none is."""
+    for name in programs:
+        try:
+            rustPeer() if name == PEER else findProgram(name)
+        except BenchmarkError as problem:
+            return str(problem)
+    return None
 
 
 class Topology:
@@ -179,39 +206,66 @@ class Ssh(Topology):
         )
 
 
-class Ours(Topology):
-    """A portal over a relay as an operator starts it; either side admits the other's identifier only."""
+class Portal(Topology):
+    """
+    A portal over a relay as an operator starts it; either side admits the other's identifier only.
+
+    @cvar rust: the roles that the Rust implementation plays; we play the others.
+    """
 
     name = "ours"
+    rust: ClassVar[frozenset[str]] = frozenset()
 
     def build(self) -> None:
-        """Three C{twist} processes, each with a state folder of its own."""
+        """Three processes; inlet and outlet have a state folder each."""
         relay, self.port = freePort(), freePort()
-        client = self._identity("inlet")
-        self._twist("relay", "ockam-relay", "--listen", f"tcp:{relay}:interface=127.0.0.1").waitForPort(relay)
-        outlet = self._twist(
-            "outlet",
-            "ockam-outlet",
-            *("--target", f"127.0.0.1:{self.target}", "--relay", f"127.0.0.1:{relay}", "--authorized", client),
-        )
-        identifier = outlet.waitForLine("Identifier")
-        address = outlet.waitForLine("Forwarding address")
+        client, server = self._identity("inlet"), self._identity("outlet")
+        self._startRelay(relay)
+        address = self._startOutlet(relay, client)
         way = f"/ip4/127.0.0.1/tcp/{relay}/service/{address}/secure/api/service/outlet"
-        self._twist(
-            "inlet",
-            "ockam-inlet",
-            *("--listen", f"tcp:{self.port}:interface=127.0.0.1", "--to", way, "--authorized", identifier),
-        ).waitForPort(self.port)
+        trust = ("--to", way, "--authorized", server)
+        if "inlet" in self.rust:
+            self._peer("inlet", "--listen", f"127.0.0.1:{self.port}", *trust).waitForLine("Ready")
+        else:
+            self._twist("inlet", "--listen", f"tcp:{self.port}:interface=127.0.0.1", *trust).waitForPort(self.port)
 
-    def _twist(self, role: str, *command: str) -> Program:
-        state = str(self.folder / f"state-{role}")
-        return self.start(role, role, *TWIST, *command, "--state-dir", state)
+    def _startRelay(self, port: int) -> None:
+        if "relay" in self.rust:
+            # What a node of either kind needs to register under a name.
+            self._peer("relay", "--listen", f"127.0.0.1:{port}", "--alias", "static_forwarding_service").waitForLine(
+                "Ready"
+            )
+        else:
+            # It listens before it relays.
+            self._twist("relay", "--listen", f"tcp:{port}:interface=127.0.0.1").waitForLine("Identifier")
+
+    def _startOutlet(self, relay: int, client: str) -> str:
+        common = ("--target", f"127.0.0.1:{self.target}", "--authorized", client)
+        if "outlet" in self.rust:
+            there = ("--relay", f"/ip4/127.0.0.1/tcp/{relay}", "--relay-name", "private", "--secure", "api")
+            outlet = self._peer("outlet", *common, *there)
+            outlet.waitForLine("Ready")
+        else:
+            outlet = self._twist("outlet", *common, "--relay", f"127.0.0.1:{relay}")
+        return outlet.waitForLine("Forwarding address")
+
+    def _state(self, role: str) -> tuple[str, str]:
+        return ("--state" if role in self.rust else "--state-dir", str(self.folder / f"state-{role}"))
+
+    def _peer(self, role: str, *options: str) -> Program:
+        return self.start(role, role, rustPeer(), role, *options, *self._state(role))
+
+    def _twist(self, role: str, *options: str) -> Program:
+        return self.start(role, role, *TWIST, f"ockam-{role}", *options, *self._state(role))
 
     def _identity(self, role: str) -> str:
         """The identifier in a role's state folder, made there when missing."""
+        if role in self.rust:
+            command = (rustPeer(), "identity")
+        else:
+            command = (sys.executable, "-m", "ockam_twisted.command", "identity", "show")
         done = subprocess.run(
-            [sys.executable, "-m", "ockam_twisted.command", "identity", "show"]
-            + ["--state-dir", str(self.folder / f"state-{role}")],
+            [*command, *self._state(role)],
             cwd=self.folder,
             env=environment(),
             stdin=subprocess.DEVNULL,
@@ -222,10 +276,44 @@ class Ours(Topology):
         )
         if found := labelled(done.stdout, "Identifier"):
             return found[0]
-        raise BenchmarkError(f"`ockam-twisted identity show` failed\n{done.stdout[-800:]}{done.stderr[-800:]}")
+        raise BenchmarkError(f"the identity of the {role} was not made\n{done.stdout[-800:]}{done.stderr[-800:]}")
 
 
-TOPOLOGIES: dict[str, type[Topology]] = {kind.name: kind for kind in (Topology, Ssh, Ours)}
+class Rust(Portal):
+    """The same with the Rust implementation in every role."""
+
+    name = "rust"
+    needs = (PEER,)
+    rust = frozenset(ROLES)
+
+
+class OurInlet(Portal):
+    """The Rust implementation with an inlet of ours."""
+
+    name = "inlet"
+    needs = (PEER,)
+    rust = frozenset(("relay", "outlet"))
+
+
+class OurRelay(Portal):
+    """The Rust implementation with a relay of ours."""
+
+    name = "relay"
+    needs = (PEER,)
+    rust = frozenset(("inlet", "outlet"))
+
+
+class OurOutlet(Portal):
+    """The Rust implementation with an outlet of ours."""
+
+    name = "outlet"
+    needs = (PEER,)
+    rust = frozenset(("inlet", "relay"))
+
+
+TOPOLOGIES: dict[str, type[Topology]] = {
+    kind.name: kind for kind in (Topology, Ssh, Rust, Portal, OurInlet, OurRelay, OurOutlet)
+}
 """All topologies by name, in the order of the table's columns."""
 
 

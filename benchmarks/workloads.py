@@ -105,31 +105,46 @@ def bulk(topology: Topology, mode: bytes, streams: int, seconds: float, size: in
     """
     warm = transfer(topology.port, mode, WARM_UP, streams)
     count = size if size is not None else max(WARM_UP, int(WARM_UP / warm * seconds))
+    key = ("up" if mode == b"u" else "down") + ("" if streams == 1 else f"-{streams}")
     before = topology.cpu()
     taken = transfer(topology.port, mode, count, streams)
-    after = topology.cpu()
-    key = ("up" if mode == b"u" else "down") + ("" if streams == 1 else f"-{streams}")
+    cpu = spent(topology, before, key, count / 1e9)
     numbers = {key: count / 1e6 / taken}
-    if streams == 1 and after:
-        numbers |= {f"cpu-{key}-{role}": (after[role] - before[role]) / (count / 1e9) for role in after}
-        numbers[f"cpu-{key}"] = sum(numbers.values()) - numbers[key]
-    return numbers
+    return numbers | cpu
+
+
+def spent(topology: Topology, before: dict[str, float], key: str, count: float) -> Numbers:
+    """CPU seconds of each role and of all since C{before}, for each of C{count} units."""
+    after = topology.cpu()
+    numbers = {f"cpu-{key}-{role}": (after[role] - before[role]) / count for role in before}
+    return numbers | {f"cpu-{key}": sum(numbers.values())} if numbers else {}
 
 
 def roundTrip(topology: Topology, seconds: float) -> Numbers:
     """Microseconds from sending 64 bytes until they are back, over one open connection, one at a time."""
+    with _connect(topology.port) as connection:
+        before = topology.cpu()
+        samples = pings(connection, seconds)
+        cpu = spent(topology, before, "round-trip", len(samples) / 1e5)
+    samples = samples[len(samples) // 20 :]
+    return {
+        "round-trip-p50": median(samples) / 1e3,
+        "round-trip-p99": quantiles(samples, n=100)[98] / 1e3,
+    } | cpu
+
+
+def pings(connection: socket.socket, seconds: float) -> list[int]:
+    """Send 64 bytes and wait until they are back, again and again: nanoseconds of each."""
     block = bytes(PING)
     samples: list[int] = []
     clock = time.perf_counter_ns
-    with _connect(topology.port) as connection:
-        connection.sendall(b"p")
-        end = clock() + int(seconds * 1e9)
-        while (begun := clock()) < end or len(samples) < 300:
-            connection.sendall(block)
-            receiveExactly(connection, PING)
-            samples.append(clock() - begun)
-    samples = samples[len(samples) // 20 :]
-    return {"round-trip-p50": median(samples) / 1e3, "round-trip-p99": quantiles(samples, n=100)[98] / 1e3}
+    connection.sendall(b"p")
+    end = clock() + int(seconds * 1e9)
+    while (begun := clock()) < end or len(samples) < 300:
+        connection.sendall(block)
+        receiveExactly(connection, PING)
+        samples.append(clock() - begun)
+    return samples
 
 
 def connect(topology: Topology, seconds: float) -> Numbers:
@@ -183,6 +198,7 @@ def connections(topology: Topology, seconds: float) -> Numbers:
     try:
         for _ in range(AT_ONCE):
             begin()
+        before = topology.cpu()
         begun = time.perf_counter()
         while (now := time.perf_counter()) < begun + seconds and finished < MOST_CONNECTIONS:
             ready = poll.poll(STALL)
@@ -194,7 +210,7 @@ def connections(topology: Topology, seconds: float) -> Numbers:
                         raise BenchmarkError("a connection was closed without an answer")
                 finished += 1
                 begin()
-        return {"connections": finished / (now - begun)}
+        return {"connections": finished / (now - begun)} | spent(topology, before, "connections", finished / 1e3)
     finally:
         for connection in open.values():
             connection.close()
@@ -222,6 +238,7 @@ def memory(topology: Topology, seconds: float) -> Numbers:
 def http(topology: Topology, seconds: float) -> Numbers:
     """Requests per second over 64 kept connections, by wrk with one thread."""
     duration = max(1, round(seconds))
+    before = topology.cpu()
     command = [findProgram("wrk"), "-t1", f"-c{HTTP_CONNECTIONS}", f"-d{duration}s"]
     try:
         done = subprocess.run(
@@ -235,13 +252,14 @@ def http(topology: Topology, seconds: float) -> Numbers:
     except subprocess.TimeoutExpired:
         raise BenchmarkError("wrk did not end") from None
     rate = re.search(r"Requests/sec:\s*([\d.]+)", done.stdout)
-    if done.returncode or rate is None:
+    count = re.search(r"(\d+) requests in", done.stdout)
+    if done.returncode or rate is None or count is None:
         raise BenchmarkError(f"wrk: {done.stdout[-400:]}{done.stderr[-400:]}")
     if "Non-2xx" in done.stdout:
         raise BenchmarkError("wrk: answers other than 2xx")
     if wrong := re.search(r"Socket errors:.*", done.stdout):
         note(f"*** wrk through {topology.name}: {wrong[0]}")
-    return {"http": float(rate[1])}
+    return {"http": float(rate[1])} | spent(topology, before, "http", int(count[1]) / 1e5)
 
 
 Workload = Callable[[Topology, float, int | None], Numbers]
