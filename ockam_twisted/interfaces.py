@@ -193,6 +193,16 @@ class IOutput(Interface):
         Called by the turn, at its end: send what was collected.
         """
 
+    isShared: bool = Attribute("Many sources feed it, so that it pays to send what several of them bring at once.")
+
+    def postpone() -> bool:
+        """
+        Called by the turn, at its end: may what was collected wait until more
+        has come, in this pass of the reactor?
+
+        @return: L{flush} follows, and may come after other turns.
+        """
+
     def holdBack(source: ISource) -> None:
         """
         Pause C{source} until this output has drained.

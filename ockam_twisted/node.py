@@ -76,8 +76,8 @@ class Node(WayHost):
             that keeps nothing.
         """
         super().__init__()
-        self.name = name
-        self.reactor = reactor
+        self.name, self.reactor = name, reactor
+        self.router.turn.gather(reactor)
         self.store = MemoryStore() if store is None else store
         self.vault: IVault = SoftwareVault(self.store)
         self.calendar = Calendar(reactor, store=self.store)

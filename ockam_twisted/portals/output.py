@@ -45,6 +45,8 @@ class ProtocolOutput:
     @ivar isResetting: Likewise.
     """
 
+    isShared = False
+
     def __init__(self, transport: PortalTransport, turn: Turn, label: str, heldBack: Callable[[Any], object]) -> None:
         """
         @param transport: Takes what waits.
@@ -92,6 +94,12 @@ class ProtocolOutput:
             if not self._touched:
                 self._touched = True
                 self._turn.touch(self)
+
+    def postpone(self) -> bool:
+        """
+        See L{IOutput}.
+        """
+        return False
 
     def flush(self) -> None:
         """

@@ -6,15 +6,20 @@ the turn with its source and leaves it.  Whatever the layers in between send
 is collected by the outputs and leaves, in one piece for each, when the
 outermost entry ends.  An output that is still full then pauses the source
 that fed it.  So the layers in between need no back-pressure code at all.
+
+Several turns in one pass of the reactor may share their flushes: see
+L{ockam_twisted.routing.gathering}.
 """
 
 from __future__ import annotations
 
 from types import TracebackType
 
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ockam_twisted.interfaces import IOutput, ISource
+from ockam_twisted.routing.gathering import Gathered, Gathering
 
 
 class Turn:
@@ -24,13 +29,22 @@ class Turn:
     @ivar depth: How many entries are open.
     """
 
-    __slots__ = ("_source", "_touched", "depth")
+    __slots__ = ("_gathering", "_source", "_touched", "depth")
     _log = Logger()
 
     def __init__(self) -> None:
         self.depth = 0
         self._source: ISource | None = None
         self._touched: list[IOutput] = []
+        self._gathering: Gathering | None = None
+
+    def gather(self, clock: IReactorTime) -> None:
+        """
+        Let turns in one pass of the reactor share flushes, if that pays.
+
+        @param clock: The reactor.
+        """
+        self._gathering = Gathering(clock, self._flushGathered)
 
     def enter(self, source: ISource | None) -> None:
         """
@@ -52,14 +66,17 @@ class Turn:
             # flushed by the same loop.
             touched = self._touched
             source = self._source
+            gathering = self._gathering
             while touched:
                 output = touched.pop()
                 try:
-                    output.flush()
                     if source is not None:
                         source.fed(output)
-                        if output.full:
-                            output.holdBack(source)
+                    if gathering is not None and output.isShared and gathering.takes(output, source):
+                        continue
+                    output.flush()
+                    if source is not None and output.full:
+                        output.holdBack(source)
                 except Exception:
                     # One broken output must not keep the others from leaving.
                     self._log.failure("Could not send to {whom}", whom=output.label)
@@ -67,6 +84,20 @@ class Turn:
             self.depth = 0
         else:
             self.depth -= 1
+
+    def _flushGathered(self, gathered: Gathered) -> None:
+        """
+        The reactor has come around.
+        """
+        with self:
+            for output, sources in gathered.items():
+                try:
+                    output.flush()
+                    if output.full:
+                        for source in sources:
+                            output.holdBack(source)
+                except Exception:
+                    self._log.failure("Could not send to {whom}", whom=output.label)
 
     def touch(self, output: IOutput) -> None:
         """

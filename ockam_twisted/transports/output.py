@@ -22,6 +22,9 @@ _BATCH = 256 * 1024
 #: a cost of its own.
 _SMALL = 2048
 
+#: From so many bytes on what was collected does not wait for more.
+_GATHER = 64 * 1024
+
 
 def _nothing() -> None:
     """
@@ -40,6 +43,7 @@ class OutputQueue:
     @ivar held: Sources that wait for this output.
     @ivar patience: How long they wait, at most, if it makes no progress and
         others wait with them, seconds.
+    @ivar isShared: See L{IOutput}.
     @ivar losing: The connection ends once this has drained.
     @ivar isResetting: It ends with a reset then.
     """
@@ -70,6 +74,7 @@ class OutputQueue:
         self._busy = False
         self.losing = False
         self.isResetting = False
+        self.isShared = False
         self.queued = 0
         self.sent = 0
         self.full = False
@@ -96,6 +101,15 @@ class OutputQueue:
         if not self._touched:
             self._touched = True
             self._turn.touch(self)  # type: ignore[arg-type]
+
+    def postpone(self) -> bool:
+        """
+        See L{IOutput}.
+        """
+        if self._busy or self._collected >= _GATHER:
+            return False
+        self._touched = False
+        return True
 
     def flush(self) -> None:
         """

@@ -145,6 +145,7 @@ class MessageStreamProtocol(Protocol):
             transport, router.turn, settings.highWater, settings.stalls.heldBack, settings.stalls.budget
         )
         self.output.label = f"the connection with {self.peer}"
+        self.output.isShared = True
         self.source = Source(
             transport.pauseProducing,
             transport.resumeProducing,

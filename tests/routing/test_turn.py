@@ -19,6 +19,8 @@ class Output:
 
     queued = 0
     lost = False
+    isShared = False
+    mayWait = True
 
     def __init__(self, turn: Turn, label: str = "a peer") -> None:
         self.turn = turn
@@ -41,6 +43,10 @@ class Output:
         pieces, self._pieces = self._pieces, []
         self.sent.append(pieces)
         self.whenFlushed()
+
+    def postpone(self):
+        self._touched = not self.mayWait
+        return self.mayWait
 
     def holdBack(self, source):
         self.held.append(source)

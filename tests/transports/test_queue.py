@@ -25,7 +25,7 @@ from twisted.internet.endpoints import (
 )
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.task import deferLater
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import WrappingFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -290,9 +290,37 @@ class DirectQueueTests(_Sockets):
         client.close()
 
     @inlineCallbacks
-    def _random(self, seed):
+    def test_postpones(self):
+        """
+        A little may wait for what other turns add; much, or what is behind
+        something that waits already, may not.
+        """
+        sender, client = yield self.connect(buffers=None)
+        output = sender.output
+        output.isShared = True
+        sender.turn.gather(clock := Clock())
+        for _ in range(127):
+            sender.send(b"-")
+        for data in (b"one", b"two"):
+            sender.send(data)
+        self.assertEqual((yield self.read(client, 127)), b"-" * 127)
+        self.assertEqual(output.sent, 127)
+        clock.advance(0)
+        self.assertEqual((yield self.read(client, 6)), b"onetwo")
+        sender.send(bytes(64 * KB))
+        self.assertEqual(output.sent + output.queued, 127 + 6 + 64 * KB)
+        yield self.read(client, 64 * KB)
+        sender.send(b"last")
+        output.loseConnection()
+        self.assertEqual((yield self.read(client, 5)), b"last")
+
+    @inlineCallbacks
+    def _random(self, seed, gather=False):
         chance = random.Random(seed)
         sender, client = yield self.connect(highWater=100 * KB, buffers=chance.choice((4 * KB, 64 * KB, None)))
+        if gather:
+            sender.output.isShared = True
+            sender.turn.gather(reactor)
         sent, received, total = [b"\x01"], bytearray(), 0
         sender.send(b"\x01")
         while total < 4_000_000:
@@ -325,6 +353,14 @@ class DirectQueueTests(_Sockets):
         """
         for seed in range(4):
             yield self._random(seed)
+
+    @inlineCallbacks
+    def test_inOrderGathered(self):
+        """
+        The same where turns are gathered.
+        """
+        for seed in range(4, 6):
+            yield self._random(seed, gather=True)
 
     @inlineCallbacks
     def test_waits(self):
