@@ -5,8 +5,6 @@ those that have ended (design, section 7).
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from attrs import frozen
 from twisted.logger import Logger
 
@@ -28,14 +26,15 @@ from ockam_twisted.wire.extension import (
     encodeExtension,
 )
 
-#: How many ended streams are remembered.
-MAX_TOMBSTONES = 4096
+#: How many ended streams are remembered, of one peer and of all.
+PEER_TOMBSTONES = 1024
+MAX_TOMBSTONES = 16 * 1024
 
 #: Why streams of a process end that is no more.
 RESTARTED = "the inlet was started again"
 
 #: How many streams of one peer may wait for another way.
-MAX_ROUTELESS = 256
+MAX_ROUTELESS = 1024
 
 
 @frozen
@@ -67,51 +66,96 @@ class Resumptions:
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
         self.streams: dict[bytes, OutletStream] = {}
-        self.tombstones: OrderedDict[bytes, Tombstone] = OrderedDict()
+        self.tombstones: dict[bytes, Tombstone] = {}
+        # The names of those, and the streams that have no way, by peer; the
+        # oldest first.
+        self._names: dict[str, dict[bytes, None]] = {}
+        self._waiting: dict[str, dict[OutletStream, None]] = {}
+        # Name, identifier and instance of each stream; and which those of an
+        # instance are, so that a Ping costs the same however many there are.
+        self._known: dict[OutletStream, tuple[bytes, str, bytes]] = {}
+        self._instances: dict[str, dict[bytes, set[OutletStream]]] = {}
         self._asking: set[Address] = set()
 
     def opened(self, stream: OutletStream) -> None:
         """
         A stream may be resumed from now on.
         """
-        extension = stream.extension
-        if extension is not None and extension.exchange.isResumable and self._settings.resumeTimeout > 0:
-            self.streams[extension.exchange.stream] = stream
+        extension, peer = stream.extension, stream.peer
+        if extension is None or peer is None or not extension.isResumable:
+            return
+        name, instance = extension.exchange.stream, extension.instance
+        self.streams[name] = stream
+        self._known[stream] = name, peer.identifier, instance
+        self._instances.setdefault(peer.identifier, {}).setdefault(instance, set()).add(stream)
 
     def ended(self, stream: OutletStream) -> None:
         """
         A stream has ended; what came of it can still be asked for.
         """
-        extension = stream.extension
-        if extension is None or self.streams.pop(extension.exchange.stream, None) is None:
+        known = self._known.pop(stream, None)
+        if known is None:
             return
-        at, result, peer = extension.exchange.offset, stream.result, stream.peer
-        if peer is None:
-            return
+        self._waited(stream)
+        name, identifier, instance = known
+        del self.streams[name]
+        instances = self._instances[identifier]
+        instances[instance].discard(stream)
+        if not instances[instance]:
+            del instances[instance]
+        if not instances:
+            del self._instances[identifier]
+        extension, result = stream.extension, stream.result
+        if extension is None:
+            return  # It went on without.
+        at = extension.exchange.offset
         outcome = None if result is None else (result.code, result.text)
-        now = self._settings.clock.seconds()
-        tombstones = self.tombstones
-        tombstones[extension.exchange.stream] = Tombstone(
-            peer.identifier, encodeExtension(Resumed(at.next, at.final, outcome)), now + self._settings.resumeTimeout
-        )
-        while tombstones and (len(tombstones) > MAX_TOMBSTONES or next(iter(tombstones.values())).until <= now):
-            tombstones.popitem(last=False)
+        until = self._settings.clock.seconds() + self._settings.resumeTimeout
+        self.remember(name, Tombstone(identifier, encodeExtension(Resumed(at.next, at.final, outcome)), until))
 
-    def limit(self, stream: OutletStream) -> None:
+    def remember(self, name: bytes, tombstone: Tombstone) -> None:
+        """
+        Remember how a stream has ended; where there are too many already, of
+        its peer or of all, the oldest is forgotten.
+        """
+        tombstones, now = self.tombstones, self._settings.clock.seconds()
+        while tombstones and next(iter(tombstones.values())).until <= now:
+            self._forget(next(iter(tombstones)))
+        names = self._names.setdefault(tombstone.identifier, {})
+        if len(names) >= PEER_TOMBSTONES:
+            self._forget(next(iter(names)))
+        elif len(tombstones) >= MAX_TOMBSTONES:
+            self._forget(next(iter(tombstones)))
+        tombstones[name] = tombstone
+        self._names.setdefault(tombstone.identifier, {})[name] = None
+
+    def _forget(self, name: bytes) -> None:
+        identifier = self.tombstones.pop(name).identifier
+        names = self._names[identifier]
+        del names[name]
+        if not names:
+            del self._names[identifier]
+
+    def waits(self, stream: OutletStream) -> None:
         """
         A stream has lost its way: of too many of one peer that have, the
         oldest ends.
         """
         assert stream.peer is not None
-        waiting = [each for each in self._of(stream.peer.identifier) if each.state is State.ROUTELESS]
+        waiting = self._waiting.setdefault(stream.peer.identifier, {})
+        waiting[stream] = None
         if len(waiting) > MAX_ROUTELESS:
             self._log.warn(
                 "Too many streams of {peer} wait for another way: the oldest ends", peer=stream.peer.identifier
             )
-            waiting[0].abandon("too many streams wait for another way")
+            next(iter(waiting)).abandon("too many streams wait for another way")
 
-    def _of(self, identifier: str) -> list[OutletStream]:
-        return [each for each in self.streams.values() if each.peer is not None and each.peer.identifier == identifier]
+    def _waited(self, stream: OutletStream) -> None:
+        assert stream.peer is not None
+        waiting = self._waiting.get(stream.peer.identifier, {})
+        waiting.pop(stream, None)
+        if not waiting:
+            self._waiting.pop(stream.peer.identifier, None)
 
     def restarted(self, peer: PeerIdentity, instance: bytes) -> None:
         """
@@ -121,15 +165,15 @@ class Resumptions:
 
         @param instance: What the process calls itself.
         """
-        channels: dict[Address, list[OutletStream]] = {}
-        mine = self._of(peer.identifier)
-        isKnown = any(each.extension is not None and each.extension.instance == instance for each in mine)
-        for stream in mine:
-            if stream.extension is None or stream.extension.instance == instance:
-                continue
-            if stream.state is State.ROUTELESS:
+        for stream in list(self._waiting.get(peer.identifier, ())):
+            if stream.extension is not None and stream.extension.instance != instance:
                 stream.abandon(RESTARTED, SHUTTING_DOWN)
-            elif stream.peer is not None and not isKnown:
+        instances = self._instances.get(peer.identifier, {})
+        if instance in instances:
+            return
+        channels: dict[Address, list[OutletStream]] = {}
+        for stream in [each for streams in instances.values() for each in streams]:
+            if stream.peer is not None:
                 channels.setdefault(stream.peer.encryptor, []).append(stream)
         for encryptor, streams in channels.items():
             if encryptor not in self._asking:
@@ -172,9 +216,12 @@ class Resumptions:
         assert stream.extension is not None
         if resume.attempt <= stream.extension.exchange.attempt:
             return None  # A late one, or a held-back one.
+        self._waited(stream)
         try:
             stream.resumeReceived(message, resume)
         except PortalRefused as error:
+            if stream.state is State.ROUTELESS:
+                self.waits(stream)
             self._log.warn(
                 "{peer} goes on with a stream as it cannot be: {reason}",
                 peer=printable(peer.identifier),

@@ -151,11 +151,11 @@ def encodeTerms(first: bytes, terms: Terms) -> bytes:
 
     @param first: C{PING} or C{PONG} of L{ockam_twisted.wire.portal}.
     """
-    fields: dict[int, int | bytes] = {0: terms.features, 1: terms.limit}
-    if terms.stream is not None:
-        fields[2] = terms.stream
-    fields[3] = terms.instance
-    return first + MARK + cbor.encode(fields)
+    stream = terms.stream
+    head = first + MARK + cbor.mapHead(3 if stream is None else 4)
+    named = b"" if stream is None else b"\x02" + cbor.byteString(stream)
+    limits = b"\x00" + cbor.uint(terms.features) + b"\x01" + cbor.uint(terms.limit)
+    return b"".join((head, limits, named, b"\x03", cbor.byteString(terms.instance)))
 
 
 def decodeTerms(message: bytes) -> Terms | None:
@@ -198,13 +198,14 @@ def encodeExtension(message: ExtensionMessage) -> bytes:
     @raise EncodeError: A number is out of bounds, or a text or datagram too
         long.
     """
-    for number in (getattr(message, name, None) for name in ("received", "limit", "final", "next", "attempt")):
-        if number is not None and not 0 <= number <= MAX_OFFSET:
-            raise EncodeError("an offset has at most 63 bits")
+    # The first two come with every stream.
     if isinstance(message, Credit):
-        return _encode(CREDIT_KIND, (message.received, message.limit))
+        return b"\x0a\x82" + _offset(message.received) + _offset(message.limit)
     if isinstance(message, Finished):
-        return _encode(FINISHED_KIND, (message.final,))
+        return b"\x0b\x81" + _offset(message.final)
+    for number in (getattr(message, name, None) for name in ("final", "next", "attempt")):
+        if number is not None:
+            _offset(number)
     if isinstance(message, Reset):
         return _encode(RESET_KIND, (message.code, message.final, _cut(message.text)))
     if isinstance(message, Resume):
@@ -215,6 +216,12 @@ def encodeExtension(message: ExtensionMessage) -> bytes:
     if len(message.data) > MAX_DATAGRAM:
         raise EncodeError(f"a datagram has at most {MAX_DATAGRAM} bytes")
     return _encode(DATAGRAM_KIND, (message.data,))
+
+
+def _offset(number: int) -> bytes:
+    if not 0 <= number <= MAX_OFFSET:
+        raise EncodeError("an offset has at most 63 bits")
+    return cbor.uint(number)
 
 
 def _encode(kind: int, fields: tuple[object, ...]) -> bytes:

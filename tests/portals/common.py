@@ -165,6 +165,8 @@ class PortalTestCase(LoggedTestCase):
         """
         for portal in portals:
             self.assertEqual(portal.streams, set())
+            if isinstance(portal, Outlet):
+                self.assertEqual((portal.resumptions.streams, portal.resumptions._instances), ({}, {}))
 
 
 class ChannelPortalTestCase(PortalTestCase):
