@@ -30,6 +30,7 @@ from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifiers
 from ockam_twisted.interfaces import ITrustPolicy
 from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.multiaddr import MultiAddr
+from ockam_twisted.transports.dialing import AddressEndpoint, canDial
 
 #: Seconds one attempt to connect may take.
 DIAL_TIMEOUT = 10
@@ -64,6 +65,8 @@ def dial(reactor: Any, host: str, port: int) -> IStreamClientEndpoint:
 
     @param host: An address, or a name: that may be of IPv4, IPv6 or both.
     """
+    if canDial(reactor) and (isIPAddress(host) or (isIPv6Address(host) and "%" not in host)):
+        return AddressEndpoint(reactor, host, port, DIAL_TIMEOUT)
     if isIPAddress(host):
         return TCP4ClientEndpoint(reactor, host, port, timeout=DIAL_TIMEOUT)
     if isIPv6Address(host):

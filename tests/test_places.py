@@ -39,6 +39,7 @@ from ockam_twisted.places import (
 )
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.multiaddr import MultiAddr
+from ockam_twisted.transports.dialing import AddressEndpoint
 from tests.memory_reactor import MemoryReactor
 
 WHO = "I" + "0" * 64
@@ -83,14 +84,17 @@ class EndpointTests(SynchronousTestCase):
 
     def test_dial(self) -> None:
         """
-        IPv4 addresses are dialled as they are; names are looked up.
+        Addresses are dialled as they are, by ourselves where the reactor can
+        take over connections; names are looked up.
         """
         self.assertIsInstance(dial(self.reactor, "192.0.2.1", 4000), TCP4ClientEndpoint)
         self.assertIsInstance(clientEndpoint(self.reactor, "4000"), TCP4ClientEndpoint)
         self.assertIsInstance(clientEndpoint(self.reactor, "tcp:host=192.0.2.1:port=1"), TCP4ClientEndpoint)
         from twisted.internet import reactor
 
-        self.assertIsInstance(dial(reactor, "::1", 4000), TCP6ClientEndpoint)
+        self.assertIsInstance(dial(reactor, "::1", 4000), AddressEndpoint)
+        self.assertIsInstance(dial(reactor, "192.0.2.1", 4000), AddressEndpoint)
+        self.assertIsInstance(dial(reactor, "fe80::1%eth0", 4000), TCP6ClientEndpoint)
         for host in ("relay.example.com", "localhost", "1234"):
             self.assertIsInstance(dial(reactor, host, 4000), HostnameEndpoint, host)
         self.assertIsInstance(clientEndpoint(reactor, "relay.example.com:4000"), HostnameEndpoint)

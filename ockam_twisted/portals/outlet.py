@@ -237,12 +237,13 @@ class Outlet(Service):
             self.resumptions.restarted(stream.peer, stream.offer.terms.instance)
         connecting = self._target.connect(local)
         self._dialing[stream] = connecting
-        # What an endpoint fails with when it is canceled is its own choice.
-        connecting.addTimeout(
-            DIAL_TIMEOUT,
-            self._clock,
-            lambda _, seconds: Failure(TimedOut(f"no answer within {seconds:.0f} s")),
-        )
+        if not connecting.called:
+            # What an endpoint fails with when it is canceled is its own choice.
+            connecting.addTimeout(
+                DIAL_TIMEOUT,
+                self._clock,
+                lambda _, seconds: Failure(TimedOut(f"no answer within {seconds:.0f} s")),
+            )
         connecting.addCallbacks(self._connected, self._failed, callbackArgs=(stream,), errbackArgs=(stream,))
 
     def _connected(self, _: object, stream: OutletStream) -> None:
