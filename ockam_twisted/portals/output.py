@@ -46,6 +46,7 @@ class ProtocolOutput:
     """
 
     isShared = False
+    feeder: ISource | None = None
 
     def __init__(self, transport: PortalTransport, turn: Turn, label: str, heldBack: Callable[[Any], object]) -> None:
         """

@@ -5,9 +5,8 @@ leaves in one piece (C{docs/performance.rst}).
 A turn is one socket that had something to read.  With many busy sockets one
 pass of the reactor has many turns, and most of them send a little over the
 same connection; with one busy socket it has one, and then nothing should
-wait.  Which of these it is shows in how many turns share a flush: so they
-are gathered for as long as that is more than one, and tried again every now
-and then.
+wait.  A connection that others and others feed is tried; it goes on for as
+long as turns do come together.
 """
 
 from __future__ import annotations
@@ -18,8 +17,11 @@ from twisted.internet.interfaces import IReactorTime
 
 from ockam_twisted.interfaces import IOutput, ISource
 
-#: After so many flushes at once it is tried whether gathering pays.
-_PATIENCE = 128
+#: After so many changes of who feeds a connection it is tried whether
+#: gathering pays, and after so many passes in a row in which it did not it is
+#: given up.
+_PATIENCE = 8
+_TRIES = 4
 
 #: What is gathered, and the sources that fed it.
 Gathered = dict[IOutput, set[ISource]]
@@ -32,7 +34,7 @@ class Gathering:
     @ivar isOn: Are turns gathered at present?
     """
 
-    __slots__ = ("_clock", "_direct", "_flush", "_gathered", "_turns", "isOn")
+    __slots__ = ("_changes", "_clock", "_flush", "_gathered", "_lone", "_turns", "isOn")
 
     def __init__(self, clock: IReactorTime, flush: Callable[[Gathered], None]) -> None:
         """
@@ -45,7 +47,8 @@ class Gathering:
         self._flush = flush
         self._gathered: Gathered = {}
         self._turns = 0
-        self._direct = 0
+        self._changes = 0
+        self._lone = 0
 
     def takes(self, output: IOutput, source: ISource | None) -> bool:
         """
@@ -55,10 +58,13 @@ class Gathering:
             otherwise, it has to be flushed now.
         """
         if not self.isOn:
-            self._direct += 1
-            if self._direct < _PATIENCE:
+            if source is None or source is output.feeder:
                 return False
-            self._direct = 0
+            output.feeder = source
+            self._changes += 1
+            if self._changes < _PATIENCE:
+                return False
+            self._changes = 0
             self.isOn = True
         if not output.postpone():
             return False
@@ -76,5 +82,11 @@ class Gathering:
     def _due(self) -> None:
         gathered, self._gathered = self._gathered, {}
         turns, self._turns = self._turns, 0
-        self.isOn = turns >= 2 * len(gathered)
+        if turns >= 2 * len(gathered):
+            self._lone = 0
+        else:
+            self._lone += 1
+            if self._lone == _TRIES:
+                self._lone = 0
+                self.isOn = False
         self._flush(gathered)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ockam_twisted.routing.gathering import _PATIENCE
+from ockam_twisted.routing.gathering import _PATIENCE, _TRIES
 from ockam_twisted.routing.turn import Turn
 from tests.routing.test_turn import Output, Source
 
@@ -41,17 +41,25 @@ class GatheringTests(SynchronousTestCase):
         Come to where gathering is tried.
         """
         for _ in range(_PATIENCE - 1):
-            self.say(b"-")
+            self.say(b"-", Source())
         self.assertEqual(len(self.hop.sent), _PATIENCE - 1)
+        self.hop.sent.clear()
+        self.say(b"0", Source())
+        self.assertEqual(self.hop.sent, [])
+        self.clock.advance(0)
+        self.assertEqual(self.hop.sent, [[b"0"]])
         self.hop.sent.clear()
 
     def test_direct(self) -> None:
         """
-        Turns that come alone flush at once, and call nothing later.
+        What one socket alone feeds is flushed at once, and calls nothing
+        later; nor does what no socket feeds.
         """
-        for n in range(_PATIENCE - 1):
-            self.say(b"a")
-            self.assertEqual(len(self.hop.sent), n + 1)
+        source = Source()
+        for n in range(50):
+            self.say(b"a", source)
+            self.say(b"b")
+            self.assertEqual(len(self.hop.sent), 2 * n + 2)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_together(self) -> None:
@@ -70,15 +78,33 @@ class GatheringTests(SynchronousTestCase):
 
     def test_alone(self) -> None:
         """
-        Once a pass has only one turn, the next ones flush at once again.
+        When some passes in a row had one turn only, the next ones flush at
+        once again.
         """
         self.begin()
-        self.say(b"1")
-        self.clock.advance(0)
-        self.assertEqual(self.hop.sent, [[b"1"]])
-        self.say(b"2")
-        self.assertEqual(self.hop.sent, [[b"1"], [b"2"]])
+        for _ in range(_TRIES - 1):
+            self.say(b"1", Source())
+            self.assertEqual(self.hop.sent, [])
+            self.clock.advance(0)
+            self.assertEqual(self.hop.sent, [[b"1"]])
+            self.hop.sent.clear()
+        self.say(b"2", Source())
+        self.assertEqual(self.hop.sent, [[b"2"]])
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_notAlone(self) -> None:
+        """
+        Passes that have one turn now and then do not count.
+        """
+        self.begin()
+        for _ in range(_TRIES):
+            for data in (b"1", b"12"):
+                self.hop.sent.clear()
+                for each in data:
+                    self.say(b"%c" % each, Source())
+                self.assertEqual(self.hop.sent, [])
+                self.clock.advance(0)
+                self.assertEqual(len(self.hop.sent), 1)
 
     def test_onlyShared(self) -> None:
         """

@@ -20,6 +20,7 @@ class Output:
     queued = 0
     lost = False
     isShared = False
+    feeder = None
     mayWait = True
 
     def __init__(self, turn: Turn, label: str = "a peer") -> None:

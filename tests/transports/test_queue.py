@@ -299,16 +299,16 @@ class DirectQueueTests(_Sockets):
         output = sender.output
         output.isShared = True
         sender.turn.gather(clock := Clock())
-        for _ in range(127):
-            sender.send(b"-")
+        for _ in range(7):
+            sender.send(b"-", Source())
         for data in (b"one", b"two"):
-            sender.send(data)
-        self.assertEqual((yield self.read(client, 127)), b"-" * 127)
-        self.assertEqual(output.sent, 127)
+            sender.send(data, Source())
+        self.assertEqual((yield self.read(client, 7)), b"-" * 7)
+        self.assertEqual(output.sent, 7)
         clock.advance(0)
         self.assertEqual((yield self.read(client, 6)), b"onetwo")
         sender.send(bytes(64 * KB))
-        self.assertEqual(output.sent + output.queued, 127 + 6 + 64 * KB)
+        self.assertEqual(output.sent + output.queued, 7 + 6 + 64 * KB)
         yield self.read(client, 64 * KB)
         sender.send(b"last")
         output.loseConnection()
