@@ -9,6 +9,7 @@ C{write} and serves every other transport.  L{outputFor} picks.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,9 @@ from ockam_twisted.transports.sockets import SEND_LIMIT, isPlainSocket, unsent
 #: of it that leaves does not show, and who makes progress must be seen to.
 _CHUNK = 64 * 1024
 
+#: How a kernel says that it takes no more for now.
+_FULL = (errno.EWOULDBLOCK, errno.EAGAIN, errno.ENOBUFS)
+
 
 @implementer(IOutput, IPullProducer)
 class DirectQueue(OutputQueue):
@@ -36,6 +40,9 @@ class DirectQueue(OutputQueue):
     _producing = False
     _registering = False
     _inTwisted = 0
+
+    def begin(self) -> None:
+        self._write = self._transport.getHandle().send
 
     def _send(self, data: Buffer) -> None:
         """
@@ -59,14 +66,17 @@ class DirectQueue(OutputQueue):
             return size
         done = 0
         while done < size:
-            taken = transport.writeSomeData(memoryview(data)[done:] if done else data)
-            if not isinstance(taken, int) or taken < 0:
-                # An exception, not raised: the connection is broken.
-                self.abortConnection()
-                return size
+            limited = size - done > SEND_LIMIT
+            try:
+                taken = self._write(memoryview(data)[done : done + SEND_LIMIT] if done or limited else data)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    self.abortConnection()
+                    return size
+                break
             done += taken
             self.sent += taken
-            if taken < min(SEND_LIMIT, size - done + taken):
+            if not limited or taken < SEND_LIMIT:
                 break
         return done
 
