@@ -23,6 +23,7 @@ class Attachment:
 
     @ivar address: The only address of this end that the peer sees.
     @ivar flow: To the far end, once it is known where that is.
+    @ivar flowId: The flow-control id of what comes over the way.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Attachment:
         """
         self.address = Address.random()
         self.flow: IFlow | None = None
+        self.flowId: str | None = None
         self._router = router
         self._worker = worker
         self._incoming = incoming
@@ -57,6 +59,7 @@ class Attachment:
         @param first: What the way begins with; its end is the end of the way.
         @param flowId: The flow-control id of what comes over it.
         """
+        self.flowId = flowId
         self._router.register(self.address, self._worker, self._incoming)
         if flowId is not None:
             self._router.flowControls.addConsumer(self.address, flowId)

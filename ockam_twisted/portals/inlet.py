@@ -23,16 +23,19 @@ from zope.interface import implementer
 
 from ockam_twisted.errors import NotAccepted
 from ockam_twisted.interfaces import IRouter, ISockets, IWay, IWorker
-from ockam_twisted.portals.extension import reasonOf
+from ockam_twisted.portals.extension import reasonOf, refusal
 from ockam_twisted.portals.inletstream import InletStream
+from ockam_twisted.portals.negotiation import isAcceptance
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.refusals import Refusals
 from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.portals.socket import PortalSocket
-from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.routing.addresses import Route
 from ockam_twisted.routing.local_message import LocalMessage
-from ockam_twisted.wire.extension import SHUTTING_DOWN, Reset
+from ockam_twisted.wire.extension import RESET_BY_PEER, RESUMED_KIND, SHUTTING_DOWN, Reset
 from ockam_twisted.wire.portal import DISCONNECT, PONG
+
+_RESUMED = bytes((RESUMED_KIND,))
 
 _STOPPING = "the inlet is shutting down"
 
@@ -44,7 +47,8 @@ CONNECT_TIMEOUT = 10.0
 ASK_AFTER = 2.0
 LOOK_AFTER = 1.0
 
-#: Seconds in which a Pong for a client that has gone is still answered.
+#: Seconds in which a Pong or Resumed for a client that has gone is still
+#: answered.
 LATE = 30.0
 
 #: Seconds until a client whose way was lost before Pong is tried again.
@@ -52,19 +56,21 @@ _PAUSE = 0.05
 
 
 @implementer(IWorker)
-class _LatePong:
+class _Late:
     """
-    Stands in for a stream that was given up before its Pong: answers that
-    with Disconnect, or the outlet would hold a connection that nobody uses.
+    Stands in for a stream that was given up before its Pong or Resumed:
+    answers that with Reset or Disconnect, or the outlet would hold a
+    connection that nobody uses.
     """
 
-    def __init__(self, inlet: Inlet, address: Address, flowId: str | None) -> None:
+    def __init__(self, inlet: Inlet, stream: InletStream) -> None:
         self._router = inlet.router
-        self._address = address
+        self._address = address = stream.address
         self._inlet = inlet
+        self._offer = stream.offer
         self._router.register(address, self)
-        if flowId is not None:
-            self._router.flowControls.addConsumer(address, flowId)
+        if stream.flowId is not None:
+            self._router.flowControls.addConsumer(address, stream.flowId)
         self._deadline = inlet.clock.callLater(LATE, self.stop)
         inlet.late.add(self)
 
@@ -72,9 +78,14 @@ class _LatePong:
         """
         See L{IWorker.messageReceived}.
         """
-        back = message.return_route
-        if message.payload[:1] == PONG and back:
-            self._router.route(LocalMessage(back, Route((self._address,)), DISCONNECT), self._address)
+        payload, back = message.payload, message.return_route
+        isExtended = self._offer is not None and message.peerIdentity is not None
+        isResumed = isExtended and payload[:1] == _RESUMED
+        if back and (isResumed or payload[:1] == PONG):
+            end = DISCONNECT
+            if isResumed or (isExtended and isAcceptance(payload)):
+                end = refusal(RESET_BY_PEER, "nobody is there any more")
+            self._router.route(LocalMessage(back, Route((self._address,)), end), self._address)
             self.stop()
 
     def stop(self) -> None:
@@ -107,7 +118,6 @@ class Opening:
         self._waiting: Deferred[Route] | None = None
         self._deadline: IDelayedCall | None = None
         self._until = 0.0
-        self._flowId: str | None = None
         self._route: Route | None = None
         self._hasAsked = False
         self._make()
@@ -187,7 +197,6 @@ class Opening:
         self._waiting = None
         if self.stream.state is State.NEW:
             router = self._inlet.router
-            self._flowId = router.flowControls.producerId(route[0])
             self._route = route
             with router.turn:
                 self.stream.ping(route)
@@ -217,8 +226,8 @@ class Opening:
         self.opened()
         if self._waiting is not None:
             self._waiting.cancel()
-        if stream.isPongDue and len(self._inlet.late) < self._inlet.maxStreams:
-            _LatePong(self._inlet, stream.address, self._flowId)
+        if stream.isAnswerDue and len(self._inlet.late) < self._inlet.maxStreams:
+            _Late(self._inlet, stream)
 
 
 class InletSocket(PortalSocket):
@@ -295,7 +304,7 @@ class Inlet(Service):
         self.settings = StreamSettings(clock) if settings is None else settings
         self._unwatch: Callable[[], None] | None = None
         self.streams: set[InletStream] = set()
-        self.late: set[_LatePong] = set()
+        self.late: set[_Late] = set()
         self._refusals = Refusals(clock, "A client was refused: {reason}")
 
     def startService(self) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ockam_twisted.errors import DecodeError, LimitReached, PortalRefused
-from ockam_twisted.portals.extension import Extension, reasonOf
+from ockam_twisted.portals.extension import Extension, reasonOf, refusal
 from ockam_twisted.portals.negotiation import makeOffer, readAnswer
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.routing.local_message import LocalMessage
-from ockam_twisted.wire.extension import PROTOCOL_ERROR, Reset, Resumed, decodeExtension
+from ockam_twisted.wire.extension import PROTOCOL_ERROR, REFUSED, Reset, Resumed, decodeExtension
 from ockam_twisted.wire.portal import PING
 
 
@@ -51,7 +51,7 @@ class InletStream(PortalStream):
         Wait for Pong no more: the near end has another stream then, and is
         not told.
         """
-        self.isPongDue = True
+        self.isAnswerDue = True
         self._end("", clean=False, told=False)
 
     def _routeGone(self) -> None:
@@ -85,8 +85,11 @@ class InletStream(PortalStream):
         except DecodeError:
             return  # Whatever it is, a Pong may still come.
         except (PortalRefused, LimitReached) as error:
+            # The outlet has accepted: a Disconnect would be a clean end.
+            code = REFUSED if isinstance(error, LimitReached) else PROTOCOL_ERROR
             self._attachment.open(message.return_route)
-            self._giveUp(error)
+            self.emit((refused := refusal(code, str(error)),), len(refused))
+            self._end(str(error), clean=False)
             return
         if answer is None:
             self._end("the outlet could not connect to its target", clean=False)

@@ -152,3 +152,13 @@ def readAnswer(offer: Offer | None, message: LocalMessage) -> Pong | Reset | Non
         assert isinstance(reset, Reset)
         return reset
     raise DecodeError("a Pong is awaited")
+
+
+def isAcceptance(pong: bytes) -> bool:
+    """
+    Has the outlet accepted an offer?
+    """
+    try:
+        return decodeTerms(pong) is not None
+    except DecodeError:
+        return False

@@ -40,7 +40,8 @@ class PortalStream:
     @ivar received: Bytes of the far end given to the near end.
     @ivar peer: Who is at the far end, once it has been heard of; L{None} too
         if there is no secure channel to it.
-    @ivar isPongDue: It was ended on this side while a Pong was on its way.
+    @ivar isAnswerDue: It was ended on this side while a Pong, or a Resumed,
+        was on its way.
     @ivar isInlet: Is it the end where clients are accepted?
     @ivar offer: What the inlet has offered of the extension.
     @ivar local: The near end.
@@ -54,7 +55,7 @@ class PortalStream:
     peer: PeerIdentity | None = None
     extension: Extension | None = None
     result: Reset | None = None
-    isPongDue = False
+    isAnswerDue = False
     isInlet = False
 
     def __init__(
@@ -88,6 +89,13 @@ class PortalStream:
         The only address of this end that the peer sees.
         """
         return self._attachment.address
+
+    @property
+    def flowId(self) -> str | None:
+        """
+        The flow-control id of what comes from the peer.
+        """
+        return self._attachment.flowId
 
     # ------------------------------------------------------------- opening
 
@@ -149,7 +157,7 @@ class PortalStream:
         if self.extension is not None and self.state is not State.ENDED:
             self.extension.gone()
         elif self.state is not State.ENDED:
-            self.isPongDue = self.state is State.PINGED
+            self.isAnswerDue = self.state is State.PINGED
             self.emit((DISCONNECT,), 1)
             self._end(reason, clean=True, told=False)
 
@@ -234,7 +242,7 @@ class PortalStream:
         if self.extension is not None and self.state is not State.ENDED:
             self.extension.reset(code, reason)
         elif self.state is not State.ENDED:
-            self.isPongDue = self.state is State.PINGED
+            self.isAnswerDue = self.state is State.PINGED
             if self.state is State.DIALING and self.offer is not None:
                 self.emit((message := refusal(code, reason),), len(message))
             for message in REFUSAL if self.state is State.DIALING else (DISCONNECT,):
@@ -250,6 +258,7 @@ class PortalStream:
         @param reason: Why we have reset it; empty: the far end has.
         """
         self.result = result
+        self.isAnswerDue = self.state is State.RESUMING and bool(reason)
         if result is None:
             self._end("both ends have finished", clean=True, told=False)
         else:

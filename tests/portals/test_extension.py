@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ockam_twisted.portals.budgets import NODE_BUDGET
+from ockam_twisted.portals.inlet import CONNECT_TIMEOUT
 from ockam_twisted.portals.negotiation import Offer, Pong
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.settings import RESUME_TIMEOUT, StreamSettings
@@ -208,6 +210,41 @@ class ResetTests(_ExtendedTestCase):
     """
     Ends with a reason.
     """
+
+    def test_beforePong(self) -> None:
+        """
+        A client that was given up before its Pong, or has no window then, is
+        no clean end for its target.
+        """
+        self.both()
+        self.hop.toClient.held = True
+        _, target = self.another()
+        self.network.advance(CONNECT_TIMEOUT)
+        client, late = self.another()
+        budget = self.theInlet.settings.budget
+        budget.take(taken := NODE_BUDGET - budget.used)
+        self.hop.toClient.held = False
+        self.network.pump()
+        budget.give(taken)
+        self.assertEqual((target.ending, late.ending, client.ending), ("ConnectionLost",) * 3)
+        self.assertEqual((len(self.theInlet.streams), len(self.theOutlet.streams)), (1, 1))
+
+    def test_beforeResumed(self) -> None:
+        """
+        Nor is one that has waited too long for the answer to a Resume: the
+        target is reset when that comes.
+        """
+        client, target = self.both()
+        self.hop = self.inletNode.connect(self.outletNode)
+        route = self.newRoute(self.hop)
+        self.hop.toServer.held = True
+        self.way.change(route)
+        self.network.advance(RESUME_TIMEOUT + 1)
+        self.assertEqual((client.ending, target.ending), ("ConnectionLost", ""))
+        self.hop.toServer.held = False
+        self.network.pump()
+        self.assertEqual(target.ending, "ConnectionLost")
+        self.assertIdle(self.theInlet, self.theOutlet)
 
     def test_clientResets(self) -> None:
         """

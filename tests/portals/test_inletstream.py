@@ -85,7 +85,7 @@ class InletEndTests(StreamTestCase):
         """
         self.say(DISCONNECT)
         self.assertEnded("the outlet could not connect to its target", False)
-        self.assertFalse(self.stream.isPongDue)
+        self.assertFalse(self.stream.isAnswerDue)
 
     def test_abandonedWhileWaiting(self) -> None:
         """
@@ -93,7 +93,7 @@ class InletEndTests(StreamTestCase):
         """
         self.stream.abandon("enough")
         self.assertEnded("enough", False)
-        self.assertTrue(self.stream.isPongDue)
+        self.assertTrue(self.stream.isAnswerDue)
 
     def test_nobodyThere(self) -> None:
         """
