@@ -15,6 +15,7 @@ from ockam_twisted.interfaces import Buffer, IOutput
 from ockam_twisted.portals.exchange import Exchange
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.settings import StreamSettings
+from ockam_twisted.portals.shares import SMALLEST_WINDOW
 from ockam_twisted.routing.addresses import printable
 from ockam_twisted.routing.source import Source
 from ockam_twisted.wire.extension import (
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 
 #: What leaves in one turn of what waited, bytes.
 _BATCH = 256 * 1024
+
+#: Seconds after which the far end hears of bytes that it may have to keep.
+_ACKNOWLEDGE_AFTER = 0.05
 
 #: Seconds that the far end has to end, once nobody is left at the near end.
 LINGER = 60.0
@@ -80,6 +84,8 @@ class Extension:
         self._feeder = Source(_nothing, self._wake, None, lambda: False, _nothing)
         self._waking: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
+        self._acknowledging: IDelayedCall | None = None
+        self._said = 0
         self._reset: Reset | None = None
         self._isGone = False
         if isConfirmed:
@@ -195,6 +201,7 @@ class Extension:
         The near end has taken so much that the far end should hear of it.
         """
         credit = self.exchange.credit(self._output.sent, self._clock.seconds())
+        self._said = self.exchange.receiving.received
         self._output.mark = self.exchange.receiving.mark
         if self.isConfirmed and self._isOpen:
             self._say(credit)
@@ -217,6 +224,19 @@ class Extension:
             self.reset(RESET_BY_PEER, "nobody is there any more")
         else:
             self.exchange.payloadReceived(size)
+            # Who can keep so little waits long before half a window is taken.
+            if self._acknowledging is None and self._isAcknowledgementDue:
+                self._acknowledging = self._clock.callLater(_ACKNOWLEDGE_AFTER, self._acknowledge)
+
+    @property
+    def _isAcknowledgementDue(self) -> bool:
+        return self.exchange.receiving.received - self._said >= SMALLEST_WINDOW
+
+    def _acknowledge(self) -> None:
+        self._acknowledging = None
+        if self._isAcknowledgementDue:
+            with self._stream.router.turn:
+                self._delivered()
 
     def messageReceived(self, data: Buffer) -> None:
         """
@@ -357,10 +377,10 @@ class Extension:
         """
         It is over.
         """
-        for call in (self._waking, self._deadline):
+        for call in (self._waking, self._deadline, self._acknowledging):
             if call is not None and call.active():
                 call.cancel()
-        self._waking = self._deadline = None
+        self._waking = self._deadline = self._acknowledging = None
         self.exchange.close()
 
 

@@ -186,6 +186,18 @@ class WindowTests(_ExtendedTestCase):
         self.assertIdle(self.theInlet, self.theOutlet)
         self.assertEqual(settings.budget.used, 0)
 
+    def test_senderShort(self) -> None:
+        """
+        A sender that can keep only a little, where much is permitted, still
+        gets on.
+        """
+        client, target = self.both()
+        budget = self.theInlet.settings.budget
+        budget.take(NODE_BUDGET - budget.used)
+        client.send(b"x" * 100_000)
+        self.network.advance(1)
+        self.assertEqual(len(target.received), 100_000)
+
     def test_budget(self) -> None:
         """
         When the windows of all streams together are too large there is no
