@@ -300,8 +300,10 @@ class MemoryNode:
         Make a hop to another node, up to the exchange of versions.
         """
         network = self.network
+        # What moves meanwhile may make others.
+        number = len(network.links)
         network.result(self.transport.connect(network.endpoint(server.name)))
-        return network.links[-1]
+        return network.links[number]
 
     def inbox(self, name: str, *consumerIds: str, echo: bool = False) -> Inbox:
         """

@@ -1,0 +1,464 @@
+"""
+Streams between two nodes in memory, explored by machines: whatever becomes of
+the way, bytes out are bytes in, in order and once, or the stream is reset with
+a reason.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from twisted.trial.unittest import SynchronousTestCase
+
+from ockam_twisted.portals.extension import LINGER
+from ockam_twisted.portals.inlet import CONNECT_TIMEOUT, LATE
+from ockam_twisted.portals.plain import State
+from ockam_twisted.portals.shares import FIRST_WINDOW, SMALLEST_WINDOW
+from ockam_twisted.sessions.session import DOWN_AFTER
+from ockam_twisted.wire.extension import PROTOCOL_ERROR, REASONS, SHUTTING_DOWN, Reset
+from tests.exploring import explore
+from tests.portals.world import BUDGET, LARGEST, PATIENCE, READ, PlainSpeaker, Speaker, World
+
+#: How many streams there are at once.
+STREAMS = 6
+
+_WHICH = st.integers(0, 2 * STREAMS - 1)
+_SIZES = st.sampled_from([0, 1, 100, 5000, SMALLEST_WINDOW, SMALLEST_WINDOW + 1, LARGEST + 1, FIRST_WINDOW + 1])
+_SECONDS = st.sampled_from([0.001, 0.125, 1.0, 4.0, 9.0, 20.0, 31.0, 70.0])
+
+
+class StreamMachine(RuleBasedStateMachine):
+    """
+    Both ends know the portal extension.
+    """
+
+    makeWorld: type[World] = World
+
+    @initialize(narrow=st.booleans())
+    def begin(self, narrow: bool) -> None:
+        self.world = world = self.makeWorld()
+        world.isNarrow = narrow
+        world.setUp()
+        self.full = False
+        self.good = 0.0
+
+    # ------------------------------------------------------------ the model
+
+    @property
+    def now(self) -> float:
+        return self.world.network.clock.seconds()
+
+    @property
+    def isGood(self) -> bool:
+        """
+        Do messages come through, both ways?
+        """
+        hop = self.world.hop
+        return (
+            self.world.way.route is not None
+            and hop.client.connected
+            and hop.server.connected
+            and not hop.toClient.held
+            and not hop.toServer.held
+            and not self.isSpoilt
+        )
+
+    isSpoilt = False
+
+    def settle(self) -> None:
+        """
+        What can move has moved.
+        """
+        self.world.network.pump()
+        if self.isGood:
+            self.good = self.now
+
+    def excuse(self, client: Speaker) -> None:
+        """
+        This stream may be reset from now on.
+        """
+        client.isExcused = True
+        if client.other is not None:
+            client.other.isExcused = True
+
+    def excuseAll(self) -> None:
+        for client in self.world.clients:
+            self.excuse(client)
+
+    def excuseUnopened(self) -> None:
+        """
+        So may those be that are not open at the inlet.
+        """
+        for client in self.world.clients:
+            stream = self.world.streamOf(client)
+            if stream is None or stream.state in (State.NEW, State.PINGED):
+                self.excuse(client)
+
+    def lose(self) -> None:
+        """
+        The way in use is lost, or messages on it.
+        """
+        self.excuseUnopened()
+
+    def one(self, which: int) -> Speaker | None:
+        """
+        One of the programs that are there.
+        """
+        there = [each for each in self.world.speakers() if each.isThere]
+        return there[which % len(there)] if there else None
+
+    # ---------------------------------------------------------- the programs
+
+    @rule()
+    def open(self) -> None:
+        world = self.world
+        if len(world.theInlet.streams) < STREAMS and "inlet" in world.network.ports:
+            client = world.open()
+            if self.full or self.isSpoilt or "target" not in world.network.ports:
+                self.excuse(client)
+
+    @rule(which=_WHICH, size=_SIZES)
+    def write(self, which: int, size: int) -> None:
+        speaker = self.one(which)
+        if speaker is not None and not speaker.isSilent:
+            speaker.say(size)
+            self.settle()
+
+    @rule(which=_WHICH, stop=st.booleans())
+    def read(self, which: int, stop: bool) -> None:
+        speaker = self.one(which)
+        if speaker is not None:
+            transport: Any = speaker.transport
+            (transport.pauseProducing if stop else transport.resumeProducing)()
+            self.settle()
+
+    @rule(which=_WHICH)
+    def halfClose(self, which: int) -> None:
+        speaker = self.one(which)
+        if speaker is not None and not speaker.isSilent:
+            speaker.isSilent = True
+            transport: Any = speaker.transport
+            transport.loseWriteConnection()
+            self.settle()
+
+    @rule(which=_WHICH)
+    def close(self, which: int) -> None:
+        speaker = self.one(which)
+        if speaker is not None:
+            speaker.isSilent = speaker.isClosed = True
+            if not speaker.finished:
+                # Who is written to, and has gone, resets.
+                speaker.isExcused = True
+                if speaker.other is not None:
+                    speaker.other.isExcused = True
+            transport: Any = speaker.transport
+            transport.loseConnection()
+            self.settle()
+
+    @rule(which=_WHICH)
+    def abort(self, which: int) -> None:
+        speaker = self.one(which)
+        if speaker is not None:
+            speaker.hasAborted = speaker.isExcused = True
+            if speaker.other is not None:
+                speaker.other.isExcused = True
+            transport: Any = speaker.transport
+            transport.abortConnection()
+            self.settle()
+
+    # --------------------------------------------------------------- the way
+
+    @rule(toServer=st.booleans(), old=st.integers(0, 2))
+    def hold(self, toServer: bool, old: int) -> None:
+        hop = self.world.hops[-1 - old % len(self.world.hops)]
+        (hop.toServer if toServer else hop.toClient).held = True
+
+    @rule(old=st.integers(0, 2))
+    def release(self, old: int) -> None:
+        hop = self.world.hops[-1 - old % len(self.world.hops)]
+        hop.toServer.held = hop.toClient.held = False
+        self.settle()
+
+    @rule(old=st.integers(0, 2))
+    def cut(self, old: int) -> None:
+        world = self.world
+        hop = world.hops[-1 - old % len(world.hops)]
+        self.lose()
+        hop.cut()
+        hop.toServer.held = hop.toClient.held = False
+        self.settle()
+
+    @rule(toServer=st.booleans(), which=st.integers(0, 50), how=st.sampled_from(["drop", "repeat", "swap"]))
+    def spoil(self, toServer: bool, which: int, how: str) -> None:
+        """
+        Whoever carries the messages plays with those that are held.
+        """
+        hop = self.world.hop
+        waiting = (hop.toServer if toServer else hop.toClient).waiting
+        if self.world.isSecret and len(waiting) > 1:
+            self.lose()
+            self.isSpoilt = True
+            at = which % (len(waiting) - 1)
+            if how == "drop":
+                del waiting[at]
+            elif how == "repeat":
+                waiting.insert(at, waiting[at])
+            else:
+                waiting[at], waiting[at + 1] = waiting[at + 1], waiting[at]
+
+    @rule(holdToServer=st.booleans(), holdToClient=st.booleans(), close=st.booleans())
+    def newWay(self, holdToServer: bool, holdToClient: bool, close: bool) -> None:
+        """
+        Another connection, another channel; what becomes of the old one is
+        seen later.
+        """
+        world = self.world
+        old = world.channel if world.isSecret else None
+        if close or not world.isSecret:
+            self.lose()
+        world.prepare()
+        self.isSpoilt = False
+        world.hop.toServer.held, world.hop.toClient.held = holdToServer, holdToClient
+        world.move()
+        self.settle()
+        if close and old is not None:
+            with world.inletNode.router.turn:
+                old.close()
+            self.settle()
+
+    @rule(seconds=_SECONDS)
+    def wait(self, seconds: float) -> None:
+        after = self.now + seconds
+        if not self.isGood and after - self.good >= PATIENCE - 1:
+            self.excuseAll()
+        for client in self.world.clients:
+            stream = self.world.streamOf(client)
+            unopened = stream is None or stream.state in (State.NEW, State.PINGED)
+            if unopened and after - client.opened >= CONNECT_TIMEOUT - 1:
+                self.excuse(client)
+        self.waits()
+        network = self.world.network
+        if seconds > DOWN_AFTER:
+            # A session notices silence, and closes what is silent.
+            network.advance(DOWN_AFTER)
+            for hop in self.world.hops:
+                if (hop.toServer.held or hop.toClient.held) and hop.isAlive:
+                    self.lose()
+                    hop.cut()
+                    hop.toServer.held = hop.toClient.held = False
+            seconds -= DOWN_AFTER
+        network.advance(seconds)
+        self.settle()
+
+    def waits(self) -> None:
+        """
+        Time passes.
+        """
+
+    # ------------------------------------------------------------- processes
+
+    @rule()
+    def refuse(self) -> None:
+        self.excuseUnopened()
+        world = self.world
+        port = world.network.ports.get("target")
+        if port is None:
+            world.network.endpoint("target").listen(world.targets)
+        else:
+            port.stopListening()
+
+    @rule()
+    def exhaust(self) -> None:
+        self.excuseUnopened()
+        self.full = not self.full
+        for settings in self.world.allSettings[:2] + self.world.allSettings[-2:]:
+            budget = settings.budget
+            if self.full:
+                self.taken[id(budget)] = self.taken.get(id(budget), 0) + BUDGET - budget.used
+                budget.take(BUDGET - budget.used)
+            else:
+                budget.give(self.taken.pop(id(budget), 0))
+
+    @property
+    def taken(self) -> dict[int, int]:
+        return self.__dict__.setdefault("_taken", {})
+
+    @precondition(lambda self: not self.full)
+    @rule(inlet=st.booleans(), killed=st.booleans())
+    def restart(self, inlet: bool, killed: bool) -> None:
+        """
+        A process ends, and another one begins.
+        """
+        world = self.world
+        self.excuseAll()
+        portal: Any = world.theInlet if inlet else world.theOutlet
+        if not killed:
+            portal.stopService()
+            self.settle()
+        for hop in world.hops:
+            hop.cut()
+            hop.toServer.held = hop.toClient.held = False
+        self.settle()
+        if killed:
+            for stream in list(portal.streams):
+                stream.ended(Reset(SHUTTING_DOWN, 0, ""), "killed")
+            portal.stopService()
+            self.settle()
+        assert portal.streams == set()
+        world.startInlet() if inlet else world.startOutlet()
+
+    # ---------------------------------------------------------- what is true
+
+    @invariant()
+    def isRight(self) -> None:
+        world = self.world
+        for speaker in world.speakers():
+            assert not speaker.wrong, f"{speaker.number}: {speaker.wrong}"
+            assert speaker.isExcused or not speaker.isReset, f"{speaker.number} was reset: {world.lines()}"
+        for event in world.logged:
+            assert "log_failure" not in event, event
+
+    @invariant()
+    def isBounded(self) -> None:
+        for portal in (self.world.theInlet, self.world.theOutlet):
+            for stream in portal.streams:
+                if stream.extension is not None and stream.extension.isConfirmed:
+                    sending = stream.extension.exchange.sending
+                    assert sending.written - sending.acknowledged <= LARGEST + READ
+                    assert stream.local.output.queued <= FIRST_WINDOW
+
+    @invariant()
+    def hasReasons(self) -> None:
+        for speaker in self.world.speakers():
+            stream = self.world.streamOf(speaker)
+            if stream is not None and stream.result is not None:
+                assert stream.result.code in REASONS, stream.result
+                assert stream.result.code != PROTOCOL_ERROR, stream.result
+
+    # --------------------------------------------------------------- the end
+
+    def teardown(self) -> None:
+        """
+        Whatever happened: with a way that stays, all comes to its end.
+        """
+        try:
+            self._end()
+        finally:
+            self.world.tearDown()
+
+    def _end(self) -> None:
+        world = self.world
+        if self.full:
+            self.exhaust()
+        for hop in world.hops:
+            hop.toServer.held = hop.toClient.held = False
+        for speaker in world.speakers():
+            if speaker.isThere:
+                transport: Any = speaker.transport
+                transport.resumeProducing()
+        self.newWay(False, False, False)
+        self.wait(1.0)
+        self.isRight()
+        for speaker in world.speakers():
+            other = speaker.other
+            if other is not None and not speaker.isExcused:
+                assert speaker.came == other.wrote, f"{speaker.number} has {speaker.came} of {other.wrote}"
+                assert speaker.finished == other.isSilent, speaker.number
+        for speaker in world.speakers():
+            if speaker.isThere and not speaker.isSilent:
+                self.halfClose_(speaker)
+        self.wait(1.0)
+        self.isRight()
+        for speaker in world.speakers():
+            if speaker.isThere and not speaker.isExcused:
+                assert speaker.finished, speaker.number
+        world.network.advance(LINGER + PATIENCE + LATE + 5)
+        self.isRight()
+        for speaker in world.speakers():
+            assert speaker.finished or speaker.isReset or speaker.isClosed or speaker.hasAborted, speaker.number
+        self._nothingLeft()
+
+    def halfClose_(self, speaker: Speaker) -> None:
+        speaker.isSilent = True
+        transport: Any = speaker.transport
+        transport.loseWriteConnection()
+        self.settle()
+
+    def _nothingLeft(self) -> None:
+        world = self.world
+        assert world.theInlet.streams == set(), world.theInlet.streams
+        assert world.theOutlet.streams == set(), world.theOutlet.streams
+        assert world.theInlet.late == set()
+        assert world.theOutlet.resumptions.streams == {}
+        for settings in world.allSettings:
+            assert settings.budget.used == 0, settings.budget.used
+        for hop in world.hops:
+            hop.cut()
+        world.network.pump()
+        world.theInlet.stopService()
+        world.theOutlet.stopService()
+        world.listener.stopService()
+        world.network.advance(31)
+        calls = [str(call.func) for call in world.network.clock.getDelayedCalls()]
+        assert calls == [], calls
+        for node in (world.inletNode, world.outletNode):
+            assert list(node.router._mailboxes) == [], node.router._mailboxes
+            assert len(node.router.peers) == 0
+
+
+class PlainMachine(StreamMachine):
+    """
+    They do not, or only one does: a stream ends with its way.
+    """
+
+    def lose(self) -> None:
+        self.excuseAll()
+
+    def waits(self) -> None:
+        # Who does not read, or is not read to, may be closed.
+        if not self.isGood or any(
+            getattr(each.transport, "isPaused", False) for each in self.world.speakers() if each.isThere
+        ):
+            self.excuseAll()
+
+    def halfClose_(self, speaker: Speaker) -> None:
+        if speaker.other is not None:
+            speaker.other.isExcused = True
+        super().halfClose_(speaker)
+
+
+class _Plain(World):
+    kind = PlainSpeaker
+    isSecret = False
+
+
+class _InletPlain(World):
+    kind = PlainSpeaker
+    inletFeatures = 0
+
+
+class _OutletPlain(World):
+    kind = PlainSpeaker
+    outletFeatures = 0
+
+
+class StreamMachineTests(SynchronousTestCase):
+    """
+    The machines.
+    """
+
+    def test_extended(self) -> None:
+        """
+        With the portal extension.
+        """
+        explore(StreamMachine, 60, 50)
+
+    def test_plain(self) -> None:
+        """
+        Without, and with the extension on one side only.
+        """
+        for world in (_Plain, _InletPlain, _OutletPlain):
+            with self.subTest(world=world.__name__):
+                explore(type("Machine", (PlainMachine,), {"makeWorld": world}), 20, 40)
