@@ -203,6 +203,7 @@ class Session(Service):
         """
         self._report.stopped(self.state.value, self.since)
         self._enter(State.IDLE)
+        self._refused = False
         self.why = "it is shutting down"
         self._renewal.close()
         self._tickOrNot()

@@ -82,16 +82,16 @@ class Watch:
         @param reason: Why, for people.
         @param within: Seconds it has.
         """
-        now = self._clock.seconds()
+        now, heard = self._clock.seconds(), self.established.heard()
+        if heard != self._heard:
+            # It was heard before, which does not count, and has answered if
+            # it was asked before.
+            self._heard, self._lastHeard, self._downAt = heard, now, None
         if self._downAt is None or self._downAt > now + within:
             isAsked = self._downAt is not None
             self._downAt = now + within
             self._suspicion = reason
             if not isAsked:
-                # What was heard before does not count.
-                heard = self.established.heard()
-                if heard != self._heard:
-                    self._heard, self._lastHeard = heard, now
                 self._ping(within)
 
     def look(self) -> str:

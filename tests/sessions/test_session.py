@@ -215,6 +215,49 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(waiting), Route.of("far"))
         self.successResultOf(also)
 
+    def test_refusedAndStopped(self) -> None:
+        """
+        Who asks after the stop is kept, though the last attempt was refused.
+        """
+        self.attempt.tries[-1].errback(PeerNotTrusted("it is somebody else"))
+        self.session.stopService()
+        self.clock.advance(2)
+        waiting = self.session.whenUp()
+        self.assertNoResult(waiting)
+        self.session.startService()
+        self.attempt.succeed()
+        self.successResultOf(waiting)
+
+    def test_heardBefore(self) -> None:
+        """
+        What was heard before a suspicion, or before this node slept, does not
+        dispel it, though it does an earlier one; and a suspicion from before
+        gets no less time.
+        """
+
+        def again() -> None:
+            self.session.suspect("no answer")
+            self.attempt.number += 1
+            self.session.suspect("no answer")
+
+        for doubt in (
+            lambda: self.session.suspect("no answer"),
+            again,
+            self.session.networkChanged,
+            lambda: self.clock.advance(600),
+            lambda: (self.session.suspect("no answer"), self.clock.advance(600)),
+        ):
+            self.attempt.succeed()
+            self.attempt.pings[-1].callback(b"")
+            self.clock.pump([1.0] * 3)
+            self.attempt.number += 1
+            doubt()
+            self.clock.pump([1.0] * 4)
+            self.assertIs(self.session.state, State.UP)
+            self.clock.advance(1.0)
+            self.assertIs(self.session.state, State.WAITING)
+            self.clock.advance(LONGEST_DELAY)
+
     def test_heard(self) -> None:
         """
         Any sign of life counts: no ping, no end.
