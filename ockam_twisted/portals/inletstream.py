@@ -130,8 +130,6 @@ class InletStream(PortalStream):
             return
         if peer is None or self.peer is None or peer.identifier != self.peer.identifier:
             return
-        if self._attachment.first == route[0] and self.state is not State.ROUTELESS:
-            return
         self.state = State.RESUMING
         self._attachment.move(route[0], self.router.flowControls.producerId(route[0]))
         if self.state is State.RESUMING:

@@ -519,11 +519,11 @@ class PeerTests(AttackTestCase):
 
     def liar(self) -> tuple[Route, Inbox]:
         """
-        Another worker of the outlet's node, and the way to it.
+        Another worker of the outlet's node, and a way to it.
         """
         name = f"liar {len(self.outletNode.router._mailboxes)}"
         inbox = self.outletNode.inbox(name, self.listener.flowId)
-        return Route((*self.wayRoute[:-1], inbox.address)), inbox
+        return Route((*self.newRoute(self.hop)[:-1], inbox.address)), inbox
 
     def test_outletIsSilent(self) -> None:
         """

@@ -16,7 +16,7 @@ from ockam_twisted.portals.extension import LINGER
 from ockam_twisted.portals.inlet import CONNECT_TIMEOUT, LATE
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.shares import FIRST_WINDOW, SMALLEST_WINDOW
-from ockam_twisted.sessions.session import DOWN_AFTER
+from ockam_twisted.sessions.watch import DOWN_AFTER
 from ockam_twisted.wire.extension import PROTOCOL_ERROR, REASONS, SHUTTING_DOWN, Reset
 from tests.exploring import explore
 from tests.portals.world import BUDGET, LARGEST, PATIENCE, READ, PlainSpeaker, Speaker, World

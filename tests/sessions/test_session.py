@@ -228,7 +228,7 @@ class SessionTests(SynchronousTestCase):
         self.attempt.succeed()
         self.successResultOf(waiting)
 
-    def test_heardBefore(self) -> None:
+    def test_doubtAgain(self) -> None:
         """
         What was heard before a suspicion, or before this node slept, does not
         dispel it, though it does an earlier one; and a suspicion from before

@@ -6,6 +6,7 @@ they make, it is where it should be, and nothing of it is left when it stops.
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import strategies as st
@@ -19,20 +20,22 @@ from zope.interface import implementer
 from ockam_twisted.errors import PeerNotTrusted, TimedOut
 from ockam_twisted.interfaces import IAttempt
 from ockam_twisted.routing.addresses import Route
+from ockam_twisted.sessions.renewal import MAX_RETIRED, RETIRE_DELAY
 from ockam_twisted.sessions.session import (
     ASKED_DELAY,
     ATTEMPT_TIMEOUT,
-    DOWN_AFTER,
     FIRST_DELAY,
     LONGEST_DELAY,
-    SLEPT_AFTER,
     STABLE,
-    SUSPECT_TIMEOUT,
     Established,
     Session,
     State,
 )
+from ockam_twisted.sessions.watch import DOWN_AFTER, HINT_TIMEOUT, SLEPT_AFTER, SUSPECT_TIMEOUT
 from tests.exploring import explore
+
+#: When what is in use is replaced, seconds and bytes.
+RENEW_AFTER, RENEW_BYTES = 100.0, 1000
 
 
 class _Made:
@@ -43,17 +46,29 @@ class _Made:
     @ivar number: Changes when the far end is heard.
     @ivar pings: That were not answered yet.
     @ivar hasAnswered: Was one ever?
+    @ivar carried: How many bytes.
+    @ivar isUsed: Would anybody notice its end?
     """
 
     def __init__(self, name: int, isHushed: bool) -> None:
-        self.closed = self.number = 0
+        self.closed = self.number = self.carried = 0
+        self.isUsed = False
         self.pings: list[Deferred[bytes]] = []
         self.hasAnswered = False
         self.lost: Deferred[str] = Deferred()
         self.route = Route.of(f"far {name}")
         # Says, when it is closed, that it is lost; or does not.
         self._isHushed = isHushed
-        self.established = Established(self.route, self.lost, lambda: self.number, self._ping, self._close, "it")
+        self.established = Established(
+            self.route,
+            self.lost,
+            lambda: self.number,
+            self._ping,
+            self._close,
+            "it",
+            carried=lambda: self.carried,
+            isUsed=lambda: self.isUsed,
+        )
 
     def _ping(self, timeout: float) -> Deferred[bytes]:
         assert timeout > 0
@@ -110,13 +125,18 @@ class SessionMachine(RuleBasedStateMachine):
     def begin(self, seed: int) -> None:
         self.clock = Clock()
         self.script = _Script()
-        self.session = Session(self.clock, self.script, "the way", random.Random(seed).uniform)
+        self.session = Session(
+            self.clock, self.script, "the way", random.Random(seed).uniform, RENEW_AFTER, RENEW_BYTES
+        )
         self.told: list[Route | None] = []
         self.session.changed(self.told.append)
         self.waiters: list[tuple[Deferred[Route], list[Any]]] = []
         self.failures = 0
         self.upAt = self.heardAt = self.suspectedAt = 0.0
         self.isSuspected = False
+        self.patience = SUSPECT_TIMEOUT
+        self.usedAt = 0.0
+        self.retiredAt: dict[_Made, float] = {}
         self.logged: list[Any] = []
         globalLogPublisher.addObserver(self.logged.append)
 
@@ -135,9 +155,9 @@ class SessionMachine(RuleBasedStateMachine):
 
     def came(self) -> None:
         """
-        The session has come up.
+        Something new is in use.
         """
-        self.upAt = self.heardAt = self.now
+        self.heardAt = self.now
         self.isSuspected = False
 
     def went(self) -> None:
@@ -146,7 +166,11 @@ class SessionMachine(RuleBasedStateMachine):
         """
         if self.now - self.upAt >= STABLE:
             self.failures = 0
-        self.checkDelay()
+        if self.session.state is State.WAITING:
+            self.checkDelay()
+        else:
+            # An attempt was under way already.
+            assert self.session.state is State.TRYING
 
     def checkDelay(self) -> None:
         """
@@ -177,11 +201,16 @@ class SessionMachine(RuleBasedStateMachine):
         self.session.stopService()
         self.script.succeedsAnyway = False
         assert self.session.state is State.IDLE
+        assert self.script.trying is None
 
     @precondition(lambda self: self.script.trying is not None)
     @rule()
     def succeed(self) -> None:
         made = self.script.make()
+        if self.inUse is None:
+            self.upAt = self.now
+        else:
+            self.retiredAt[self.inUse] = self.now
         self.script.end(made.established)
         assert self.inUse is made
         self.came()
@@ -194,7 +223,13 @@ class SessionMachine(RuleBasedStateMachine):
         waiting = [results for _, results in self.waiters if not results]
         self.script.trying, trying = None, self.script.trying
         assert trying is not None
+        made = self.inUse
         trying.errback(PeerNotTrusted("no") if refused else TimedOut("nobody there"))
+        assert self.inUse is made
+        if made is not None:
+            # What is in use stays.
+            assert self.session.state is State.UP
+            return
         self.checkDelay()
         assert all(results == ["NotAccepted"] if refused else not results for results in waiting)
 
@@ -216,6 +251,7 @@ class SessionMachine(RuleBasedStateMachine):
             before = self.session.state
             old[which % len(old)].lost.callback("late")
             assert self.session.state is before
+            assert old[which % len(old)].closed == 1
 
     @precondition(lambda self: self.inUse is not None)
     @rule(answers=st.booleans())
@@ -255,8 +291,45 @@ class SessionMachine(RuleBasedStateMachine):
     @rule()
     def suspect(self) -> None:
         self.session.suspect("somebody waits")
-        if self.inUse is not None and not self.isSuspected:
-            self.isSuspected, self.suspectedAt = True, self.now
+        if self.inUse is not None:
+            self.doubt()
+
+    @precondition(lambda self: self.inUse is not None)
+    @rule()
+    def hint(self) -> None:
+        """
+        Somebody on the way says that the rest of it is gone.
+        """
+        made = self.inUse
+        assert made is not None
+        made.established.word.gone("they say so")
+        self.doubt(HINT_TIMEOUT)
+
+    @precondition(lambda self: self.inUse is not None)
+    @rule(carried=st.booleans())
+    def renew(self, carried: bool) -> None:
+        """
+        What is in use is to be replaced.
+        """
+        made = self.inUse
+        assert made is not None
+        if carried:
+            made.carried += RENEW_BYTES
+        else:
+            made.established.word.leaving("it will go")
+
+    @rule(which=st.integers(0, 5), isUsed=st.booleans())
+    def use(self, which: int, isUsed: bool) -> None:
+        self.usedAt = self.now
+        if self.script.made:
+            self.script.made[-1 - which % len(self.script.made)].isUsed = isUsed
+
+    def doubt(self, patience: float = SUSPECT_TIMEOUT) -> None:
+        """
+        Is the far end there?
+        """
+        if not self.isSuspected or self.suspectedAt + self.patience > self.now + patience:
+            self.isSuspected, self.suspectedAt, self.patience = True, self.now, patience
 
     @rule()
     def networkChanged(self) -> None:
@@ -266,8 +339,8 @@ class SessionMachine(RuleBasedStateMachine):
         if state is State.WAITING:
             assert self.session.state is State.TRYING
             self.failures = 0
-        elif made is not None and made.hasAnswered and not self.isSuspected:
-            self.isSuspected, self.suspectedAt = True, self.now
+        elif made is not None and made.hasAnswered:
+            self.doubt()
 
     @rule(seconds=st.sampled_from([0.01, 0.1, 0.5, 1.0, 3.0, 9.0, 26.0, 40.0]))
     def wait(self, seconds: float) -> None:
@@ -286,7 +359,8 @@ class SessionMachine(RuleBasedStateMachine):
             self.heardAt = self.now
             if made.hasAnswered:
                 # It is asked again, and has as long as ever.
-                self.isSuspected, self.suspectedAt = True, self.now
+                self.isSuspected = False
+                self.doubt()
 
     def step(self, seconds: float, slept: bool = False) -> None:
         made, state = self.inUse, self.session.state
@@ -296,49 +370,58 @@ class SessionMachine(RuleBasedStateMachine):
             # By itself only for silence, if it could have been heard at all.
             silent, suspected = self.now - self.heardAt, self.now - self.suspectedAt
             assert made.hasAnswered
-            assert slept or silent >= DOWN_AFTER or (self.isSuspected and suspected >= SUSPECT_TIMEOUT)
-            if self.session.state is State.WAITING:
+            assert slept or silent >= DOWN_AFTER or (self.isSuspected and suspected >= self.patience)
+            if not slept:
                 self.went()
-            else:
-                # It may have begun again in the same long step.
-                assert slept
-                self.failures = self.session._failures
-        elif state is State.TRYING and self.session.state is State.WAITING:
+        elif state is State.TRYING and self.session.state is State.WAITING and not slept:
             # No attempt takes for ever.
-            if slept:
-                self.failures = self.session._failures
-            else:
-                self.checkDelay()
+            self.checkDelay()
+        if slept:
+            # It may have begun again in the same long step.
+            self.failures = self.session._failures
         assert self.script.starts <= starts + (2 if slept else 1)
 
     # ---------------------------------------------------------- what is true
 
     @invariant()
     def isRight(self) -> None:
-        session = self.session
-        if session.state is State.TRYING:
+        session, made = self.session, self.inUse
+        if session.state in (State.TRYING, State.RENEWING):
             assert self.script.trying is not None
-            assert self.now - session.since <= ATTEMPT_TIMEOUT
         else:
             assert self.script.trying is None
-        assert (session.state is State.UP) == (self.inUse is not None) == (session.route is not None)
+        if session.state is State.TRYING:
+            assert self.now - session.since <= ATTEMPT_TIMEOUT
+        isUp = session.state in (State.UP, State.RENEWING)
+        assert isUp == (made is not None) == (session.route is not None)
         assert session.running == (session.state is not State.IDLE)
         assert (session._retry is not None) == (session.state is State.WAITING)
         if session.state is State.IDLE:
             assert self.clock.getDelayedCalls() == [], self.clock.getDelayedCalls()
-        made = self.inUse
-        for each in self.script.made:
-            assert each.closed == (each is not made), f"closed {each.closed} times"
         if made is not None and made.hasAnswered:
             assert self.now - self.heardAt <= DOWN_AFTER + 2
             if self.isSuspected:
-                assert self.now - self.suspectedAt <= SUSPECT_TIMEOUT + 2
+                assert self.now - self.suspectedAt <= self.patience + 2
+
+    @invariant()
+    def isClosed(self) -> None:
+        """
+        All that was made is in use, or was replaced and somebody uses it, or
+        was closed once.
+        """
+        retired = [watch.established for watch in self.session._renewal.retired]
+        assert len(retired) <= MAX_RETIRED
+        for each in self.script.made:
+            isOpen = each is self.inUse or each.established in retired
+            assert each.closed == (not isOpen), f"closed {each.closed} times"
+            if each.established in retired and not each.isUsed:
+                assert self.now - max(self.retiredAt[each], self.usedAt) <= RETIRE_DELAY + 2
 
     @invariant()
     def isTold(self) -> None:
         # Once for each change, and in turn.
-        for before, after in zip([None, *self.told], self.told, strict=False):
-            assert (before is None) != (after is None), self.told
+        for before, after in pairwise(self.told):
+            assert before != after, self.told
         assert (self.told[-1] if self.told else None) == self.session.route
 
     @invariant()
@@ -353,11 +436,12 @@ class SessionMachine(RuleBasedStateMachine):
             self.start()
         if self.session.state is State.WAITING:
             self.clock.advance(LONGEST_DELAY + ASKED_DELAY)
-        if self.script.trying is not None:
+        if self.inUse is None:
             self.succeed()
         assert all(results for _, results in self.waiters)
         self.stop(False)
         self.isRight()
+        self.isClosed()
         self.isTold()
 
 
