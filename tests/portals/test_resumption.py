@@ -97,3 +97,19 @@ class RestartedTests(ChannelPortalTestCase):
         self.asked[0][1].callback(False)
         self.network.pump()
         self.assertEqual(old.ending, "")
+
+
+class RefusedTests(ChannelPortalTestCase):
+    """
+    An outlet that gives no stream tells an inlet that understands it why.
+    """
+
+    def test_draining(self) -> None:
+        """
+        It is about to stop.
+        """
+        self.both()
+        self.successResultOf(self.theOutlet.drain())
+        late = self.client()
+        self.assertEqual(late.ending, "ConnectionLost")
+        self.assertIn("shutting down", " ".join(line for line in self.lines() if "A client was refused" in line))

@@ -85,6 +85,44 @@ class VanishedTests(ScenarioTestCase):
         os.kill(outlet.pid, signal.SIGCONT)
         self.assertEqual(client.recv(5, socket.MSG_WAITALL), b"again")
 
+    def test_restarted(self) -> None:
+        """
+        An inlet that is killed and started again: the target is told at once
+        that what the old one had is over.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            server.settimeout(PATIENCE)
+            port, inlet, _, _ = self.portal(server.getsockname()[1])
+            client = socket.create_connection(("127.0.0.1", port), PATIENCE)
+            self.addCleanup(client.close)
+            client.sendall(b"old")
+            old = self.accept(server)
+            since = time.monotonic()
+            inlet.process.kill()
+            inlet.process.wait()
+            arguments = [str(each) for each in inlet.process.args]  # type: ignore[union-attr]
+            self.start(*arguments).value("Identifier")
+            self.waitForPort(port)
+            new = socket.create_connection(("127.0.0.1", port), PATIENCE)
+            self.addCleanup(new.close)
+            new.sendall(b"new")
+            self.assertEqual(self.accept(server).recv(3), b"new")
+            old.settimeout(PATIENCE)
+            self.assertEqual(old.recv(3), b"old")
+            self.assertRaises(ConnectionResetError, old.recv, 1)
+            self.assertLess(time.monotonic() - since, 20)
+
+    def accept(self, server: socket.socket) -> socket.socket:
+        """
+        The next connection on which there is something to read.
+        """
+        while True:
+            target, _ = server.accept()
+            self.addCleanup(target.close)
+            target.settimeout(PATIENCE)
+            if target.recv(1, socket.MSG_PEEK):
+                return target
+
     def test_swallowed(self) -> None:
         """
         A network that swallows everything, in the middle of an upload: inlet,
@@ -98,17 +136,9 @@ class VanishedTests(ScenarioTestCase):
             at = int(str(relay.process.args).split("tcp:")[1].split(":")[0])
             client = socket.create_connection(("127.0.0.1", port), PATIENCE)
             self.addCleanup(client.close)
-            while True:
-                target, _ = server.accept()
-                self.addCleanup(target.close)
-                target.settimeout(1)
-                try:
-                    if target.recv(1, socket.MSG_PEEK) == b"":
-                        # Somebody has only looked whether the inlet listens.
-                        continue
-                except TimeoutError:
-                    pass
-                break
+            client.sendall(bytes(range(256)))
+            target = self.accept(server)
+            self.assertEqual(target.recv(256, socket.MSG_WAITALL), bytes(range(256)))
             self.swallow(client, target, at, (inlet, relay, outlet))
 
     def swallow(
