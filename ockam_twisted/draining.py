@@ -42,21 +42,25 @@ async def drain(
     def count() -> tuple[int, int]:
         return sum(len(each.streams) for each in portals), sum(each.inUse for each in relays)
 
-    streams, names = count()
-    if timeout <= 0 or not streams + names:
+    if timeout <= 0:
         return
-    for portal in portals:
-        await portal.drain()
     if relays:
         await transport.stopListening()
     for relay in relays:
         relay.drain()
+    streams, names = count()
+    if not streams + names:
+        return
+    for portal in portals:
+        await portal.drain()
     if streams:
         _log.info(
             "Shutting down: {count} streams have {timeout:g} s to come to their end", count=streams, timeout=timeout
         )
     if names:
-        _log.info("Shutting down: {count} registrants have {timeout:g} s to move on", count=names, timeout=timeout)
+        _log.info(
+            "Shutting down: who sends to {count} names here has {timeout:g} s to move on", count=names, timeout=timeout
+        )
     deadline = clock.seconds() + timeout
     while any(count()) and clock.seconds() < deadline:
         await deferLater(clock, INTERVAL)
@@ -64,4 +68,4 @@ async def drain(
     if streams:
         _log.warn("{left} streams have not come to their end and are reset", left=streams)
     if names:
-        _log.warn("{left} registrants have not moved on", left=names)
+        _log.warn("{left} names are still sent to", left=names)

@@ -154,9 +154,9 @@ class RelayService(Service):
     @property
     def inUse(self) -> int:
         """
-        How many names lead to somebody who has not moved on.
+        How many names there are that somebody sends to who has not moved on.
         """
-        return len(self.relays)
+        return sum(relay.senders > 0 for relay in self.relays.values())
 
     def recheck(self, identifier: str) -> None:
         """

@@ -9,7 +9,7 @@ import signal
 import socket
 import time
 
-from tests.scenarios.processes import PATIENCE, Program, ScenarioTestCase, canConnect
+from tests.scenarios.processes import PATIENCE, Program, ScenarioTestCase, canConnect, freePort
 
 
 class DrainTests(ScenarioTestCase):
@@ -98,6 +98,45 @@ class DrainTests(ScenarioTestCase):
         # A pause, if any, is shorter than any timeout of ours.
         self.assertLess(longest[0], 2.0)
         says(number + 1)
+
+    def test_relays(self) -> None:
+        """
+        Outlet and inlet have two relays, and the one in use is told to stop:
+        the inlet moves on before it goes, and a stream does not notice.
+        """
+        ports = [freePort(), freePort()]
+        relays = [
+            self.twist("ockam-relay", "--listen", f"tcp:{at}:interface=127.0.0.1", "--drain-timeout", "60", state=name)
+            for at, name in zip(ports, ("one", "two"), strict=True)
+        ]
+        for relay in relays:
+            relay.value("Identifier")
+        outlet = self.twist(
+            "ockam-outlet", "--target", str(self.target("echo")), *(f"--relay=127.0.0.1:{at}" for at in ports),
+            state="outlet",
+        )  # fmt: skip
+        port = freePort()
+        inlet = self.twist("ockam-inlet", "--listen", str(port), "--ticket", outlet.value("Ticket"), state="inlet")
+        inlet.value("Paired with")
+        self.waitForPort(port)
+        client = socket.create_connection(("127.0.0.1", port), PATIENCE)
+        self.addCleanup(client.close)
+        client.settimeout(PATIENCE)
+        client.sendall(b"hello")
+        self.assertEqual(client.recv(5, socket.MSG_WAITALL), b"hello")
+        os.kill(relays[0].pid, signal.SIGTERM)
+        longest, since = 0.0, time.monotonic()
+        while relays[0].process.poll() is None:
+            before = time.monotonic()
+            self.assertLess(before - since, 20)
+            client.sendall(b"still here")
+            self.assertEqual(client.recv(10, socket.MSG_WAITALL), b"still here")
+            longest = max(longest, time.monotonic() - before)
+        self.assertLess(longest, 2.0)
+        inlet.waitForText("moved to ")
+        self.assertNotIn("down after", inlet.text())
+        client.sendall(b"over there")
+        self.assertEqual(client.recv(10, socket.MSG_WAITALL), b"over there")
 
     def test_secondSignal(self) -> None:
         """
