@@ -101,8 +101,8 @@ class _Late:
 class Opening:
     """
     A stream on its way to being open: waits for the way, then for Pong; begins
-    anew if the way is lost meanwhile, or if Pong does not come and there is
-    another way by then.
+    anew if the way is lost meanwhile, or if Pong does not come, or the outlet
+    is about to stop, and there is another way by then.
 
     @ivar stream: The one that is being opened.
     """
@@ -126,6 +126,7 @@ class Opening:
         inlet = self._inlet
         self.stream = self._local.stream = InletStream(inlet.router, self._local, self._ended, settings=inlet.settings)
         self.stream.anew = self._again
+        self.stream.elsewhere = self._elsewhere
         inlet.streams.add(self.stream)
 
     def start(self) -> None:
@@ -143,6 +144,14 @@ class Opening:
         clock = self._inlet.clock
         isLate = clock.seconds() >= self._until
         self._deadline = clock.callLater(_PAUSE, self._timedOut if isLate else self._begin)
+
+    def _elsewhere(self) -> bool:
+        """
+        The outlet is about to stop: is there another one?
+        """
+        way = self._inlet.way
+        way.suspect("the outlet is about to stop", self._route)
+        return way.route not in (None, self._route)
 
     def _begin(self) -> None:
         inlet = self._inlet

@@ -14,7 +14,7 @@ from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.routing.local_message import LocalMessage
-from ockam_twisted.wire.extension import PROTOCOL_ERROR, REFUSED, Reset, Resumed, decodeExtension
+from ockam_twisted.wire.extension import PROTOCOL_ERROR, REFUSED, SHUTTING_DOWN, Reset, Resumed, decodeExtension
 from ockam_twisted.wire.portal import PING
 
 
@@ -24,10 +24,12 @@ class InletStream(PortalStream):
 
     @ivar anew: What to do when the way is lost before Pong has come: the near
         end has another stream then, and is not told.
+    @ivar elsewhere: The outlet is about to stop: may another one be asked?
     """
 
     isInlet = True
     anew: Callable[[], object] | None = None
+    elsewhere: Callable[[], bool] | None = None
 
     # ------------------------------------------------------------- opening
 
@@ -94,6 +96,11 @@ class InletStream(PortalStream):
         if answer is None:
             self._end("the outlet could not connect to its target", clean=False)
         elif isinstance(answer, Reset):
+            if answer.code == SHUTTING_DOWN and self.anew is not None and self.elsewhere is not None:
+                if self.elsewhere():
+                    self._end("", clean=False, told=False)
+                    self.anew()
+                    return
             self.result = answer
             self._end(f"the outlet has refused it: {reasonOf(answer)}", clean=False)
         else:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
+from ockam_twisted.portals.outlet import Outlet, SocketTarget
 from ockam_twisted.portals.resumption import RESTARTED
-from ockam_twisted.routing.addresses import Address
+from ockam_twisted.routing.addresses import Address, Route
 from tests.portals.common import ChannelPortalTestCase, Program
 
 
@@ -113,3 +114,30 @@ class RefusedTests(ChannelPortalTestCase):
         late = self.client()
         self.assertEqual(late.ending, "ConnectionLost")
         self.assertIn("shutting down", " ".join(line for line in self.lines() if "A client was refused" in line))
+
+    def test_elsewhere(self) -> None:
+        """
+        Where the way leads to another outlet once this one is under suspicion,
+        the client has a stream of that one, and notices nothing.
+        """
+        self.both()
+        self.successResultOf(self.theOutlet.drain())
+        node, first = self.outletNode, self.way.route
+        target = SocketTarget(node.router, node.sockets, self.network.endpoint("target"), "target")
+        other = Outlet(node.router, self.network.clock, target, Address.local("other"))
+        other.startService()
+        node.router.flowControls.addConsumer(other.address, self.listener.flowId)
+        suspected: list[Route | None] = []
+
+        def suspect(reason: str, route: Route | None = None) -> None:
+            suspected.append(route)
+            self.way.route = Route((self.channel.encryptor, other.address))
+
+        self.way.suspect = suspect  # type: ignore[method-assign]
+        client = self.client()
+        client.send(b"hello")
+        self.network.advance(1)
+        self.assertEqual(suspected, [first])
+        self.assertEqual(client.ending, "")
+        self.assertEqual(bytes(self.targets.made[-1].received), b"hello")
+        self.assertEqual(len(other.streams), 1)
