@@ -254,6 +254,7 @@ class Outlet(Service):
         with self._router.turn:
             stream.pong()
             self.resumptions.opened(stream)
+            stream.waits = self.resumptions.waits
 
     def _failed(self, failure: Failure, stream: OutletStream) -> None:
         self._dialing.pop(stream, None)

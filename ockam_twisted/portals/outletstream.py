@@ -6,6 +6,8 @@ who asks to go on over another way (spec portals, section 2; design, section
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ockam_twisted.errors import LimitReached
 from ockam_twisted.portals.extension import Extension
 from ockam_twisted.portals.negotiation import readOffer
@@ -19,7 +21,16 @@ from ockam_twisted.wire.portal import PONG
 class OutletStream(PortalStream):
     """
     See the module.
+
+    @ivar waits: Told when it has lost its way, and waits for another one.
     """
+
+    waits: Callable[[OutletStream], object] | None = None
+
+    def _routeGone(self) -> None:
+        super()._routeGone()
+        if self.state is State.ROUTELESS and self.waits is not None:
+            self.waits(self)
 
     def pinged(self, message: LocalMessage) -> None:
         """

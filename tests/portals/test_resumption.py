@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
+from ockam_twisted.portals import resumption
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
 from ockam_twisted.portals.resumption import RESTARTED
 from ockam_twisted.routing.addresses import Address, Route
@@ -98,6 +99,27 @@ class RestartedTests(ChannelPortalTestCase):
         self.asked[0][1].callback(False)
         self.network.pump()
         self.assertEqual(old.ending, "")
+
+
+class WaitingTests(ChannelPortalTestCase):
+    """
+    Streams that wait for another way.
+    """
+
+    def test_tooMany(self) -> None:
+        """
+        Of too many that one peer has left, the oldest end.
+        """
+        self.patch(resumption, "MAX_ROUTELESS", 3)
+        self.both()
+        for _ in range(5):
+            self.another()
+        self.hop.cut()
+        self.network.pump()
+        self.assertEqual([each.ending for each in self.targets.made], ["ConnectionLost"] * 3 + [""] * 3)
+        self.newWay()
+        self.assertEqual(self.theOutlet.resumptions._waiting, {})
+        self.assertEqual([each.ending for each in self.targets.made[3:]], [""] * 3)
 
 
 class RefusedTests(ChannelPortalTestCase):
