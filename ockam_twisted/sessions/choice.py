@@ -160,7 +160,7 @@ class Choice(MultiService):
         """
         before = self._routes.pop(session, None)
         if route is None:
-            self._lost(session, before)
+            self._lost(session)
             return
         others = [each for each in self._routes if self._peer(each) and self._peer(each) == self._peer(session)]
         self._routes[session] = route
@@ -170,9 +170,9 @@ class Choice(MultiService):
             self._tell(route)
         # Else the same outlet was up already: what it has goes on over that.
 
-    def _lost(self, session: Session, before: Route | None) -> None:
+    def _lost(self, session: Session) -> None:
         if session is self.chosen:
-            self._choose(self.sessions, session.label if before is None else f"{session.label} is down")
+            self._choose(self.sessions, f"{session.label} is down")
         if not self._routes:
             self._tell(None)
         for route in list(self._routes.values()):

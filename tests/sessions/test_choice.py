@@ -15,7 +15,6 @@ from ockam_twisted.interfaces import IWay
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.sessions.choice import Choice
 from ockam_twisted.sessions.session import Session
-from ockam_twisted.sessions.watch import SUSPECT_TIMEOUT
 from tests.sessions.common import Attempts
 
 ONE, TWO = Route.of("one"), Route.of("two")
@@ -173,7 +172,10 @@ class ChoiceTests(SynchronousTestCase):
         made = self.attempts[0].succeed("one")
         self.choice.suspect("no answer")
         self.assertEqual((made.pings, self.choice.route), (2, ONE))
-        self.clock.advance(SUSPECT_TIMEOUT)
+        made.heard += 1
+        self.clock.advance(1)
+        self.assertEqual(self.choice.route, ONE)
+        self.assertFalse(self.choice.sessions[0].isSuspect)
 
     def test_refused(self) -> None:
         """
