@@ -20,7 +20,7 @@ def sessionStatuses(
     """
     Pictures of sessions.
 
-    @param sessions: Each with whether it is in use.
+    @param sessions: Each with whether new streams go over it.
     @param portals: Whose streams go over them.
     @param now: On the clock of the sessions.
     """
@@ -36,7 +36,7 @@ def sessionStatuses(
         yield SessionStatus(
             session.label,
             session.state.value,
-            max(0.0, now - session.since),
+            session.report.lacking() if made is None else max(0.0, now - session.since),
             session.why,
             None if again is None else max(0.0, again - now),
             "" if made is None else made.description,

@@ -61,10 +61,9 @@ class WayHost(WorkerHost):
 
     def sessions(self) -> list[tuple[Session, bool]]:
         """
-        All sessions, and whether each is in use: of the outlets of one
-        service that is the one which new streams go to.
+        All sessions, and whether new streams of an inlet go over each.
         """
-        alone = [(session, session.route is not None) for session in self._sessions]
+        alone = [(session, False) for session in self._sessions]
         return alone + [(session, session is choice.chosen) for choice in self._choices for session in choice.sessions]
 
     def addSession(self, session: Session) -> Session:

@@ -41,12 +41,17 @@ class SnapshotTests(NodeTestCase):
         clock.advance(0.025)
         state, seconds, why, again, *rest = now()  # type: ignore[misc]
         self.assertEqual((state, why, rest), ("waiting", "nobody there", ["", "", False]))
-        self.assertAlmostEqual(seconds, 0.025)
+        # It never was up.
+        self.assertAlmostEqual(seconds, 1.525)
         self.assertAlmostEqual(again, 0.075)
         clock.advance(0.1)
-        attempts.succeed("two")
+        made = attempts.succeed("two")
         clock.advance(7)
         self.assertEqual(now(), ("up", 7, "", None, "two (I1)", "I1", True))
+        made.lost.callback("reset by peer")
+        clock.advance(0.25)
+        self.assertEqual(now(), ("trying", 0.25, "down after 7 s: reset by peer", None, "", "", False))
+        attempts.succeed("three")
         session.stopService()
         self.assertEqual(now(), ("idle", 0, "it is shutting down", None, "", "", False))
 

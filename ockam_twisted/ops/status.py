@@ -18,13 +18,13 @@ class SessionStatus:
     What a session keeps alive, and how that goes.
 
     @ivar label: What it is, for people.
-    @ivar state: C{idle}, C{trying}, C{waiting} or C{up}.
-    @ivar seconds: For how long it has been in that state.
+    @ivar state: C{idle}, C{trying}, C{waiting}, C{up} or C{up, renewing}.
+    @ivar seconds: For how long it has been up, or has been down.
     @ivar why: Why it is not up; empty while it is.
     @ivar nextTry: Seconds until it tries again; L{None} if it does not wait.
     @ivar way: What was reached, and over which way; empty if it is not up.
     @ivar peer: Who is there, an identifier; empty if nobody has proven it.
-    @ivar inUse: Is it what new streams, or new inlets, use?
+    @ivar inUse: Do new streams of an inlet go over it?
     @ivar streams: How many open streams go to C{peer}.
     """
 

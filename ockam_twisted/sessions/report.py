@@ -35,7 +35,10 @@ class Report:
             self._last = (reason, now)
         return isNews
 
-    def _lacking(self) -> float:
+    def lacking(self) -> float:
+        """
+        For how many seconds there has been no way, if there is none.
+        """
         return max(0.0, self._clock.seconds() - self._downSince)
 
     def up(self, description: str) -> None:
@@ -46,7 +49,7 @@ class Report:
         self._log.info(
             "{label}: up, after {lacking:.0f} s without a way: {description}",
             label=self._label,
-            lacking=self._lacking(),
+            lacking=self.lacking(),
             description=description,
         )
 
@@ -65,7 +68,7 @@ class Report:
                 "{label}: {reason}; no way for {lacking:.0f} s, next try in {delay:.1f} s",
                 label=self._label,
                 reason=reason,
-                lacking=self._lacking(),
+                lacking=self.lacking(),
                 delay=delay,
             )
 

@@ -55,6 +55,7 @@ class Session(Service):
     @ivar label: What it keeps alive, for people; begins its log lines.
     @ivar state: Where it is.
     @ivar since: When it came there, on its clock.
+    @ivar report: What it says of itself.
     @ivar established: What the last successful attempt made, while it is up.
     """
 
@@ -89,7 +90,7 @@ class Session(Service):
         self._retry: IDelayedCall | None = None
         self._waiting: list[Deferred[Route]] = []
         self._listeners: dict[object, Callable[[Route | None], None]] = {}
-        self._report = Report(clock, label)
+        self.report = Report(clock, label)
         self._tick = LoopingCall(self._look)
         self._tick.clock = clock
         self._life: Life = makeLife(self)
@@ -201,7 +202,7 @@ class Session(Service):
         """
         See L{Core.rest <ockam_twisted.sessions.life.Core.rest>}.
         """
-        self._report.stopped(self.state.value, self.since)
+        self.report.stopped(self.state.value, self.since)
         self._enter(State.IDLE)
         self._refused = False
         self.why = "it is shutting down"
@@ -255,7 +256,7 @@ class Session(Service):
         self.why = reason
         delay = self._delay(self._failures)
         self._failures += 1
-        self._report.waiting(reason, delay)
+        self.report.waiting(reason, delay)
         self._retry = self._clock.callLater(delay, self._life.due)
 
     def _delay(self, failures: int) -> float:
@@ -277,7 +278,7 @@ class Session(Service):
         See L{Core.comeUp <ockam_twisted.sessions.life.Core.comeUp>}.
         """
         self._enter(State.UP)
-        self._report.up(established.description)
+        self.report.up(established.description)
         self._use(established)
 
     def _use(self, established: Established) -> None:
@@ -336,7 +337,7 @@ class Session(Service):
         established, self.established, self._watch = self.established, None, None
         assert established is not None
         lasted = self._clock.seconds() - self.since
-        self._report.down()
+        self.report.down()
         if lasted >= STABLE:
             self._failures = 0
         self._tickOrNot()
@@ -362,7 +363,7 @@ class Session(Service):
         self.state = State.RENEWING
         self._renewal.begun()
         if not self._renewal.failures:
-            self._report.renewing(reason)
+            self.report.renewing(reason)
         self._try()
 
     def replace(self, established: Established) -> None:
@@ -372,7 +373,7 @@ class Session(Service):
         self.state = State.UP
         assert self._watch is not None
         self._renewal.retire(self._watch)
-        self._report.moved(established.description)
+        self.report.moved(established.description)
         self._use(established)
 
     def keep(self, reason: str) -> None:
@@ -382,7 +383,7 @@ class Session(Service):
         self.state = State.UP
         delay = self._delay(self._renewal.failures)
         self._renewal.failed(delay)
-        self._report.kept(reason, delay)
+        self.report.kept(reason, delay)
 
     def goOn(self, reason: str) -> None:
         """
@@ -390,7 +391,7 @@ class Session(Service):
         """
         self._enter(State.TRYING)
         self.why = reason
-        self._report.tryingOn(reason)
+        self.report.tryingOn(reason)
 
     def discard(self, established: Established) -> None:
         """

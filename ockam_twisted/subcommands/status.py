@@ -60,16 +60,14 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
     for each in sessions:
         since = span(each["seconds"])
         if each["state"].startswith("up"):
-            used = ", in use" if each["inUse"] and len(sessions) > 1 and status["portals"] else ""
+            used = ", in use" if each["inUse"] and len(sessions) > 1 else ""
             streams = f", {_some(each['streams'], 'open stream')}" if each["streams"] else ""
             yield f"  {shown(each['label'])}: up for {since}{used}{streams}"
             yield f"    {shown(each['way'])}"
-        elif each["state"] == "waiting":
-            soon = f", next try in {span(each['nextTry'])}" if each["nextTry"] is not None else ""
-            yield f"  {shown(each['label'])}: down, waiting for {since}{soon}"
-            yield f"    {shown(each['why'])}"
         else:
-            yield f"  {shown(each['label'])}: {shown(each['state'])} for {since}"
+            soon = f", next try in {span(each['nextTry'])}" if each["nextTry"] is not None else ""
+            now = ", trying now" if each["state"] == "trying" else soon
+            yield f"  {shown(each['label'])}: down for {since}{now}"
             yield f"    {shown(each['why'])}"
 
 

@@ -215,6 +215,35 @@ class RelayTests(WaysTestCase):
         self.assertIn("way to the outlet: up for", shown)
         self.assertIn("1 open stream", shown)
 
+    def test_relayStopped(self) -> None:
+        """
+        A relay that is stopped says so: the inlet is at the other one before
+        it goes, and a stream that is open hardly notices.
+        """
+        server = self.server(b"one")
+        ports = freePort(), freePort()
+        relays = {port: self.relay(port, f"relay-{port}") for port in ports}
+        outlet = self.twist(
+            "ockam-outlet", "--target", str(server.port), *(f"--relay=127.0.0.1:{port}" for port in ports),
+            state="outlet",
+        )  # fmt: skip
+        port = freePort()
+        inlet = self.twist("ockam-inlet", "--listen", str(port), "--ticket", outlet.value("Ticket"), state="inlet")
+        inlet.value("Paired with")
+        self.waitForPort(port)
+        client = self.connect(port)
+        before = self.inUse("inlet")
+        self.assertIn(f"/tcp/{ports[0]}/", before["way"])
+        relays[ports[0]].process.terminate()
+        relays[ports[0]].process.wait(PATIENCE)
+        after = self.inUse("inlet")
+        self.assertIn(f"/tcp/{ports[1]}/", after["way"])
+        self.assertGreater(after["seconds"], before["seconds"])
+        self.assertEqual(after["streams"], 1)
+        inlet.waitForText("moved to ")
+        client.sendall(b"!")
+        self.assertEqual(client.recv(1), b"")
+
     def test_relayDownAtTheStart(self) -> None:
         """
         A relay that is down when the ticket is made is listed nevertheless,

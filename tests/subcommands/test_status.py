@@ -55,9 +55,9 @@ class LineTests(SynchronousTestCase):
                 "  Listens for clients on 127.0.0.1:5432: 3 open streams",
                 "  way to outlet I1: up for 2 h 3 min, in use, 3 open streams",
                 "    /ip4/192.0.2.1/tcp/4000 (I1)",
-                "  way to outlet I2: down, waiting for 12 s, next try in 3.2 s",
+                "  way to outlet I2: down for 12 s, next try in 3.2 s",
                 "    Connection refused",
-                "  way to outlet I3: trying for 0.4 s",
+                "  way to outlet I3: down for 0.4 s, trying now",
                 "    down after 5 s: reset by peer",
             ],
         )
