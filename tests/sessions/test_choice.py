@@ -4,7 +4,10 @@ Tests for L{ockam_twisted.sessions.choice}.
 
 from __future__ import annotations
 
-from twisted.internet.defer import CancelledError
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,7 +18,7 @@ from ockam_twisted.interfaces import IWay
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.sessions.choice import Choice
 from ockam_twisted.sessions.session import Session
-from tests.sessions.common import Attempts
+from tests.sessions.common import Attempts, Made
 
 ONE, TWO = Route.of("one"), Route.of("two")
 
@@ -248,3 +251,132 @@ class ChoiceTests(SynchronousTestCase):
         self.assertEqual(self.told(), [])
         self.assertTrue(made.isClosed)
         self.assertIsNone(self.choice.route)
+
+
+class ChoiceMachine(RuleBasedStateMachine):
+    """
+    Outlets that come and go in any order.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.attempts = [Attempts("I1"), Attempts("I2"), Attempts("I1")]
+        self.up: dict[int, Made] = {}
+        self.count = 0
+        self.waiting: list[Deferred[Route]] = []
+        self.told: list[Route | None] = []
+        self.choice = Choice(
+            lambda: [Session(self.clock, each, "way", lambda low, high: high) for each in self.attempts]
+        )
+        self.choice.changed(self.told.append)
+        self.choice.startService()
+        self.before: Session | None = None
+
+    def make(self) -> list[Session]:
+        """
+        A session for each.
+        """
+        return [Session(self.clock, each, "way", lambda low, high: high) for each in self.attempts]
+
+    def teardown(self) -> None:
+        """
+        Stop everything; who still waits gives up.
+        """
+        for each in self.waiting:
+            each.addErrback(lambda failure: failure.trap(CancelledError, NotAccepted) and None)
+            each.cancel()
+        self.choice.stopService()
+        assert not self.clock.getDelayedCalls()
+
+    @rule(which=st.integers(0, 2))
+    def comes(self, which: int) -> None:
+        """
+        An attempt succeeds.
+        """
+        if self.attempts[which].isTrying:
+            self.count += 1
+            self.told.clear()
+            peers = {self.attempts[each].peer for each in self.up}
+            self.up[which] = self.attempts[which].succeed(f"{which}-{self.count}")
+            known = self.attempts[which].peer in peers
+            assert self.told == ([] if known else [Route.of(f"{which}-{self.count}")])
+
+    @rule(which=st.integers(0, 2))
+    def fails(self, which: int) -> None:
+        """
+        An attempt fails.
+        """
+        if self.attempts[which].isTrying:
+            self.attempts[which].fail(TimedOut("no"))
+
+    @rule(which=st.integers(0, 2))
+    def goes(self, which: int) -> None:
+        """
+        What was up is lost: who listens hears of those that are left.
+        """
+        if which in self.up:
+            self.told.clear()
+            self.up.pop(which).lost.callback("gone")
+            left = {each.established.route for each in self.up.values()}
+            assert set(self.told) == (left or {None})
+
+    @rule(which=st.integers(0, 2))
+    def suspected(self, which: int) -> None:
+        """
+        Somebody gets no answer.
+        """
+        if which in self.up:
+            self.choice.suspect("no answer", self.up[which].established.route)
+
+    @rule(seconds=st.sampled_from((0.1, 1.0)))
+    def answered(self, seconds: float) -> None:
+        """
+        Time passes, and all that are up are heard.
+        """
+        for made in self.up.values():
+            made.heard += 1
+        self.clock.advance(seconds)
+
+    @rule()
+    def asked(self) -> None:
+        """
+        A client waits.
+        """
+        self.waiting.append(self.choice.whenUp())
+
+    @invariant()
+    def usesOneThatIsUp(self) -> None:
+        """
+        There is a route exactly if an outlet is up, it is left only for a
+        reason, and nobody waits who need not.
+        """
+        routes = [each.established.route for each in self.up.values()]
+        route = self.choice.route
+        assert (route in routes) if routes else route is None
+        assert (self.choice.why == "") == bool(routes)
+        chosen = self.choice.chosen
+        if self.before is not chosen and self.before is not None:
+            assert self.before.route is None or self.before.isSuspect
+        if chosen is not None and chosen.isSuspect:
+            assert all(each.isSuspect for each in self.choice.sessions if each.route is not None)
+        self.before = chosen
+        if routes:
+            for each in self.waiting:
+                assert each.called
+            self.waiting.clear()
+
+
+ChoiceMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+class AnyOrderTests(SynchronousTestCase):
+    """
+    L{ChoiceMachine}.
+    """
+
+    def test_anyOrder(self) -> None:
+        """
+        Whatever comes and goes, new streams have one that is up.
+        """
+        run_state_machine_as_test(ChoiceMachine, settings=ChoiceMachine.TestCase.settings)
