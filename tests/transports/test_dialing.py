@@ -97,8 +97,16 @@ class AddressEndpointTests(TestCase):
         accepted, _ = server.accept()
         with accepted:
             protocol.transport.write(b"there")
-            await deferLater(reactor, 0.01)
-            self.assertEqual(accepted.recv(10), b"there")
+            # It is the reactor of this thread that sends it.
+            accepted.setblocking(False)
+            came = b""
+            while len(came) < 5:
+                await deferLater(reactor, 0.01)
+                try:
+                    came += accepted.recv(10)
+                except BlockingIOError:
+                    continue
+            self.assertEqual(came, b"there")
             accepted.send(b"and back")
             while not protocol.received:
                 await deferLater(reactor, 0.01)
