@@ -102,11 +102,14 @@ class ChannelShare:
         self.join(window, now)
         self._taken += taken
         self._look(now)
+        size, free = window.size, self.limit - self.used
+        if not taken:
+            return size
         equal = max(SMALLEST_WINDOW, self.limit // len(self._active))
-        free = self.limit - (self.used - window.size)
-        # Those of a slow channel get equal parts, or the first ones would
-        # have most of it.
-        return min(max(wanted, min(equal, FIRST_WINDOW)), max(equal, free))
+        if free <= 0:
+            # Those that came first must not have most of a slow channel.
+            return min(size, equal)
+        return min(max(wanted, min(equal, FIRST_WINDOW)), size + free)
 
     def resized(self, by: int) -> None:
         """

@@ -45,11 +45,25 @@ class ShareTests(SynchronousTestCase):
         """
         share = ChannelShare(0.0)
         one, two = (ReceiveWindow(FLOOR // 2, WindowBudget(), share, 0.0) for _ in range(2))
-        self.assertEqual(share.fit(one, 2 * FLOOR, 0, 60.0), FLOOR // 2)
-        self.assertEqual(share.fit(one, 2 * FLOOR, 0, 121.0), FLOOR)
+        self.assertEqual(share.fit(one, 2 * FLOOR, 1, 60.0), FLOOR // 2)
+        self.assertEqual(share.fit(one, 2 * FLOOR, 0, 121.0), FLOOR // 2)
+        self.assertEqual(share.fit(one, 2 * FLOOR, 1, 121.0), FLOOR)
         share.fit(two, 0, 0, 121.0)
         one.roundTrip(0.01)
         share.fit(one, 0, 1000 * FLOOR, 123.0)
         self.assertEqual(share.fit(one, 10_000 * FLOOR, 1000 * FLOOR, 125.0), share.limit)
         one.close()
         self.assertEqual(share.used, 0)
+
+    def test_manyOpened(self) -> None:
+        """
+        Many that open at once are together promised little more than one
+        channel may have.
+        """
+        share = ChannelShare(0.0)
+        windows = []
+        for _ in range(32):
+            window = ReceiveWindow(share.first(0.0), WindowBudget(), share, 0.0)
+            window.grant(0, 0.0)
+            windows.append(window)
+        self.assertLessEqual(sum(window.granted for window in windows), FLOOR + 32 * SMALLEST_WINDOW)
