@@ -9,7 +9,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from ockam_twisted.subcommands.base import COMMANDS, StateOptions
+from twisted.python import usage
+
+from ockam_twisted.subcommands.base import COMMANDS, BaseOptions
 
 
 def span(seconds: float) -> str:
@@ -71,12 +73,11 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
             yield f"    {shown(each['why'])}"
 
 
-class Status(StateOptions):
+class Status(BaseOptions):
     """
     C{ockam-twisted status}
     """
 
-    defaultCommand = ""
     synopsis = "Usage: ockam-twisted status [options]"
     longdesc = (
         "Shows how a running node is: who it is, where it listens, and of each relay, way and outlet whether it is "
@@ -91,16 +92,18 @@ class Status(StateOptions):
 """
     optFlags = [["json", None, "Print JSON"]]
 
-    def __init__(self) -> None:
-        super().__init__()
-        self["instance"] = ""
+    optParameters = [
+        ["command", None, None, f"Which kind of node: {', '.join(COMMANDS)} [default: all of them]"],
+        ["instance", None, None, "Which instance of it [default: all; with --command the one called default]"],
+        ["state-dir", None, None, "The state folder of the node, if it has another one than its kind and instance say"],
+    ]
 
     def postOptions(self) -> None:
         """
         Check the command, if there is one.
         """
-        if self["command"]:
-            super().postOptions()
+        if self["command"] and self["command"] not in COMMANDS:
+            raise usage.UsageError(f"--command is one of {', '.join(COMMANDS)}, not {self['command'][:40]!r}")
 
     def run(self) -> int:
         """
@@ -120,7 +123,7 @@ class Status(StateOptions):
         found, missing = [], []
         for command in COMMANDS:
             for instance in instancesOf(command):
-                if self["instance"] in ("", instance):
+                if self["instance"] in (None, instance):
                     try:
                         found.append(statusOf("", command, instance))
                     except OckamError as error:

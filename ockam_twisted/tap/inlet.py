@@ -54,8 +54,7 @@ class Options(NodeOptions):
 
     def opt_to(self, way: str) -> None:
         """
-        Where the outlet is: MULTIADDR, or IDENTIFIER@MULTIADDR to say who it is; repeatable, for several ways to one
-        outlet, or several outlets of one service [default: as the ticket says]
+        Way to the outlet [default: as the ticket says], or to several: MULTIADDR or IDENTIFIER@MULTIADDR; repeatable
         """
         self._add("to", way)
 
