@@ -256,10 +256,13 @@ class SecureChannelListener(Service):
 
     def _check(self, channel: SecureChannel) -> None:
         peer, trust = channel.peerIdentifier, self._trust
+        if self._router.peers.isRefused(channel.encryptor):
+            return  # It ends once everybody has heard of that.
         if not (trust.accepts(peer) and trust.confirms(peer, channel.credential)):
             self._log.info(
                 "The channel with {peer} ends: it is not accepted any more", peer=peer, audit="channel-ended"
             )
+            self._router.peers.refuse(channel.encryptor)
             channel.fail("it is not accepted any more", REFUSED)
 
     def _finished(self, outcome: object, result: Deferred[SecureChannel]) -> object:

@@ -138,8 +138,7 @@ class Outlet(Service):
         """
         super().startService()
         self._router.register(self.address, self, self._incoming)
-        if self._admission is not None:
-            self._unwatch = self._router.peers.watch(self._peerChanged)
+        self._unwatch = self._router.peers.watch(self._peerChanged)
 
     def drain(self) -> Deferred[None]:
         """
@@ -213,14 +212,23 @@ class Outlet(Service):
         """
         Decide anew about the streams of a channel.
         """
-        assert self._admission is not None
-        refusal = self._admission.refusal(self._router.peers.find(encryptor))
+        peer = self._router.peers.find(encryptor)
+        isRefused = peer is not None and self._router.peers.isRefused(encryptor)
+        if isRefused:
+            refusal = "it is not accepted any more"
+        else:
+            refusal = "" if self._admission is None else self._admission.refusal(peer)
         if not refusal:
             return
         with self._router.turn:
-            for stream in [each for each in self.streams if each.peer is not None and each.peer.encryptor == encryptor]:
-                self._deny(stream.peer, refusal)
-                stream.abandon("it is not permitted any more", POLICY)
+            for stream in list(self.streams):
+                its = stream.peer
+                # Who is not accepted does not get back what waits for its way.
+                if its is not None and (
+                    its.encryptor == encryptor or (isRefused and peer is not None and its.identifier == peer.identifier)
+                ):
+                    self._deny(its, refusal)
+                    stream.abandon("it is not permitted any more", POLICY)
 
     def _answer(self, back: Route, messages: Iterable[bytes]) -> None:
         for message in messages:

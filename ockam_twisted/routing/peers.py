@@ -26,6 +26,7 @@ class Peers:
     def __init__(self) -> None:
         self._peers: dict[Address, PeerIdentity] = {}
         self._watchers: list[PeerWatcher] = []
+        self._refused: set[Address] = set()
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -67,11 +68,26 @@ class Peers:
                 # The others must hear of it nevertheless.
                 _log.failure("A change of the peer behind {encryptor} was not followed", encryptor=str(encryptor))
 
+    def refuse(self, encryptor: Address) -> None:
+        """
+        The peer of a channel is not accepted any more: what it has ends now,
+        while it can still be told, and then its channel.
+        """
+        self._refused.add(encryptor)
+        self.changed(encryptor)
+
+    def isRefused(self, encryptor: Address) -> bool:
+        """
+        Was it L{refused <refuse>}?
+        """
+        return encryptor in self._refused
+
     def remove(self, encryptor: Address) -> None:
         """
         A channel is over.
         """
         self._peers.pop(encryptor, None)
+        self._refused.discard(encryptor)
 
     def watch(self, watcher: PeerWatcher) -> Callable[[], None]:
         """

@@ -13,13 +13,14 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from ockam_twisted.identity.trust import TrustIf
 from ockam_twisted.interfaces import ITarget, IWorker
 from ockam_twisted.portals.outlet import DIAL_TIMEOUT, Outlet, SocketTarget
 from ockam_twisted.portals.plain import REFUSAL
 from ockam_twisted.routing.access import DenyAll
 from ockam_twisted.testing import Inbox
 from ockam_twisted.wire.portal import DISCONNECT, PING, PONG, encodePortalPayload
-from tests.portals.common import OUTLET, PortalTestCase, Program
+from tests.portals.common import OUTLET, ChannelPortalTestCase, PortalTestCase, Program
 
 
 @implementer(IStreamClientEndpoint)
@@ -332,3 +333,49 @@ class DialTests(_InletTestCase):
             self.ping()
         self.assertEqual(self.peer.payloads, [*REFUSAL, *REFUSAL])
         self.assertEqual((len(outlet.streams), len(slow.attempts)), (2, 2))
+
+
+class RefusedPeerTests(ChannelPortalTestCase):
+    """
+    Peers that are not accepted any more.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.accepted = True
+        self.listener._trust = TrustIf(lambda identifier: self.accepted)
+
+    def test_streamsEnd(self) -> None:
+        """
+        What somebody has who is put out ends at once, at both ends, although
+        it could be resumed.
+        """
+        outlet, inlet = self.outlet(), self.inlet()
+        client = self.client()
+        client.send(b"hello")
+        self.network.pump()
+        self.accepted = False
+        self.listener.recheck(self.inletNode.identifier)
+        self.network.pump()
+        self.assertTrue(self.channel.hasEnded)
+        self.assertEqual((client.ending, self.targets.made[0].ending), ("ConnectionLost", "ConnectionLost"))
+        self.assertIdle(inlet, outlet)
+
+    def test_waitingStreamsEnd(self) -> None:
+        """
+        So does what waits for another way.
+        """
+        outlet = self.outlet()
+        self.inlet()
+        self.client()
+        [stream] = outlet.streams
+        self.hop.cut()
+        self.network.pump()
+        self.assertEqual(len(outlet.streams), 1)
+        self.newRoute(self.inletNode.connect(self.outletNode))
+        self.accepted = False
+        self.listener.recheck(self.inletNode.identifier)
+        self.network.pump()
+        self.assertEqual(outlet.streams, set())
+        self.assertEqual(self.targets.made[0].ending, "ConnectionLost")
+        self.assertIsNotNone(stream.result)

@@ -51,3 +51,17 @@ class PeersTests(SynchronousTestCase):
         unwatch()
         peers.changed(A)
         self.assertEqual(told, [A])
+
+    def test_refused(self) -> None:
+        """
+        Watchers hear that somebody is refused while the channel is still
+        there; nothing of it is remembered after that.
+        """
+        peers, told = Peers(), list[tuple[Address, bool]]()
+        peers.add(PeerIdentity("I1", A, HOP))
+        peers.watch(lambda encryptor: told.append((encryptor, peers.isRefused(encryptor))))
+        peers.changed(A)
+        peers.refuse(A)
+        self.assertEqual(told, [(A, False), (A, True)])
+        peers.remove(A)
+        self.assertFalse(peers.isRefused(A))
