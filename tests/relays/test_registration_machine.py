@@ -298,7 +298,7 @@ class RegistrationMachine(RuleBasedStateMachine):
         try:
             while world.names.pending:
                 self.stored(0, False)
-            for registrant in list(self.registrants):
+            while self.registrants:
                 self.cut(0)
             self.isRight()
             world.network.advance(AFTER)
