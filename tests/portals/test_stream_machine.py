@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.portals.extension import LINGER
@@ -26,6 +26,7 @@ STREAMS = 6
 
 _WHICH = st.integers(0, 2 * STREAMS - 1)
 _SIZES = st.sampled_from([0, 1, 100, 5000, SMALLEST_WINDOW, SMALLEST_WINDOW + 1, LARGEST + 1, FIRST_WINDOW + 1])
+_TROUBLES = ("spoil", "refuse", "exhaust", "restart")
 _SECONDS = st.sampled_from([0.001, 0.125, 1.0, 4.0, 9.0, 20.0, 31.0, 70.0])
 
 
@@ -36,13 +37,15 @@ class StreamMachine(RuleBasedStateMachine):
 
     makeWorld: type[World] = World
 
-    @initialize(narrow=st.booleans())
-    def begin(self, narrow: bool) -> None:
+    @initialize(narrow=st.booleans(), streams=st.integers(1, 3))
+    def begin(self, narrow: bool, streams: int) -> None:
         self.world = world = self.makeWorld()
         world.isNarrow = narrow
         world.setUp()
         self.full = False
         self.good = 0.0
+        for _ in range(streams):
+            self.open()
 
     # ------------------------------------------------------------ the model
 
@@ -138,35 +141,51 @@ class StreamMachine(RuleBasedStateMachine):
     def halfClose(self, which: int) -> None:
         speaker = self.one(which)
         if speaker is not None and not speaker.isSilent:
-            speaker.isSilent = True
-            transport: Any = speaker.transport
-            transport.loseWriteConnection()
-            self.settle()
+            self.finish(speaker)
 
-    @rule(which=_WHICH)
-    def close(self, which: int) -> None:
+    @rule(which=_WHICH, isReset=st.booleans())
+    def end(self, which: int, isReset: bool) -> None:
+        """
+        One closes both halves, or resets.
+        """
         speaker = self.one(which)
         if speaker is not None:
-            speaker.isSilent = speaker.isClosed = True
-            if not speaker.finished:
+            if isReset:
+                speaker.hasAborted = True
+            else:
+                speaker.isSilent = speaker.isClosed = True
+            if isReset or not speaker.finished:
                 # Who is written to, and has gone, resets.
                 speaker.isExcused = True
                 if speaker.other is not None:
                     speaker.other.isExcused = True
             transport: Any = speaker.transport
-            transport.loseConnection()
+            (transport.abortConnection if isReset else transport.loseConnection)()
             self.settle()
 
-    @rule(which=_WHICH)
-    def abort(self, which: int) -> None:
+    @rule(which=_WHICH, size=_SIZES, isLast=st.booleans(), keep=st.integers(0, 3))
+    def interrupt(self, which: int, size: int, isLast: bool, keep: int) -> None:
+        """
+        The connection is cut in the middle of what both ends of a stream
+        write, or of their last words; there is another one at once.
+        """
+        hop = self.world.hop
+        self.hold(True, 0)
+        self.hold(False, 0)
         speaker = self.one(which)
-        if speaker is not None:
-            speaker.hasAborted = speaker.isExcused = True
-            if speaker.other is not None:
-                speaker.other.isExcused = True
-            transport: Any = speaker.transport
-            transport.abortConnection()
-            self.settle()
+        for each in (speaker, None if speaker is None else speaker.other):
+            if each is not None and each.isThere and not each.isSilent:
+                each.say(size)
+                if isLast:
+                    self.finish(each)
+        self.settle()
+        for pipe in (hop.toServer, hop.toClient):
+            for _ in range(keep):
+                pipe.held = False
+                pipe.deliver()
+                pipe.held = True
+        self.cut(0)
+        self.newWay(False, False, False)
 
     # --------------------------------------------------------------- the way
 
@@ -190,7 +209,22 @@ class StreamMachine(RuleBasedStateMachine):
         hop.toServer.held = hop.toClient.held = False
         self.settle()
 
-    @rule(toServer=st.booleans(), which=st.integers(0, 50), how=st.sampled_from(["drop", "repeat", "swap"]))
+    @rule(
+        kind=st.sampled_from(["spoil", "refuse", "exhaust", "restart"]), which=st.integers(0, 50), really=st.booleans()
+    )
+    def trouble(self, kind: str, which: int, really: bool) -> None:
+        """
+        What is not to happen all the time.
+        """
+        if kind == "spoil":
+            self.spoil(really, which, ("drop", "repeat", "swap")[which % 3])
+        elif kind == "refuse":
+            self.refuse()
+        elif kind == "exhaust":
+            self.exhaust()
+        elif really and not self.full:
+            self.restart(bool(which & 1), bool(which & 2))
+
     def spoil(self, toServer: bool, which: int, how: str) -> None:
         """
         Whoever carries the messages plays with those that are held.
@@ -259,7 +293,6 @@ class StreamMachine(RuleBasedStateMachine):
 
     # ------------------------------------------------------------- processes
 
-    @rule()
     def refuse(self) -> None:
         self.excuseUnopened()
         world = self.world
@@ -269,7 +302,6 @@ class StreamMachine(RuleBasedStateMachine):
         else:
             port.stopListening()
 
-    @rule()
     def exhaust(self) -> None:
         self.excuseUnopened()
         self.full = not self.full
@@ -285,8 +317,6 @@ class StreamMachine(RuleBasedStateMachine):
     def taken(self) -> dict[int, int]:
         return self.__dict__.setdefault("_taken", {})
 
-    @precondition(lambda self: not self.full)
-    @rule(inlet=st.booleans(), killed=st.booleans())
     def restart(self, inlet: bool, killed: bool) -> None:
         """
         A process ends, and another one begins.
@@ -368,7 +398,7 @@ class StreamMachine(RuleBasedStateMachine):
                 assert speaker.finished == other.isSilent, speaker.number
         for speaker in world.speakers():
             if speaker.isThere and not speaker.isSilent:
-                self.halfClose_(speaker)
+                self.finish(speaker)
         self.wait(1.0)
         self.isRight()
         for speaker in world.speakers():
@@ -380,7 +410,7 @@ class StreamMachine(RuleBasedStateMachine):
             assert speaker.finished or speaker.isReset or speaker.isClosed or speaker.hasAborted, speaker.number
         self._nothingLeft()
 
-    def halfClose_(self, speaker: Speaker) -> None:
+    def finish(self, speaker: Speaker) -> None:
         speaker.isSilent = True
         transport: Any = speaker.transport
         transport.loseWriteConnection()
@@ -423,10 +453,10 @@ class PlainMachine(StreamMachine):
         ):
             self.excuseAll()
 
-    def halfClose_(self, speaker: Speaker) -> None:
+    def finish(self, speaker: Speaker) -> None:
         if speaker.other is not None:
             speaker.other.isExcused = True
-        super().halfClose_(speaker)
+        super().finish(speaker)
 
 
 class _Plain(World):
@@ -453,7 +483,7 @@ class StreamMachineTests(SynchronousTestCase):
         """
         With the portal extension.
         """
-        explore(StreamMachine, 60, 50)
+        explore(StreamMachine, 120, 40)
 
     def test_plain(self) -> None:
         """
@@ -461,4 +491,4 @@ class StreamMachineTests(SynchronousTestCase):
         """
         for world in (_Plain, _InletPlain, _OutletPlain):
             with self.subTest(world=world.__name__):
-                explore(type("Machine", (PlainMachine,), {"makeWorld": world}), 20, 40)
+                explore(type("Machine", (PlainMachine,), {"makeWorld": world}), 25, 40)

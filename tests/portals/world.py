@@ -118,7 +118,7 @@ class Speaker(Halved):
         """
         Is its connection open?
         """
-        return self.lost is None and not self.isClosed and not self.hasAborted
+        return self.transport is not None and self.lost is None and not self.isClosed and not self.hasAborted
 
     @property
     def isReset(self) -> bool:
