@@ -255,6 +255,35 @@ class CarrierTests(AttackTestCase):
         self.assertEqual((bytes(target.received), bytes(client.received)), (expected, expected))
         self.assertOver(client, target)
 
+    def test_replayed(self) -> None:
+        """
+        A whole connection is played again, over another one, over itself, and
+        over the one that came after it: nothing of it counts a second time.
+        """
+        self.hop = self.inletNode.connect(self.outletNode)
+        self.hop.toServer.record = self.hop.toClient.record = True
+        self.way.change(self.newRoute(self.hop))
+        client, target = self.begin()
+        client.send(DATA)
+        target.send(DATA)
+        self.network.pump()
+        first = self.hop
+        up, down = list(first.toServer.recorded), list(first.toClient.recorded)
+        self.assertGreater(min(len(up), len(down)), 5)
+        for replay in (self.inletNode.connect(self.outletNode), first, None):
+            hop = replay or self.hop
+            for item in up:
+                hop.toServer.inject(item)
+            for item in down:
+                hop.toClient.inject(item)
+            self.network.pump()
+            self.newWay()
+            self.assertWorks(client, target)
+        self.assertEqual(len(self.targets.made), 1)
+        self.assertTrue(bytes(client.received).startswith(DATA))
+        self.assertTrue(bytes(target.received).startswith(DATA))
+        self.assertOver(client, target)
+
 
 class _Talker(Halved):
     """
