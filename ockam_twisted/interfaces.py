@@ -336,7 +336,9 @@ class IHop(IFlowReceiver):
     flowId: str = Attribute("The flow-control id of what arrives over it.")
     peer: str = Attribute("Who is at the other end, for people: host and port.")
     carried: int = Attribute("Bytes that went over it, both ways.")
-    isBlocked: bool = Attribute("We do not read from it, or cannot write to it, now: its silence means nothing.")
+    isBlocked: bool = Attribute(
+        "We do not read from it, or cannot write to it, now, although its kernel answers: its silence means nothing."
+    )
 
     def whenLost() -> Deferred[str]:
         """

@@ -33,6 +33,11 @@ API_TIMEOUT = 3.0
 #: Seconds one dial may take.
 DIAL_TIMEOUT = 10.0
 
+#: Seconds that a handshake through somebody else may take at first, and at
+#: most.  What is sent to a name that nobody has, yet, is lost without a word;
+#: a slow road needs more time.
+FIRST_PATIENCE, PATIENCE = 1.5, 10.0
+
 #: Seconds that the far end of a new channel has to show that it accepts us.
 SETTLE_TIMEOUT = 2.0
 
@@ -51,7 +56,6 @@ class Parts:
         self.hops: list[IHop] = []
         self.channels: list[SecureChannel] = []
         self._others: list[Callable[[], object]] = []
-        self._blocked = 0
         self.lost: Deferred[str] = Deferred()
         self.word = Word()
 
@@ -89,7 +93,7 @@ class Parts:
         """
         part: Any = self.channels[-1] if self.channels else self.hops[-1] if self.hops else None
         number: int = 0 if part is None else part.heard if self.channels else part.received
-        return number + self.blocked()
+        return number
 
     def carried(self) -> int:
         """
@@ -97,13 +101,12 @@ class Parts:
         """
         return sum(hop.carried for hop in self.hops)
 
-    def blocked(self) -> int:
+    def isBlocked(self) -> bool:
         """
-        Changes while a connection is held back: somebody does not read, and
-        a ping could not come through.
+        Is a connection held back?  Then somebody does not read, and a ping
+        could not come through.
         """
-        self._blocked += any(hop.isBlocked for hop in self.hops)
-        return self._blocked
+        return any(hop.isBlocked for hop in self.hops)
 
 
 class Walk:
@@ -148,12 +151,13 @@ class Walk:
         self.router.flowControls.addConsumer(ECHO, channel.flowId)
         return channel
 
-    async def along(self, address: MultiAddr, trust: ITrustPolicy, parts: Parts) -> Route:
+    async def along(self, address: MultiAddr, trust: ITrustPolicy, parts: Parts, patience: float = PATIENCE) -> Route:
         """
         Make what C{address} names.
 
         @param trust: Whom the last C{/secure} must lead to.  Those before it
             are only a part of the road, and nothing depends on who they are.
+        @param patience: Seconds that one handshake may take.
         @raise InvalidMultiAddr: It cannot be gone, or whom it leads to could
             not be told although it matters.
         """
@@ -178,7 +182,7 @@ class Walk:
                 route = route.append(worker)
             elif protocol == "secure":
                 policy = trust if index == last else TrustEveryone()
-                channel = await self.secure(route.append(Address.local(str(value))), policy, parts)
+                channel = await self.secure(route.append(Address.local(str(value))), policy, parts, patience)
                 route = Route((channel.encryptor,))
             else:
                 raise InvalidMultiAddr(f"/{protocol} in {address} cannot be routed to from here")
@@ -229,6 +233,7 @@ class WayAttempt:
         self._walk = walk
         self._address = address
         self._trust = trust
+        self._patience = FIRST_PATIENCE
 
     def start(self) -> Deferred[Established]:
         """
@@ -241,7 +246,13 @@ class WayAttempt:
         Make it, as a part of something.
         """
         walk = self._walk
-        route = await walk.along(self._address, self._trust, parts)
+        began = walk.clock.seconds()
+        try:
+            route = await walk.along(self._address, self._trust, parts, self._patience)
+        except TimedOut:
+            self._patience = min(2 * self._patience, PATIENCE)
+            raise
+        self._patience = min(max(FIRST_PATIENCE, 3 * (walk.clock.seconds() - began)), PATIENCE)
         # Inside the innermost channel: a relay cannot answer for the outlet.
         echo = route[:-1] if len(route) > 1 else route
 
@@ -261,6 +272,7 @@ class WayAttempt:
             peer,
             carried=parts.carried if parts.channels else None,
             isUsed=lambda: walk.router.dependents(route[0]) > 0,
+            isBlocked=parts.isBlocked,
             word=parts.word,
         )
 

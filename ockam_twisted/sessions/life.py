@@ -51,7 +51,7 @@ def _nobody(reason: str) -> None:
     """
 
 
-def _unused() -> bool:
+def _never() -> bool:
     return False
 
 
@@ -72,6 +72,8 @@ class Established:
     @ivar carried: How many bytes it has carried, both ways; L{None} where
         no key wears out, so that it need not be made anew.
     @ivar isUsed: Would anybody notice if it ended?
+    @ivar isBlocked: Is a connection of it held back by somebody who does not
+        read, so that a ping could not come through?
     @ivar word: What is said of it.
     """
 
@@ -83,7 +85,8 @@ class Established:
     description: str
     peer: str = ""
     carried: Callable[[], int] | None = None
-    isUsed: Callable[[], bool] = _unused
+    isUsed: Callable[[], bool] = _never
+    isBlocked: Callable[[], bool] = _never
     word: Word = field(factory=Word)
 
 

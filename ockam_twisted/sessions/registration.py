@@ -127,7 +127,7 @@ class RegistrationAttempt:
         hop: Any = parts.hops[-1] if parts.hops else None
 
         def heard() -> int:
-            return parts.heard() if hop is None else int(hop.received) + parts.blocked()
+            return parts.heard() if hop is None else int(hop.received)
 
         what = f"registered as {registration.address.value.decode('ascii')}"
 
@@ -137,7 +137,17 @@ class RegistrationAttempt:
 
         # There is nothing to renew: the channel carries our name, once, which
         # is no secret; what is relayed has channels of its own.
-        return Established(road, parts.lost, heard, askRelay, parts.close, what, isUsed=isUsed, word=parts.word)
+        return Established(
+            road,
+            parts.lost,
+            heard,
+            askRelay,
+            parts.close,
+            what,
+            isUsed=isUsed,
+            isBlocked=parts.isBlocked,
+            word=parts.word,
+        )
 
     async def _askFor(self, at: Route, isProven: bool, parts: Parts) -> Registration:
         """

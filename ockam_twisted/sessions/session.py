@@ -43,8 +43,9 @@ FIRST_DELAY = 0.1
 LONGEST_DELAY = 30.0
 #: Seconds one attempt may take.
 ATTEMPT_TIMEOUT = 30.0
-#: A way that was up for so many seconds begins again without delay.
-STABLE = 10.0
+#: A way that was up for so many seconds begins again without delay; of one whose
+#: far end has answered, so many failures are remembered, at most.
+STABLE, WORKED = 10.0, 2
 
 
 @implementer(IWay)
@@ -334,12 +335,11 @@ class Session(Service):
         """
         See L{Core.goDown <ockam_twisted.sessions.life.Core.goDown>}.
         """
-        established, self.established, self._watch = self.established, None, None
-        assert established is not None
+        established, watch, self.established, self._watch = self.established, self._watch, None, None
+        assert established is not None and watch is not None
         lasted = self._clock.seconds() - self.since
         self.report.down()
-        if lasted >= STABLE:
-            self._failures = 0
+        self._failures = 0 if lasted >= STABLE else min(self._failures, WORKED if watch.answers else self._failures)
         self._tickOrNot()
         for listener in list(self._listeners.values()):
             listener(None)

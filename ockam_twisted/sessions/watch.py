@@ -56,6 +56,7 @@ class Watch:
         self._pingAt = self._jittered()
         self._downAt: float | None = None
         self._suspicion = ""
+        self._within = SUSPECT_TIMEOUT
         self._ping(DOWN_AFTER)
 
     def _jittered(self) -> float:
@@ -91,6 +92,7 @@ class Watch:
             isAsked = self._downAt is not None
             self._downAt = now + within
             self._suspicion = reason
+            self._within = within
             if not isAsked:
                 self._ping(within)
 
@@ -121,6 +123,13 @@ class Watch:
             self._lastHeard = now
             self._pingAt = self._jittered()
             self._downAt = None
+            return ""
+        if self.established.isBlocked():
+            # Its silence means nothing; what was suspected still has to show.
+            self._lastHeard = now
+            self._pingAt = self._jittered()
+            if self._downAt is not None:
+                self._downAt = now + self._within
             return ""
         silent = now - self._lastHeard
         isDue = self._downAt is not None and now >= self._downAt

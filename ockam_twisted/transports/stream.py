@@ -30,7 +30,7 @@ from ockam_twisted.routing.flow import newFlowId
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.source import Source
 from ockam_twisted.transports.queue import outputFor
-from ockam_twisted.transports.sockets import HOP_READ, isDead, prepareSocket
+from ockam_twisted.transports.sockets import HOP_READ, isDead, prepareSocket, unanswered
 from ockam_twisted.transports.stalls import StallWatch
 from ockam_twisted.wire.frames import VERSION, FrameDecoder
 from ockam_twisted.wire.messages import (
@@ -299,7 +299,7 @@ class MessageStreamProtocol(Protocol):
         """
         See L{IHop.isBlocked}.
         """
-        return bool(self.source.pauses) or self.output.queued > 0
+        return (bool(self.source.pauses) or self.output.queued > 0) and not unanswered(self.transport)
 
     def loseConnection(self) -> None:
         """

@@ -107,6 +107,28 @@ class WayTests(AttemptTestCase):
         self.assertNothingLeft()
         self.assertEqual(listener.channels, {})
 
+    def test_patience(self) -> None:
+        """
+        What is sent to a relay's name that nobody has yet is lost: the first
+        attempts soon give up, later ones wait for ten seconds.
+        """
+        attempt = WayAttempt(
+            self.walk,
+            MultiAddr.fromText("/dnsaddr/bob/tcp/4000/service/forward_to_nobody/secure/api"),
+            TrustIdentifier(self.bob.identifier),
+        )
+        waited = []
+        for _ in range(5):
+            result = attempt.start()
+            self.network.pump()
+            before = self.network.clock.seconds()
+            while not result.called:
+                self.network.advance(0.5)
+            self.failureResultOf(result, TimedOut)
+            waited.append(self.network.clock.seconds() - before)
+        self.assertEqual(waited, [1.5, 3.0, 6.0, 10.0, 10.0])
+        self.assertNothingLeft()
+
     def test_innermost(self) -> None:
         """
         Two channels to the same node, one in the other.

@@ -18,7 +18,7 @@ from ockam_twisted.errors import NotAccepted, PeerNotTrusted, TimedOut
 from ockam_twisted.interfaces import IAttempt, IRotation, IWay
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.sessions.renewal import RENEW_BYTES
-from ockam_twisted.sessions.session import LONGEST_DELAY, Established, Session, State
+from ockam_twisted.sessions.session import FIRST_DELAY, LONGEST_DELAY, Established, Session, State
 from ockam_twisted.sessions.watch import DOWN_AFTER
 
 
@@ -36,7 +36,7 @@ class _Attempt:
         self.closed = 0
         self.canceled = 0
         self.carried = 0
-        self.isUsed = False
+        self.isUsed = self.isBlocked = False
         self.made: list[Established] = []
 
     def start(self) -> Deferred[Established]:
@@ -58,6 +58,7 @@ class _Attempt:
                 "it",
                 carried=lambda: self.carried,
                 isUsed=lambda: self.isUsed,
+                isBlocked=lambda: self.isBlocked,
             )
         )
         self.tries[-1].callback(self.made[-1])
@@ -289,6 +290,40 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual(len(self.attempt.pings), 2)
         self.clock.pump([1.0] * 7)
         self.assertEqual(self.attempt.closed, 1)
+
+    def test_worked(self) -> None:
+        """
+        A far end that has answered is tried again soon, although there were
+        many failures before, and although it is lost again and again.
+        """
+        for _ in range(8):
+            self.attempt.tries[-1].errback(TimedOut("nobody there"))
+            self.clock.advance(LONGEST_DELAY)
+        for _ in range(20):
+            self.attempt.succeed()
+            self.attempt.pings[-1].callback(b"pong")
+            self.clock.advance(0.5)
+            self.attempt.lost.callback("the relay was started again")
+            self.clock.advance(4 * FIRST_DELAY)
+        self.assertEqual(len(self.attempt.tries), 29)
+
+    def test_blocked(self) -> None:
+        """
+        While somebody does not read, silence means nothing, and a suspicion
+        waits until something can be heard.
+        """
+        self.attempt.succeed()
+        self.attempt.pings[0].callback(b"pong")
+        self.attempt.isBlocked = True
+        self.clock.pump([1.0] * 60)
+        self.session.suspect("the network has changed")
+        self.clock.pump([1.0] * 20)
+        self.assertIs(self.session.state, State.UP)
+        self.attempt.isBlocked = False
+        self.clock.pump([1.0] * 4)
+        self.assertIs(self.session.state, State.UP)
+        self.clock.pump([1.0] * 2)
+        self.assertIn("the network has changed", self.session.why)
 
     def test_attemptTimesOut(self) -> None:
         """

@@ -25,6 +25,7 @@ from ockam_twisted.interfaces import IFlowReceiver, IHop, IWorker
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.router import FLOW_CONTROL, INCOMING, NOBODY, TOO_LONG, Router
+from ockam_twisted.transports import stream
 from ockam_twisted.transports.stalls import StallWatch
 from ockam_twisted.transports.stream import HopSettings, MessageStreamFactory, MessageStreamProtocol
 from ockam_twisted.wire.frames import MAX_FRAME, encodeFrame
@@ -127,6 +128,26 @@ class StreamCase(SynchronousTestCase):
         The transport tells the hop that it is over.
         """
         self.hop.connectionLost(Failure(ConnectionLost()))
+
+
+class BlockedTests(StreamCase):
+    """
+    Who is held back, and who is merely silent.
+    """
+
+    def test_blocked(self) -> None:
+        """
+        A hop that we do not read from, or whose peer does not read, is
+        blocked; not if nothing on the way to it answers any more.
+        """
+        owed = 0.0
+        unanswered: Any = lambda transport: owed  # noqa: E731
+        self.patch(stream, "unanswered", unanswered)
+        self.assertFalse(self.hop.isBlocked)
+        self.hop.source.pauseFor("somebody")
+        self.assertTrue(self.hop.isBlocked)
+        owed = 1.0
+        self.assertFalse(self.hop.isBlocked)
 
 
 class InboundTests(StreamCase):
