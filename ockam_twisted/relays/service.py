@@ -350,6 +350,9 @@ class RelayService(Service):
         self._router.route(LocalMessage(claim.back, Route((claim.address,)), text), claim.address)
         probe = Probe(self._router, self._clock, claim.forward_route, PROBE_TIMEOUT, relay.answered)
         relay.probe = probe
+        if old is not None and old.claim.hop != claim.hop:
+            # What came over the other connection has not come along.
+            self._notices.registrantGone(claim.address)
 
     def _gone(self, relay: Relay) -> None:
         """

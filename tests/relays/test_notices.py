@@ -85,14 +85,17 @@ class NoticesTests(RelayTestCase):
 
     def test_takenOver(self) -> None:
         """
-        A registrant that comes anew over another connection is not gone.
+        A registrant comes anew over another connection: what it has over the
+        old one, which may be dead without knowing, is not reached any more.
         """
         bob, _ = self.registrant()
         _, heard, _ = self.sender("alice")
         again = Registrant(self, "bob", True, bob.node)
         again.gets("shop", direct=True)
+        self.assertEqual(heard, [Notice(GONE, SHOP.value)])
+        again.gets("shop", direct=True)
         bob.cut()
-        self.assertEqual(heard, [])
+        self.assertEqual(heard, [Notice(GONE, SHOP.value)])
 
     def test_senderGone(self) -> None:
         """
