@@ -27,6 +27,12 @@ PATIENCE = 5.0
 _SMALL = 2048
 
 
+def _nothing() -> None:
+    """
+    Nobody is told of progress any more.
+    """
+
+
 def ignored(output: object) -> None:
     """
     What is told of outputs that hold back when nobody watches.
@@ -168,6 +174,7 @@ class ProtocolOutput:
         See L{IOutput}.
         """
         self.lost = True
+        self._progressed = _nothing
         self._pieces = []
         self._waiting = []
         self.queued = 0

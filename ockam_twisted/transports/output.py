@@ -286,6 +286,8 @@ class OutputQueue:
         See L{IOutput}.
         """
         self._transport = None
+        # Whom it has told may be forgotten, although it may be remembered.
+        self._progressed = _nothing
         self.lost = True
         self._pieces = []
         self._waiting.clear()

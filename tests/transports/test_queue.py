@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import socket
 import struct
+import weakref
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -548,15 +549,20 @@ class DirectQueueTests(_Sockets):
     @inlineCallbacks
     def test_lostInTheMiddle(self):
         """
-        When the peer goes while bytes wait for it, sources are let go and
-        later writes go nowhere.
+        When the peer goes while bytes wait for it, sources are let go, later
+        writes go nowhere, and who was told of progress is forgotten.
         """
         sender, client = yield self.connect()
         source = Source()
         yield self.fill(sender, source)
+        watcher = Source()
+        sender.output.watchProgress(2**60, watcher.checkLiveness)
+        progress = weakref.ref(watcher)
+        del watcher
         client.close()
         yield sender.lost
         self.assertEqual((source.pausedFor, sender.output.queued, sender.output.lost), (set(), 0, True))
+        self.assertIsNone(progress())
         sender.send(b"late", source)
         self.assertEqual(source.pausedFor, set())
 
