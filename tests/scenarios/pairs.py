@@ -106,7 +106,13 @@ class PairTestCase(ScenarioTestCase):
         self.addCleanup(self.server.close)
         self.server.settimeout(PATIENCE)
         self.direct = self.server.getsockname()[1]
-        self.port, *self.programs = self.portal(self.direct)
+        self.port, *self.programs = self.portal(self.direct, 0, *self._authorized())
+
+    def _authorized(self) -> tuple[str, ...]:
+        """
+        Who else may use the outlet.
+        """
+        return ()
 
     def pair(self, port: int) -> tuple[socket.socket, socket.socket]:
         """
