@@ -23,10 +23,10 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple, Self
 
-from processes import BenchmarkError, findProgram, freePort, memory, note, stop
+from processes import BenchmarkError, Program, findProgram, freePort, memory, note, stop
 from report import circumstances
 from targets import BLOCK, fill, patient, receiveExactly
-from topologies import CHECKOUT, TWIST, Ours, probeEcho
+from topologies import CHECKOUT, TWIST, Portal, probeEcho
 
 WAYS = ("down", "up")
 SLOW = "64kbit"
@@ -82,7 +82,7 @@ class Road:
             raise BenchmarkError(f"{' '.join(command[-6:])}: {done.stderr.strip()}")
 
 
-class Shared(Ours):
+class Shared(Portal):
     """
     One relay and one outlet with two inlets, that which is measured and another one, and at times a third one on a slow
     road.
@@ -104,17 +104,19 @@ class Shared(Ours):
         listen = [f"tcp:{self.relay}:interface=127.0.0.1"]
         if self.road:
             listen.append(f"tcp:{self.relay}:interface={self.road.here}")
-        self._twist("relay", "ockam-relay", *(f"--listen={each}" for each in listen)).waitForPort(self.relay)
+        self._twist("relay", *(f"--listen={each}" for each in listen)).waitForPort(self.relay)
         outlet = self._twist(
             "outlet",
-            "ockam-outlet",
             *("--target", f"127.0.0.1:{self.target}", "--relay", f"127.0.0.1:{self.relay}"),
             *(f"--authorized={self._identity(role)}" for role in inlets),
         )
         self._identifier = outlet.waitForLine("Identifier")
         self._address = outlet.waitForLine("Forwarding address")
         for role, port in (("inlet", self.port), ("other", self.other)):
-            self._twist(role, *self._inlet("127.0.0.1", f"tcp:{port}:interface=127.0.0.1")).waitForPort(port)
+            self._start(role, *self._inlet("127.0.0.1", f"tcp:{port}:interface=127.0.0.1")).waitForPort(port)
+
+    def _start(self, role: str, *options: str, within: tuple[str, ...] = ()) -> Program:
+        return self.start(role, role, *within, *TWIST, *options, *self._state(role))
 
     def _inlet(self, host: str, listen: str) -> tuple[str, ...]:
         way = f"/ip4/{host}/tcp/{self.relay}/service/{self._address}/secure/api/service/outlet"
@@ -126,9 +128,8 @@ class Shared(Ours):
         if self.road is None:
             raise BenchmarkError("needs root, for a network namespace")
         path = self.folder / "slow.socket"
-        state = ("--state-dir", str(self.folder / "state-slow"))
-        command = (*TWIST, *self._inlet(self.road.here, f"unix:{path}"), *state)
-        inlet = self.start("slow", "slow", findProgram("ip"), "netns", "exec", self.road.name, *command)
+        within = (findProgram("ip"), "netns", "exec", self.road.name)
+        inlet = self._start("slow", *self._inlet(self.road.here, f"unix:{path}"), within=within)
         try:
             inlet.wait(path.exists, "socket of the slow inlet")
             yield path
