@@ -58,6 +58,9 @@ class IFlow(Interface):
 
     onward_route: Route = Attribute("Where its messages go; the first address is a worker of this node.")
     return_route: Route = Attribute("What the receiver of its messages replies to.")
+    isDirect: bool = Attribute(
+        "The receiver has prepared for it: sending is cheap.  Otherwise each message may take long."
+    )
 
     send: PayloadReceiver = Attribute(
         """

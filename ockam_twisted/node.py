@@ -44,9 +44,9 @@ from ockam_twisted.sessions.liveness import Liveness
 from ockam_twisted.sessions.session import StaticWay
 from ockam_twisted.snapshot import portalStatus, sessionStatuses
 from ockam_twisted.storage.memory import MemoryStore
+from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.local import LocalSockets
 from ockam_twisted.transports.stalls import StallWatch
-from ockam_twisted.transports.stream import HopSettings
 from ockam_twisted.transports.tcp import TCPTransport
 from ockam_twisted.upkeep import WayHost
 from ockam_twisted.vault.software import SoftwareVault

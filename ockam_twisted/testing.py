@@ -49,9 +49,10 @@ from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.router import Router
 from ockam_twisted.storage.memory import MemoryStore
+from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.local import LocalSockets
 from ockam_twisted.transports.stalls import StallWatch
-from ockam_twisted.transports.stream import HopSettings, MessageStreamProtocol
+from ockam_twisted.transports.stream import MessageStreamProtocol
 from ockam_twisted.transports.tcp import TCPTransport
 from ockam_twisted.vault.software import SoftwareVault
 

@@ -19,6 +19,7 @@ from zope.interface import implementer
 from ockam_twisted.channels.channel import SecureChannel
 from ockam_twisted.channels.handshake import initiate, respond
 from ockam_twisted.channels.noise import Keys
+from ockam_twisted.channels.pace import Pace
 from ockam_twisted.channels.party import Party
 from ockam_twisted.errors import OckamError, PeerNotTrusted, TimedOut
 from ockam_twisted.identity.identifiers import Identifier
@@ -79,6 +80,10 @@ def createSecureChannel(
     return result.addErrback(explain)
 
 
+#: Seconds between two lines about handshakes that come too fast.
+WARNING_INTERVAL = 10.0
+
+
 @implementer(IWorker)
 class SecureChannelListener(Service):
     """
@@ -137,6 +142,8 @@ class SecureChannelListener(Service):
         self._maxUnfinished = maxUnfinished
         self._maxUnfinishedPerSource = maxUnfinishedPerSource
         self._maxChannels = maxChannels
+        self._pace = Pace()
+        self._warnedAt = float("-inf")
         # In the order they began.
         self._unfinished: dict[Deferred[SecureChannel], Route] = {}
 
@@ -174,6 +181,9 @@ class SecureChannelListener(Service):
         # The last address is the initiator's own, and new each time; behind a
         # relay, the second one tells its clients apart.
         source = Route(message.return_route[:-1][:2]) or Route(message.return_route)
+        if not self._pace.permits(source, self._clock.seconds()):
+            self._tooMany(source)
+            return
         ofSource = [each for each, its in self._unfinished.items() if its == source]
         if len(ofSource) >= self._maxUnfinishedPerSource:
             ofSource[0].cancel()
@@ -186,6 +196,12 @@ class SecureChannelListener(Service):
         result.addTimeout(self._timeout, self._clock)
         result.addBoth(self._finished, result)
         result.addCallbacks(self._opened, self._failed)
+
+    def _tooMany(self, source: Route) -> None:
+        now = self._clock.seconds()
+        if now - self._warnedAt >= WARNING_INTERVAL:
+            self._warnedAt = now
+            self._log.warn("Dropping handshakes that come too fast, the first one from {source}", source=str(source))
 
     def _make(self, remote: Address, road: Route, peer: VerifiedPeer, keys: Keys) -> SecureChannel:
         # Much may have happened since it was verified: a disk was waited for.

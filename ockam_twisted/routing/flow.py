@@ -38,7 +38,7 @@ class Flow:
     See L{IFlow}.  Made by L{Router.open} only.
     """
 
-    __slots__ = ("__weakref__", "_router", "local_info", "onward_route", "return_route", "send", "source")
+    __slots__ = ("__weakref__", "_router", "isDirect", "local_info", "onward_route", "return_route", "send", "source")
 
     send: PayloadReceiver
 
@@ -55,6 +55,7 @@ class Flow:
         self.return_route = return_route
         self.source = source
         self.local_info = local_info
+        self.isDirect = False
         self.send = self._resolve
 
     def message(self, payload: bytes = b"") -> LocalMessage:
@@ -80,6 +81,7 @@ class Flow:
         Resolve again before the next message.
         """
         if self.send is not _discard:
+            self.isDirect = False
             self.send = self._resolve
 
     def close(self) -> None:

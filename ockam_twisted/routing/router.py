@@ -206,6 +206,7 @@ class Router(Service):
                 self._failed(message)
                 return None
             if receiver is not None:
+                flow.isDirect = True
                 return receiver
 
         def messageOf(pieces: Sequence[Buffer], size: int) -> None:

@@ -25,6 +25,8 @@ KEEPALIVE_COUNT = 3
 #: Read size of hop connections, and what one send may take.  Large reads
 #: pay only together with L{keepFreedMemory}.
 HOP_READ = 256 * 1024
+#: Read size while what is read takes long to be dealt with.
+HOP_READ_SMALL = 16 * 1024
 SEND_LIMIT = 1024 * 1024
 
 #: Milliseconds between two tries of the kernel to send the same, or to learn

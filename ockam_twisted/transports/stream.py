@@ -9,29 +9,34 @@ comparison in, one concatenation out.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from struct import Struct
 from typing import Any, NamedTuple
 
-from attrs import define
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IReactorTime
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ockam_twisted.errors import ConnectionClosed, OckamError, RemoteProtocolError, TimedOut
-from ockam_twisted.interfaces import Buffer, IFlow, IHop, IRouter, PayloadReceiver
+from ockam_twisted.interfaces import Buffer, IFlow, IHop, PayloadReceiver
 from ockam_twisted.routing.access import DenyAll
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.flow import newFlowId
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.source import Source
+from ockam_twisted.transports.allowance import Allowance
+from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.queue import outputFor
-from ockam_twisted.transports.sockets import HOP_READ, isDead, prepareSocket, unanswered
-from ockam_twisted.transports.stalls import StallWatch
+from ockam_twisted.transports.sockets import (
+    HOP_READ,
+    HOP_READ_SMALL,
+    isDead,
+    isPlainSocket,
+    prepareSocket,
+    unanswered,
+)
 from ockam_twisted.wire.frames import VERSION, FrameDecoder
 from ockam_twisted.wire.messages import (
     TRANSPORT_TAIL,
@@ -57,30 +62,13 @@ _MAX_LENGTHS = 8
 #: they take many times as much.
 _MAX_PREFIXES = 512 * 1024
 
+#: What may be in one read before the next ones are smaller, so that others get
+#: their turn: messages, and seconds for those that do not go the direct way.
+_MAX_FRAMES = 256
+_MAX_SECONDS = 0.005
+
 #: The first bytes of a frame: array(4) has a tracing context, array(3) none.
 _TAILED, _BARE = 0x84, 0x83
-
-
-@define
-class HopSettings:
-    """
-    What all hops of a transport have in common.
-
-    @ivar maxFrame: Largest frame accepted and sent, bytes.
-    @ivar highWater: Bytes that may wait for a hop before its feeders pause.
-    @ivar versionTimeout: Seconds the peer has to send its version byte.
-    @ivar perAddress: Connections accepted from one source address.
-    @ivar total: Connections accepted in all.
-    """
-
-    router: IRouter
-    clock: IReactorTime
-    stalls: StallWatch
-    maxFrame: int = 1024 * 1024
-    highWater: int = 4 * 1024 * 1024
-    versionTimeout: float = 10.0
-    perAddress: int = 256
-    total: int = 4096
 
 
 class _Inbound(NamedTuple):
@@ -128,6 +116,8 @@ class MessageStreamProtocol(Protocol):
         self._prefixes = 0
         self._lengths: list[int] = []
         self._last: _Inbound | None = None
+        self._spent = 0.0
+        self._readSize = HOP_READ
 
     def connectionMade(self) -> None:
         """
@@ -154,6 +144,9 @@ class MessageStreamProtocol(Protocol):
             lambda: self.abortConnection("the peer has reset the connection"),
             isShared=True,
         )
+        self._isPlain = isPlainSocket(transport)
+        # Who we connect to is our choice, and brings what others send.
+        self._allowance = None if self._spawnerId is None else Allowance(settings.clock, self.source)
         router.register(self.address, self)
         router.register(self.receiver, self, DenyAll())
         router.flowControls.addProducer(self.receiver, self.flowId, self._spawnerId, (self.address,))
@@ -190,8 +183,15 @@ class MessageStreamProtocol(Protocol):
                     self._last = last
                 begin, stop = payloadBounds(buffer, start + last.size, end, last.tailed)
                 size = stop - begin
-                last.flow.send((memoryview(buffer)[begin:stop] if size >= _VIEW else buffer[begin:stop],), size)
+                flow = last.flow
+                if flow.isDirect:
+                    flow.send((memoryview(buffer)[begin:stop] if size >= _VIEW else buffer[begin:stop],), size)
+                else:
+                    began = self._settings.clock.seconds()
+                    flow.send((buffer[begin:stop],), size)
+                    self._spent += self._settings.clock.seconds() - began
             self.received += len(data)
+            self._chooseReadSize(len(frames))
             if self._frames.failure is not None:
                 raise self._frames.failure
         except RemoteProtocolError as error:
@@ -201,6 +201,20 @@ class MessageStreamProtocol(Protocol):
             self.abortConnection("an internal error")
         finally:
             turn.leave()
+
+    def _chooseReadSize(self, frames: int) -> None:
+        """
+        Read less at once from who asks for much, and make it wait if it asks
+        for too much.
+        """
+        spent, self._spent = self._spent, 0.0
+        size = HOP_READ_SMALL if frames > _MAX_FRAMES or spent > _MAX_SECONDS else HOP_READ
+        if size != self._readSize and self._isPlain:
+            self._readSize = size
+            transport: Any = self.transport
+            transport.bufferSize = size
+        if spent and self._allowance is not None:
+            self._allowance.take(spent)
 
     def _greet(self) -> None:
         """
@@ -223,6 +237,17 @@ class MessageStreamProtocol(Protocol):
             found = flows.get(buffer[start : start + length])
             if found is not None:
                 return found
+        began = self._settings.clock.seconds()
+        try:
+            return self._meet(buffer, start, end)
+        finally:
+            self._spent += self._settings.clock.seconds() - began
+
+    def _meet(self, buffer: bytes, start: int, end: int) -> _Inbound | None:
+        """
+        See L{_find}: it is not in the table.
+        """
+        flows = self._flows
         first = buffer[start]
         if first != _TAILED and first != _BARE:
             onward, back, payload = decodeTransport(buffer, start, end)
@@ -331,6 +356,8 @@ class MessageStreamProtocol(Protocol):
             self._deadline.cancel()
         with router.turn:
             self.output.connectionLost()
+            if self._allowance is not None:
+                self._allowance.close()
             router.unregister(self.address)
             router.unregister(self.receiver)
             self._flows.clear()
@@ -352,45 +379,3 @@ class MessageStreamProtocol(Protocol):
         else:
             self._lost.append(waiting)
         return waiting
-
-
-class MessageStreamFactory(Factory):
-    """
-    Makes hops; accepts no more of them than it should.
-    """
-
-    noisy = False
-    _log = Logger()
-
-    def __init__(self, settings: HopSettings, spawnerId: str | None = None) -> None:
-        self._settings = settings
-        self._spawnerId = spawnerId
-        self._perAddress: Counter[str] = Counter()
-        self.hops: set[MessageStreamProtocol] = set()
-
-    def buildProtocol(self, addr: IAddress | None) -> MessageStreamProtocol | None:
-        """
-        A connection was made.
-        """
-        host = str(getattr(addr, "host", ""))
-        settings = self._settings
-        if self._spawnerId is not None and (
-            self._perAddress[host] >= settings.perAddress or len(self.hops) >= settings.total
-        ):
-            self._log.warn("Refusing a connection from {host}: there are too many", host=host)
-            return None
-        hop = MessageStreamProtocol(settings, self._spawnerId)
-        self.hops.add(hop)
-        self._perAddress[host] += 1
-
-        def lost(reason: str) -> None:
-            self.hops.discard(hop)
-            self._perAddress[host] -= 1
-            if not self._perAddress[host]:
-                del self._perAddress[host]
-
-        hop.whenLost().addCallback(lost)
-        # Who listens has nobody waiting for it.
-        if self._spawnerId is not None:
-            hop.ready.addErrback(lambda failure: None)
-        return hop

@@ -16,8 +16,10 @@ from zope.interface import implementer
 from ockam_twisted.interfaces import IHop, ITransport
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.flow import newFlowId
+from ockam_twisted.transports.factory import MessageStreamFactory
+from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.sockets import keepFreedMemory
-from ockam_twisted.transports.stream import HopSettings, MessageStreamFactory, MessageStreamProtocol
+from ockam_twisted.transports.stream import MessageStreamProtocol
 from ockam_twisted.transports.vanished import VanishedWatch
 
 #: Seconds that open connections have to drain when the service stops.

@@ -28,9 +28,9 @@ from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.routing.router import Router
 from ockam_twisted.testing import MemoryWay
+from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.local import LocalSockets
 from ockam_twisted.transports.stalls import OWN_SECONDS, STREAM_SECONDS, StallWatch
-from ockam_twisted.transports.stream import HopSettings
 from ockam_twisted.transports.tcp import TCPTransport
 from tests.portals.common import OUTLET, ChannelPortalTestCase, Halved, PortalTestCase, Program, Programs
 

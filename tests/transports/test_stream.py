@@ -26,8 +26,10 @@ from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.router import FLOW_CONTROL, INCOMING, NOBODY, TOO_LONG, Router
 from ockam_twisted.transports import stream
+from ockam_twisted.transports.allowance import LONGEST
+from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.stalls import StallWatch
-from ockam_twisted.transports.stream import HopSettings, MessageStreamFactory, MessageStreamProtocol
+from ockam_twisted.transports.stream import MessageStreamProtocol
 from ockam_twisted.wire.frames import MAX_FRAME, encodeFrame
 from ockam_twisted.wire.messages import decodeTransport, encodeTransport, payloadHead, routeBytes
 
@@ -754,63 +756,100 @@ class EndTests(StreamCase):
         self.assertEqual(inward.producerState, "producing")
 
 
-class FactoryTests(SynchronousTestCase):
+class Laborious(Sink):
     """
-    Tests for L{MessageStreamFactory}.
+    Needs a tenth of a second for each message.
     """
 
-    def build(self, factory: MessageStreamFactory, host: str) -> MessageStreamProtocol | None:
-        """
-        One connection from a host.
-        """
-        address = IPv4Address("TCP", host, 1)
-        hop = factory.buildProtocol(address)
-        if hop is not None:
-            hop.makeConnection(StringTransport(peerAddress=address))
-        return hop
+    clock: Clock
 
-    def test_perAddress(self) -> None:
-        """
-        Too many connections from one address are refused, from others not,
-        until one of them has ended.
-        """
-        factory = MessageStreamFactory(Node(perAddress=2).settings, "listener")
-        hops = [self.build(factory, "192.0.2.1") for _ in range(2)]
-        with capturedLogs() as events:
-            self.assertIsNone(self.build(factory, "192.0.2.1"))
-        self.assertEqual(len(events), 1)
-        self.assertIsNotNone(self.build(factory, "192.0.2.2"))
-        hops[0].connectionLost()
-        self.assertIsNotNone(self.build(factory, "192.0.2.1"))
-        self.assertIsNone(self.build(factory, "192.0.2.1"))
+    def messageReceived(self, message):
+        super().messageReceived(message)
+        self.clock.rightNow += 0.1
 
-    def test_total(self) -> None:
+
+class AllowanceTests(StreamCase):
+    """
+    Who asks for much that takes long is read more slowly.
+    """
+
+    def setUp(self) -> None:
         """
-        Too many connections in all are refused.
+        A worker that needs long, and a hop of somebody who has connected.
         """
-        factory = MessageStreamFactory(Node(total=2).settings, "listener")
-        hops = [self.build(factory, f"192.0.2.{n}") for n in range(3)]
-        self.assertIsNone(hops[2])
-        hops[0].connectionLost()
-        self.assertIsNotNone(self.build(factory, "192.0.2.3"))
+        super().setUp()
+        self.accepted = self.connected(self.node, self.node.hop("listener"))
+        self.accepted.dataReceived(b"\x01")
+        self.worker = Laborious()
+        self.worker.clock = self.node.clock
+        self.node.add("slow", self.worker, self.hop)
+        self.node.router.flowControls.addConsumer(Address.local("slow"), self.accepted.flowId)
+
+    def ask(self, hop: MessageStreamProtocol, count: int, name: str = "slow") -> None:
+        """
+        So many messages in one read, each one of somebody else.
+        """
+        onward = (Address.local(name),)
+        hop.dataReceived(
+            b"".join(encodeFrame(encodeTransport(onward, (Address.random(),), b"x")) for _ in range(count))
+        )
+
+    def test_paused(self) -> None:
+        """
+        All that was read is delivered; then nothing is read for a while.
+        """
+        self.ask(self.accepted, 2)
+        self.assertFalse(self.accepted.source.pauses)
+        self.ask(self.accepted, 3)
+        self.assertTrue(self.accepted.source.pauses)
+        self.assertEqual(len(self.worker.messages), 5)
+        self.node.clock.advance(LONGEST)
+        self.assertFalse(self.accepted.source.pauses)
+
+    def test_sameRoute(self) -> None:
+        """
+        It makes no difference that the routes are known.
+        """
+        frame = encodeFrame(encodeTransport((Address.local("slow"),), (Address.local("me"),), b"x"))
+        self.accepted.dataReceived(frame * 5)
+        self.assertTrue(self.accepted.source.pauses)
+
+    def test_direct(self) -> None:
+        """
+        Who has prepared for a flow is not looked at.
+        """
+        received = FlowSink()
+
+        def flowOpened(message: LocalMessage) -> Any:
+            def receive(pieces: Any, size: int) -> None:
+                self.node.clock.rightNow += 0.1
+
+            return receive
+
+        received.flowOpened = flowOpened  # type: ignore[method-assign]
+        self.node.add("fast", received, self.accepted)
+        frame = encodeFrame(encodeTransport((Address.local("fast"),), (Address.local("me"),), b"x"))
+        # The first one is what it is prepared for.
+        self.accepted.dataReceived(frame)
+        self.accepted.dataReceived(frame * 100)
+        self.assertFalse(self.accepted.source.pauses)
 
     def test_ours(self) -> None:
         """
-        Connections that we make are not limited.
+        A connection that we have made brings what others send: it is never
+        paused for that.
         """
-        factory = MessageStreamFactory(Node(perAddress=1, total=1).settings)
-        self.assertIsNotNone(self.build(factory, "192.0.2.1"))
-        self.assertIsNotNone(self.build(factory, "192.0.2.1"))
+        self.ask(self.hop, 100)
+        self.assertFalse(self.hop.source.pauses)
 
-    def test_nothingLeft(self) -> None:
+    def test_ended(self) -> None:
         """
-        When all have ended nothing is counted any more, and nobody complains
-        that an accepted connection never became ready.
+        A connection that ends while it is paused leaves no timer.
         """
-        factory = MessageStreamFactory(Node().settings, "listener")
-        for hop in [self.build(factory, f"192.0.2.{n}") for n in range(5)]:
-            hop.connectionLost()
-        self.assertEqual((factory.hops, dict(factory._perAddress)), (set(), {}))
+        self.ask(self.accepted, 5)
+        self.accepted.connectionLost(Failure(ConnectionLost()))
+        self.hop.connectionLost(Failure(ConnectionLost()))
+        self.assertEqual(self.node.clock.getDelayedCalls(), [])
 
 
 class TwoNodesTests(SynchronousTestCase):

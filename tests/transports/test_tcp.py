@@ -23,9 +23,9 @@ from ockam_twisted.interfaces import ITransport, IWorker
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.router import Router
+from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.queue import DirectQueue
 from ockam_twisted.transports.stalls import StallWatch
-from ockam_twisted.transports.stream import HopSettings
 from ockam_twisted.transports.tcp import DRAIN, TCPTransport
 from ockam_twisted.wire.frames import encodeFrame
 from ockam_twisted.wire.messages import decodeTransport, encodeTransport

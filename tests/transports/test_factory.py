@@ -1,0 +1,73 @@
+"""
+Tests for L{ockam_twisted.transports.factory}.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.address import IPv4Address
+from twisted.internet.testing import StringTransport
+from twisted.logger import capturedLogs
+from twisted.trial.unittest import SynchronousTestCase
+
+from ockam_twisted.transports.factory import MessageStreamFactory
+from ockam_twisted.transports.stream import MessageStreamProtocol
+from tests.transports.test_stream import Node
+
+
+class FactoryTests(SynchronousTestCase):
+    """
+    Tests for L{MessageStreamFactory}.
+    """
+
+    def build(self, factory: MessageStreamFactory, host: str) -> MessageStreamProtocol | None:
+        """
+        One connection from a host.
+        """
+        address = IPv4Address("TCP", host, 1)
+        hop = factory.buildProtocol(address)
+        if hop is not None:
+            hop.makeConnection(StringTransport(peerAddress=address))
+        return hop
+
+    def test_perAddress(self) -> None:
+        """
+        Too many connections from one address are refused, from others not,
+        until one of them has ended.
+        """
+        factory = MessageStreamFactory(Node(perAddress=2).settings, "listener")
+        hops = [self.build(factory, "192.0.2.1") for _ in range(2)]
+        with capturedLogs() as events:
+            self.assertIsNone(self.build(factory, "192.0.2.1"))
+        self.assertEqual(len(events), 1)
+        self.assertIsNotNone(self.build(factory, "192.0.2.2"))
+        hops[0].connectionLost()
+        self.assertIsNotNone(self.build(factory, "192.0.2.1"))
+        self.assertIsNone(self.build(factory, "192.0.2.1"))
+
+    def test_total(self) -> None:
+        """
+        Too many connections in all are refused.
+        """
+        factory = MessageStreamFactory(Node(total=2).settings, "listener")
+        hops = [self.build(factory, f"192.0.2.{n}") for n in range(3)]
+        self.assertIsNone(hops[2])
+        hops[0].connectionLost()
+        self.assertIsNotNone(self.build(factory, "192.0.2.3"))
+
+    def test_ours(self) -> None:
+        """
+        Connections that we make are not limited.
+        """
+        factory = MessageStreamFactory(Node(perAddress=1, total=1).settings)
+        self.assertIsNotNone(self.build(factory, "192.0.2.1"))
+        self.assertIsNotNone(self.build(factory, "192.0.2.1"))
+
+    def test_nothingLeft(self) -> None:
+        """
+        When all have ended nothing is counted any more, and nobody complains
+        that an accepted connection never became ready.
+        """
+        factory = MessageStreamFactory(Node().settings, "listener")
+        for hop in [self.build(factory, f"192.0.2.{n}") for n in range(5)]:
+            hop.connectionLost()
+        self.assertEqual((factory.hops, dict(factory._perAddress)), (set(), {}))
