@@ -24,6 +24,7 @@ from ockam_twisted.channels.party import Party
 from ockam_twisted.interfaces import IRouter
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.services.requests import requestRaw
+from ockam_twisted.sessions.watch import HINT_DELAY
 
 #: Seconds that the peer has to be heard.
 TIMEOUT = 3.0
@@ -65,6 +66,7 @@ class Liveness(Service):
         @param party: Knows the channels.
         """
         self._seen: WeakKeyDictionary[SecureChannel, _Seen] = WeakKeyDictionary()
+        self._doubted: WeakKeyDictionary[SecureChannel, float] = WeakKeyDictionary()
         self._loop = LoopingCall(self._look)
         self._loop.clock = clock
         self._router = router
@@ -150,8 +152,12 @@ class Liveness(Service):
 
         @param reason: Who says it, for people.
         """
+        now = self._clock.seconds()
         for channel in self._channels():
             if not channel.isInitiator and channel.road[:2] == (hop, beyond):
+                if 0 <= now - self._doubted.get(channel, -HINT_DELAY) < HINT_DELAY:
+                    continue
+                self._doubted[channel] = now
                 self.ask(channel.encryptor).addCallback(self._judged, channel, reason)
 
     def _judged(self, lives: bool, channel: SecureChannel, reason: str) -> None:

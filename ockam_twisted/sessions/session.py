@@ -31,7 +31,7 @@ from ockam_twisted.sessions.life import Established, Life, State, makeLife
 from ockam_twisted.sessions.renewal import RENEW_AFTER, RENEW_BYTES, Renewal
 from ockam_twisted.sessions.report import Report
 from ockam_twisted.sessions.static import StaticWay
-from ockam_twisted.sessions.watch import HINT_TIMEOUT, Watch
+from ockam_twisted.sessions.watch import Watch
 
 __all__ = ["NETWORK_ERRORS", "REFUSALS", "Established", "Session", "State", "StaticWay"]
 
@@ -299,7 +299,7 @@ class Session(Service):
 
     def _hinted(self, established: Established, reason: str) -> None:
         if self._watch is not None and self._watch.established is established:
-            self._watch.suspect(reason, HINT_TIMEOUT)
+            self._watch.hint(reason)
 
     def _warned(self, established: Established, reason: str) -> None:
         if established is self.established:

@@ -19,6 +19,8 @@ DOWN_AFTER = 25.0
 SUSPECT_TIMEOUT = 5.0
 #: The same when somebody on the way says that the rest of it is gone.
 HINT_TIMEOUT = 2.0
+#: Seconds between two questions that such words lead to.
+HINT_DELAY = 1.0
 #: So many seconds between two looks, which are one second apart, were not
 #: silence of the far end: this machine slept, or this process was stopped.
 SLEPT_AFTER = 4.0
@@ -57,6 +59,8 @@ class Watch:
         self._downAt: float | None = None
         self._suspicion = ""
         self._within = SUSPECT_TIMEOUT
+        self._hint = ""
+        self._hintedAt = float("-inf")
         self._ping(DOWN_AFTER)
 
     def _jittered(self) -> float:
@@ -96,12 +100,31 @@ class Watch:
             if not isAsked:
                 self._ping(within)
 
+    def hint(self, reason: str) -> None:
+        """
+        Somebody says, without proof, that the far end is gone: ask it, but
+        not more than once a second.
+        """
+        now = self._clock.seconds()
+        if 0 <= now - self._hintedAt < HINT_DELAY:
+            # Seen to at the next look.
+            self._hint = reason
+        else:
+            self._hint, self._hintedAt = "", now
+            self.suspect(reason, HINT_TIMEOUT)
+
     def look(self) -> str:
         """
         To be called once a second: was the far end heard?
 
         @return: Why it is down; empty if it is not.
         """
+        why = self._judge()
+        if not why and self._hint:
+            self.hint(self._hint)
+        return why
+
+    def _judge(self) -> str:
         now = self._clock.seconds()
         slept, self._looked = now - self._looked, now
         heard = self.established.heard()

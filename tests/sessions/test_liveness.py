@@ -102,6 +102,11 @@ class LivenessTests(AttemptTestCase):
         self.network.advance(TIMEOUT + 1)
         self.assertEqual(len(echo.messages), 1)
         self.assertFalse(theirs.hasEnded)
+        for _ in range(16):
+            self.liveness.gone(road[0], road[1], "the relay says so")
+            self.network.advance(0.125)
+        self.assertLessEqual(len(echo.messages), 4)
+        self.network.advance(2)
         self.link.toServer.held = True
         self.liveness.gone(road[0], road[1], "the relay says so")
         self.network.advance(TIMEOUT + 1)

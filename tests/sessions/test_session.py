@@ -539,6 +539,23 @@ class SessionTests(SynchronousTestCase):
         self.clock.pump([1.0, 1.0])
         self.assertIn("the relay says so", self.session.why)
 
+    def test_goneAndAnswered(self) -> None:
+        """
+        A liar who says it again and again, although the far end answers each
+        time, has it asked once a second; and what is said last counts.
+        """
+        self.attempt.succeed()
+        self.attempt.pings[0].callback(b"pong")
+        self.live(1)
+        for _ in range(100):
+            self.attempt.made[0].word.gone("the relay says so")
+            self.attempt.number += 1
+            self.clock.advance(0.1)
+        self.assertLessEqual(len(self.attempt.pings), 1 + 11)
+        self.attempt.made[0].word.gone("the relay says so")
+        self.clock.pump([1.0] * 4)
+        self.assertEqual(self.attempt.closed, 1)
+
     def test_heardBefore(self) -> None:
         """
         What was heard before the suspicion does not count against it.
