@@ -319,7 +319,6 @@ class Samples:
     def row(self) -> list[str]:
         """The cells of the table."""
         without, during = (median(each.rate for each in samples) for samples in (self.without, self.during))
-        # Neighbours in time are compared, since the machine has other things to do as well.
         ratio = median(b.rate / a.rate for a, b in zip(self.without, self.during, strict=True) if a.rate)
         silences = [max(each.silence for each in samples) for samples in (self.without, self.during)]
         grown = {role: max(values) for role, values in self.grown.items()}
@@ -365,7 +364,7 @@ def parseOptions(arguments: list[str]) -> argparse.Namespace:
 
 
 def _round(topology: Shared, case: str, way: str, seconds: float, samples: Samples) -> None:
-    """Once without, once with."""
+    """Without, with, and without again."""
     before = topology.memories()
     without = measure(topology.port, way, seconds)
     # What the throughput itself needs is there by now.
@@ -375,6 +374,10 @@ def _round(topology: Shared, case: str, way: str, seconds: float, samples: Sampl
         time.sleep(SETTLE)
         during = measure(topology.port, way, seconds)
         after = topology.memories()
+    time.sleep(SETTLE)
+    again = measure(topology.port, way, seconds)
+    # Before and after, since the machine has other things to do as well.
+    without = Measured((without.rate + again.rate) / 2, max(without.silence, again.silence))
     samples.without.append(without)
     samples.during.append(during)
     for role, size in after.items():

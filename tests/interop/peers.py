@@ -31,7 +31,7 @@ OURS = "ours"
 MOVED = 20 * 1024 * 1024 + 12_345
 AT_ONCE = 50
 
-_HEAD = struct.Struct(">cQQ")
+HEAD = struct.Struct(">cQQ")
 
 
 def peerProgram(release: str) -> str:
@@ -99,8 +99,8 @@ class Target:
 
     def _serve(self, client: socket.socket) -> None:
         try:
-            while head := client.recv(_HEAD.size, socket.MSG_WAITALL):
-                _, up, down = _HEAD.unpack(head)
+            while head := client.recv(HEAD.size, socket.MSG_WAITALL):
+                _, up, down = HEAD.unpack(head)
                 digest = hashlib.sha256()
                 while up:
                     data = client.recv(min(1 << 18, up))
@@ -149,7 +149,7 @@ def exchange(client: socket.socket, up: int, down: int, seed: int = 1) -> None:
     Move bytes both ways over a connection to a L{Target} and check them all.
     """
     data = content(seed, up)
-    client.sendall(_HEAD.pack(b"x", up, down))
+    client.sendall(HEAD.pack(b"x", up, down))
     client.sendall(data)
     if receiveExactly(client, 32) != hashlib.sha256(data).digest():
         raise AssertionError("what has arrived at the target is not what was sent")

@@ -8,11 +8,15 @@ from __future__ import annotations
 import socket
 import time
 
-from tests.interop.peers import OURS, RELEASES, InteropTestCase, eachRelease, exchange
-from tests.scenarios.processes import Program, freePort
+from tests.interop.peers import HEAD, OURS, RELEASES, InteropTestCase, content, eachRelease, exchange, receiveExactly
+from tests.scenarios.processes import PATIENCE, Program, freePort
 
 #: Longer than any silence that we would take for the end, seconds.
 IDLE = 45
+
+#: How long others may have to wait for one that does not read, seconds: the
+#: five that it has, a second between two looks, and what a busy machine adds.
+LONGEST = 9
 
 
 @eachRelease
@@ -148,6 +152,55 @@ class EndTests(InteropTestCase):
                 exchange(client, 10, 300_000)
             here.end()
             there.end()
+
+
+@eachRelease
+class StallTests(InteropTestCase):
+    """
+    Rust portals have no windows: who does not read stalls others, for a while.
+    """
+
+    def test_stopped(self, release: str) -> None:
+        """
+        A client of our inlet that asks for much, and does not read, has its
+        stream reset; others of the same channel wait for a few seconds only,
+        and who needs no time at all is served before.
+        """
+        _, port, inlet, _ = self.portal(OURS, release, OURS)
+        other, stopped = self.connect(port), self.connect(port)
+        exchange(other, 1000, 1000)
+        exchange(stopped, 1000, 1000)
+        stopped.sendall(HEAD.pack(b"x", 0, 32 * 1024 * 1024))
+        other.settimeout(LONGEST)
+        until = time.monotonic() + 2 * LONGEST
+        while time.monotonic() < until:
+            exchange(other, 1000, 100_000)
+        self.assertIn("holds others back", inlet.text())
+        stopped.settimeout(PATIENCE)
+        with self.assertRaises(ConnectionResetError):
+            while stopped.recv(1 << 16):
+                pass
+        self.endsWell(inlet)
+
+    def test_littleUnread(self, release: str) -> None:
+        """
+        One that has left less than 4 MiB unread keeps its stream, and nobody
+        waits for it.
+        """
+        _, port, inlet, _ = self.portal(OURS, release, OURS)
+        other, stopped = self.connect(port), self.connect(port)
+        exchange(other, 1000, 1000)
+        size = 3 * 1024 * 1024
+        stopped.sendall(HEAD.pack(b"x", 0, size))
+        other.settimeout(3)
+        until = time.monotonic() + 2 * LONGEST
+        while time.monotonic() < until:
+            exchange(other, 1000, 100_000)
+            time.sleep(0.01)
+        stopped.settimeout(PATIENCE)
+        receiveExactly(stopped, 32)
+        self.assertEqual(receiveExactly(stopped, size), content(size, size))
+        self.endsWell(inlet)
 
 
 class IdleTests(InteropTestCase):
