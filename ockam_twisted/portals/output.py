@@ -175,6 +175,7 @@ class ProtocolOutput:
         """
         self.lost = True
         self._progressed = _nothing
+        self.feeder = None
         self._pieces = []
         self._waiting = []
         self.queued = 0

@@ -288,6 +288,7 @@ class OutputQueue:
         self._transport = None
         # Whom it has told may be forgotten, although it may be remembered.
         self._progressed = _nothing
+        self.feeder = None
         self.lost = True
         self._pieces = []
         self._waiting.clear()

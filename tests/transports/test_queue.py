@@ -557,12 +557,14 @@ class DirectQueueTests(_Sockets):
         yield self.fill(sender, source)
         watcher = Source()
         sender.output.watchProgress(2**60, watcher.checkLiveness)
+        sender.output.feeder = watcher
         progress = weakref.ref(watcher)
         del watcher
         client.close()
         yield sender.lost
         self.assertEqual((source.pausedFor, sender.output.queued, sender.output.lost), (set(), 0, True))
         self.assertIsNone(progress())
+        self.assertIsNone(sender.output.feeder)
         sender.send(b"late", source)
         self.assertEqual(source.pausedFor, set())
 
