@@ -250,7 +250,8 @@ class WayAttempt:
         try:
             route = await walk.along(self._address, self._trust, parts, self._patience)
         except TimedOut:
-            self._patience = min(2 * self._patience, PATIENCE)
+            if parts.hops:
+                self._patience = min(2 * self._patience, PATIENCE)
             raise
         self._patience = min(max(FIRST_PATIENCE, 3 * (walk.clock.seconds() - began)), PATIENCE)
         # Inside the innermost channel: a relay cannot answer for the outlet.
