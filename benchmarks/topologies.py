@@ -227,7 +227,9 @@ class Portal(Topology):
         if "inlet" in self.rust:
             self._peer("inlet", "--listen", f"127.0.0.1:{self.port}", *trust).waitForLine("Ready")
         else:
-            self._twist("inlet", "--listen", f"tcp:{self.port}:interface=127.0.0.1", *trust).waitForPort(self.port)
+            self._twist("inlet", "ockam-inlet", "--listen", f"tcp:{self.port}:interface=127.0.0.1", *trust).waitForPort(
+                self.port
+            )
 
     def _startRelay(self, port: int) -> None:
         if "relay" in self.rust:
@@ -237,7 +239,7 @@ class Portal(Topology):
             )
         else:
             # It listens before it relays.
-            self._twist("relay", "--listen", f"tcp:{port}:interface=127.0.0.1").waitForLine("Identifier")
+            self._twist("relay", "ockam-relay", "--listen", f"tcp:{port}:interface=127.0.0.1").waitForLine("Identifier")
 
     def _startOutlet(self, relay: int, client: str) -> str:
         common = ("--target", f"127.0.0.1:{self.target}", "--authorized", client)
@@ -246,7 +248,7 @@ class Portal(Topology):
             outlet = self._peer("outlet", *common, *there)
             outlet.waitForLine("Ready")
         else:
-            outlet = self._twist("outlet", *common, "--relay", f"127.0.0.1:{relay}")
+            outlet = self._twist("outlet", "ockam-outlet", *common, "--relay", f"127.0.0.1:{relay}")
         return outlet.waitForLine("Forwarding address")
 
     def _state(self, role: str) -> tuple[str, str]:
@@ -255,8 +257,8 @@ class Portal(Topology):
     def _peer(self, role: str, *options: str) -> Program:
         return self.start(role, role, rustPeer(), role, *options, *self._state(role))
 
-    def _twist(self, role: str, *options: str) -> Program:
-        return self.start(role, role, *TWIST, f"ockam-{role}", *options, *self._state(role))
+    def _twist(self, role: str, command: str, *options: str) -> Program:
+        return self.start(role, role, *TWIST, command, *options, *self._state(role))
 
     def _identity(self, role: str) -> str:
         """The identifier in a role's state folder, made there when missing."""
