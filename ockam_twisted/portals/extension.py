@@ -111,7 +111,7 @@ class Extension:
 
     # ------------------------------------------------------------- sending
 
-    def write(self, data: bytes) -> bool:
+    def write(self, data: Buffer) -> bool:
         """
         The near end gives bytes.
 

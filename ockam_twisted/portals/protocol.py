@@ -33,9 +33,7 @@ from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.source import Source
 from ockam_twisted.routing.turn import Turn
 from ockam_twisted.wire.extension import RESET_BY_PEER
-
-#: What one Payload carries, bytes.
-MAX_PAYLOAD = 48 * 1024
+from ockam_twisted.wire.portal import MAX_PAYLOAD
 
 #: What leaves in one turn, before back-pressure is looked at.
 _BATCH = 1024 * 1024

@@ -17,6 +17,7 @@ from ockam_twisted.interfaces import ILocalSide, IOutput, IRouter, ISockets, ISo
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.wire.extension import RESET_BY_PEER
+from ockam_twisted.wire.portal import MAX_PAYLOAD
 
 #: Pauses a socket that has nothing more to be read: whether it is reset is
 #: then looked at as with every paused one.
@@ -63,12 +64,17 @@ class PortalSocket(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """
-        Bytes from the local program: one Payload.
+        Bytes from the local program: one Payload, or a few.
         """
         turn = self._turn
         turn.enter(self.source)
         try:
-            self.stream.send(data)
+            if len(data) <= MAX_PAYLOAD:
+                self.stream.send(data)
+            else:
+                view = memoryview(data)
+                for start in range(0, len(data), MAX_PAYLOAD):
+                    self.stream.send(view[start : start + MAX_PAYLOAD])
         finally:
             turn.leave()
 

@@ -123,10 +123,12 @@ class PortalStream:
         """
         self._attachment.emit(pieces, size)
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: Buffer) -> None:
         """
-        Send bytes of the near end: one Payload.  The near end reads no more
-        at once than a Payload should carry.
+        Send bytes of the near end: one Payload.
+
+        @param data: No more than
+            L{MAX_PAYLOAD <ockam_twisted.wire.portal.MAX_PAYLOAD>} bytes.
         """
         extension = self.extension
         if extension is not None:

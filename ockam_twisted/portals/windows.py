@@ -78,7 +78,7 @@ class SendWindow:
         """
         return not self._pending
 
-    def write(self, data: bytes) -> bool:
+    def write(self, data: Buffer) -> bool:
         """
         The near end gives bytes.
 

@@ -24,7 +24,7 @@ class LocalSockets:
     """
     See L{ISockets}.
 
-    @ivar read: What is read at once; each read becomes one Payload.
+    @ivar read: What is read at once, bytes; it becomes one Payload or two.
     @ivar highWater: What may wait for a local program that does not read
         before the hop that feeds it is paused; as much as for a hop, since
         others share that.
@@ -32,7 +32,7 @@ class LocalSockets:
 
     turn: Turn
     stalls: StallWatch
-    read: int = 48 * 1024
+    read: int = 256 * 1024
     highWater: int = 4 * 1024 * 1024
 
     def attach(self, transport: Any, lose: Callable[[], object], label: str) -> tuple[IOutput, ISource]:

@@ -17,6 +17,10 @@ DISCONNECT = b"\x02"
 PAYLOAD_KIND = 3
 MAX_KIND = 0x0F
 
+#: What a Payload carries at most when we send it, bytes: as much as those of
+#: newer Rust nodes.
+MAX_PAYLOAD = 128 * 1024
+
 _SMALL_HEADS = tuple(b"\x03" + bare.varint(size) for size in range(128))
 
 

@@ -112,7 +112,7 @@ class StreamTests(_TransportTestCase):
 
     def test_splits(self) -> None:
         """
-        A large write leaves as Payloads of at most 48 KiB, in order.
+        A large write leaves as Payloads of at most 128 KiB, in order.
         """
         client, server = self.both()
         self.hop.toServer.record = True
@@ -120,7 +120,7 @@ class StreamTests(_TransportTestCase):
         client.send(data)
         self.network.pump()
         self.assertEqual(server.received, data)
-        self.assertLess(max(map(len, self.hop.toServer.recorded)), 48 * 1024 + 200)
+        self.assertLess(max(map(len, self.hop.toServer.recorded)), 128 * 1024 + 200)
 
     def test_gathers(self) -> None:
         """
