@@ -13,9 +13,7 @@ from ockam_twisted.errors import PortalRefused
 from ockam_twisted.interfaces import Buffer
 from ockam_twisted.portals.budgets import WindowBudget
 from ockam_twisted.portals.shares import SMALLEST_WINDOW, ChannelShare
-
-#: What is taken at once, at most, bytes.
-MAX_PIECE = 64 * 1024
+from ockam_twisted.wire.portal import MAX_PAYLOAD
 
 #: What is kept of small pieces in one, bytes: each has a cost of its own.
 _JOINED = 4096
@@ -121,7 +119,7 @@ class SendWindow:
         """
         @return: What is to be sent next, if anything may be.
         """
-        room = min(self._bound - self.sent, MAX_PIECE)
+        room = min(self._bound - self.sent, MAX_PAYLOAD)
         if room <= 0 or not self._pending:
             return None
         piece: Buffer = self._pending.popleft()

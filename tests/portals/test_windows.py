@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.portals.budgets import WindowBudget
 from ockam_twisted.portals.shares import SMALLEST_WINDOW, ChannelShare
-from ockam_twisted.portals.windows import MAX_PIECE, ReceiveWindow, SendWindow
+from ockam_twisted.portals.windows import ReceiveWindow, SendWindow
+from ockam_twisted.wire.portal import MAX_PAYLOAD
 
 KIB = 1024
 
@@ -37,14 +38,14 @@ class SendTests(SynchronousTestCase):
         """
         No piece is larger than a Payload should be.
         """
-        window = SendWindow(10 * MAX_PIECE, WindowBudget())
+        window = SendWindow(10 * MAX_PAYLOAD, WindowBudget())
         window.suspend()
-        self.assertFalse(window.write(bytes(3 * MAX_PIECE + 1)))
+        self.assertFalse(window.write(bytes(3 * MAX_PAYLOAD + 1)))
         window.rewind(0)
         sizes = []
         while (piece := window.take()) is not None:
             sizes.append(len(piece))
-        self.assertEqual(sizes, [MAX_PIECE, MAX_PIECE, MAX_PIECE, 1])
+        self.assertEqual(sizes, [MAX_PAYLOAD, MAX_PAYLOAD, MAX_PAYLOAD, 1])
 
     def test_ownMaximum(self) -> None:
         """
