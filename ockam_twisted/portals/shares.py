@@ -16,6 +16,11 @@ from typing import Protocol
 #: known, bytes; less than a relay queues for one destination.
 FLOOR = 3 * 1024 * 1024
 
+#: What a channel carries in so many seconds may be promised whatever its round
+#: trip is: the parts of many streams would be so small otherwise that each
+#: takes more work than it is worth.
+LUMP = 0.05
+
 #: What a stream is promised at first, and what it is promised whoever else
 #: there is, bytes.
 FIRST_WINDOW = 256 * 1024
@@ -125,7 +130,7 @@ class ChannelShare:
         if elapsed < max(self.rtt, INTERVAL):
             return
         rate = self._taken / elapsed
-        self.limit = max(FLOOR, int(2 * rate * self.rtt))
+        self.limit = max(FLOOR, int(rate * max(2 * self.rtt, LUMP)))
         self._taken = 0
         self._since = now
         # What a slow one takes comes in lumps.
