@@ -178,6 +178,7 @@ class NetworkTestCase(ScenarioTestCase):
         """
         requireNetwork()
         super().setUp()
+        self._identities: dict[str, str] = {}
         self.seed = random.SystemRandom().randrange(10**9)
         self.hosts: dict[str, Host] = {}
         self.roads: dict[str, Road] = {}
@@ -192,6 +193,14 @@ class NetworkTestCase(ScenarioTestCase):
             for each, dev, at in ((host, "road", 2), (relay, device, 1)):
                 each.ip("address", "add", f"10.77.{net}.{at}/24", "dev", dev)
                 each.ip("link", "set", dev, "up")
+
+    def identity(self, state: str) -> str:
+        """
+        The identifier in a state folder, which stays the same.
+        """
+        if state not in self._identities:
+            self._identities[state] = super().identity(state)
+        return self._identities[state]
 
     def start(self, *arguments: str) -> Program:
         """

@@ -52,25 +52,17 @@ class RoadTests(FaultTestCase):
         self.finish()
         self.report("connections reset")
 
-    def test_outlet_address(self) -> None:
+    def test_addresses(self) -> None:
         """
-        The outlet's host gets another address.
-        """
-        self.begin()
-        self.move("outlet")
-        self.goOn()
-        self.finish()
-        self.report("outlet has another address")
-
-    def test_inlet_address(self) -> None:
-        """
-        The inlet's host gets another address.
+        The outlet's host gets another address, then the inlet's.
         """
         self.begin()
-        self.move("inlet")
-        self.goOn()
+        for host in ("outlet", "inlet"):
+            self.move(host)
+            self.programs[host].waitForText(": down after ")
+            self.goOn()
         self.finish()
-        self.report("inlet has another address")
+        self.report("outlet and inlet have other addresses")
 
 
 class ProcessTests(FaultTestCase):
