@@ -9,6 +9,7 @@ over a connection that others use too.
 from __future__ import annotations
 
 from collections.abc import Hashable
+from itertools import islice
 
 #: Handshakes that may be begun at once, and how many more in a second.
 BURST = 64
@@ -39,6 +40,15 @@ class Pace:
         left = min(float(self._burst), left + max(0.0, now - since) * self._rate)
         permitted = left >= 1
         self._left[place] = (left - permitted, now)
-        if len(self._left) > _PLACES:
-            del self._left[next(iter(self._left))]
+        self._forget(now)
         return permitted
+
+    def _forget(self, now: float) -> None:
+        """
+        Of whoever may begin as many as at first nothing need be known.
+        """
+        places = self._left
+        # Two for each that comes: so they get fewer.
+        for place, (_, since) in list(islice(places.items(), 2)):
+            if len(places) > _PLACES or (now - since) * self._rate >= self._burst:
+                del places[place]

@@ -57,3 +57,15 @@ class PaceTests(SynchronousTestCase):
             self.assertTrue(pace.permits(number, 0.0))
             self.assertFalse(pace.permits("busy", 0.0))
         self.assertLessEqual(len(pace._left), 1024)
+
+    def test_forgotten(self) -> None:
+        """
+        Nothing is kept of places from where as many may come as at first.
+        """
+        pace = Pace(10, 2.0)
+        for number in range(100):
+            pace.permits(number, 0.0)
+        self.assertEqual(len(pace._left), 100)
+        for number in range(100):
+            self.assertTrue(pace.permits("a", 6.0 + number))
+        self.assertEqual(list(pace._left), ["a"])
