@@ -10,6 +10,7 @@ L2  transports   L{IHop}, L{ITransport}
 L3  channels     L{ISecureChannel}
 L4  portals      L{ISockets}, L{ILocalSide}, L{ITarget},
                  L{IWay}
+L5  relays       L{IRelayDirectory}
 L6  sessions     L{IAttempt}
     node         L{INodeStatus}
 
@@ -730,6 +731,30 @@ class IWay(Interface):
         """
 
 
+# --------------------------------------------------------------------- L5 --
+
+
+class IRelayDirectory(Interface):
+    """
+    Who else has to know the relay names in use: the other processes of a
+    relay.
+    """
+
+    def added(relay: Any) -> Deferred[None]:
+        """
+        A name is in use from now on, or leads to somebody else.
+
+        @param relay: The L{ockam_twisted.relays.relay.Relay} behind it, which
+            is told who sends there from elsewhere.
+        @return: Fires once everybody knows.
+        """
+
+    def removed(address: Address) -> None:
+        """
+        Nobody is behind a name any more.  Unknown ones are ignored.
+        """
+
+
 # --------------------------------------------------------------------- L6 --
 
 
@@ -779,3 +804,4 @@ class INodeStatus(Interface):
     seconds: float = Attribute("For how long it has been running.")
     relayed: int = Attribute("How many names are registered here.")
     members: int = Attribute("How many members it has.")
+    processes: tuple[Any, ...] = Attribute("Its processes, each with number, process id, state and connections.")

@@ -63,9 +63,11 @@ class Node(WayHost):
     @ivar transport: Its TCP transport.
     @ivar party: Its identity, once L{loadIdentity} is done.
     @ivar streamSettings: Of its portals.
+    @ivar processes: L{ockam_twisted.processes.service.Processes}, of a relay that has several.
     """
 
     party: Party | None = None
+    processes: Any = None
     _log = Logger()
 
     def __init__(self, reactor: Any, store: Any = None, name: str = "node", maxFrame: int = 1024 * 1024) -> None:
@@ -290,17 +292,16 @@ class Node(WayHost):
         @param admits: Says why a registrant may not have a name.
         """
         ids = (self.transport.listenerId,) if consumerOf is None else tuple(consumerOf)
-        if listener is not None:
-            ids += (listener.flowId,)
-        who = None if authorized is None else frozenset(authorized)
+        ids += () if listener is None else (listener.flowId,)
         service = RelayService(
             router=self.router,
             clock=self.reactor,
             names=self.store,
             now=self.calendar.now,
             consumerIds=ids,
-            authorized=who,
+            authorized=None if authorized is None else frozenset(authorized),
             admits=admits,
+            directory=None if self.processes is None else self.processes.directory,
         )
         self._add(service)
         self._relays.append(service)
@@ -336,6 +337,7 @@ class Node(WayHost):
             now - self._began,
             sum(len(relay.relays) for relay in self._relays),
             len(self.authority.members()),
+            () if self.processes is None else self.processes.status(),
         )
 
     async def drain(self, timeout: float) -> None:

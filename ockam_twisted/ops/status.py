@@ -54,6 +54,23 @@ class PortalStatus:
     streams: int
 
 
+@frozen
+class ProcessStatus:
+    """
+    One process of a relay that has several.
+
+    @ivar number: 0: the first.
+    @ivar pid: Its process id; 0: it is not there.
+    @ivar state: C{starting}, C{running} or C{ended}.
+    @ivar connections: How many it has.
+    """
+
+    number: int
+    pid: int
+    state: str
+    connections: int
+
+
 @implementer(INodeStatus)
 @frozen
 class NodeStatus:
@@ -70,6 +87,7 @@ class NodeStatus:
     seconds: float = 0.0
     relayed: int = 0
     members: int = 0
+    processes: tuple[ProcessStatus, ...] = ()
 
     def asJSON(self) -> dict[str, Any]:
         """

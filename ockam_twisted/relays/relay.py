@@ -41,6 +41,7 @@ class Relay:
         self._isStarted = False
         self._unwatch: Callable[[], None] | None = None
         self._senderGone: Callable[[Relay, Address], object] | None = None
+        self._senderCame: Callable[[Relay, Address], object] | None = None
         self._senders: dict[Address, Callable[[], None]] = {}
 
     @property
@@ -62,12 +63,14 @@ class Relay:
         consumerIds: tuple[str, ...],
         gone: Callable[[Relay], object],
         senderGone: Callable[[Relay, Address], object] | None = None,
+        senderCame: Callable[[Relay, Address], object] | None = None,
     ) -> None:
         """
         Take messages from now on.
 
         @param gone: Told when the connection in front of the name is gone.
         @param senderGone: Told when one is gone over which was sent here.
+        @param senderCame: Told when one is new.
         @raise AddressTaken: There is some other worker at the address.
         """
         self._router.register(self.claim.address, self)
@@ -75,6 +78,7 @@ class Relay:
             self._router.flowControls.addConsumer(self.claim.address, flowId)
         self._isStarted = True
         self._senderGone = senderGone
+        self._senderCame = senderCame
         # Whoever is gone already is told at once.
         unwatch = self._router.watch(self.claim.forward_route[0], lambda: gone(self))
         self._unwatch = unwatch if self._isStarted else None
@@ -140,12 +144,23 @@ class Relay:
             if here is not None and controls.producerId(back) == there and self._router.worker(back) is not None:
                 controls.addConsumer(back, here)
                 if back not in self._senders:
-                    self._senders[back] = self._router.watch(back, partial(self._lostSender, back))
+                    self._senders[back] = self._router.watch(back, partial(self.lostSender, back))
+                    if self._senderCame is not None:
+                        self._senderCame(self, back)
         return source
 
-    def _lostSender(self, connection: Address) -> None:
-        self._senders.pop(connection, None)
-        if self._senderGone is not None:
+    def sentFrom(self, connection: Address) -> None:
+        """
+        Another process, which has C{connection}, lets it send to this name.
+        """
+        self._senders.setdefault(connection, lambda: None)
+
+    def lostSender(self, connection: Address) -> None:
+        """
+        A connection is gone over which was sent here.
+        """
+        known = self._senders.pop(connection, None)
+        if known is not None and self._senderGone is not None:
             self._senderGone(self, connection)
 
 

@@ -22,7 +22,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ockam_twisted.errors import AddressTaken, DecodeError, InvalidRelayName, RegistrationRefused
-from ockam_twisted.interfaces import INameStore, IRouter, IWorker
+from ockam_twisted.interfaces import INameStore, IRelayDirectory, IRouter, IWorker
+from ockam_twisted.relays.alone import NoDirectory
 from ockam_twisted.relays.claims import Admits, Claim, ClaimReader, Refusals
 from ockam_twisted.relays.fights import Fights
 from ockam_twisted.relays.names import (
@@ -70,6 +71,7 @@ class RelayService(Service):
         allowAnonymous: bool = True,
         quotas: RelayQuotas | None = None,
         admits: Admits | None = None,
+        directory: IRelayDirectory | None = None,
     ) -> None:
         """
         @param names: Which name belongs to whom.
@@ -80,6 +82,7 @@ class RelayService(Service):
         @param allowAnonymous: May somebody register without an identity?
             Never if there is C{authorized} or C{admits}.
         @param admits: Who may have which name.
+        @param directory: Who else has to know the names in use.
         """
         self.relays: dict[Address, Relay] = {}
         self._router = router
@@ -87,6 +90,7 @@ class RelayService(Service):
         self._names = names
         self._now = now
         self._consumerIds = consumerIds
+        self._directory = directory or NoDirectory()
         anonymous = allowAnonymous and authorized is None and admits is None
         self._claims = ClaimReader(router, authorized, anonymous, self.relays, self._addresses, admits)
         self._quotas = quotas or RelayQuotas()
@@ -345,14 +349,21 @@ class RelayService(Service):
             if claim.identifier is None:
                 self._unstored.add(claim.name)
         self._log.info("{peer} is reached at {address}", peer=claim.peer, address=claim.address.value.decode("ascii"))
-        flags = DIRECT * claim.direct | NOTIFY * claim.notices
-        text = encodeRegistration(claim.address.value.decode("ascii"), EXTENSION + bytes((flags,)) if flags else b"")
-        self._router.route(LocalMessage(claim.back, Route((claim.address,)), text), claim.address)
-        probe = Probe(self._router, self._clock, claim.forward_route, PROBE_TIMEOUT, relay.answered)
-        relay.probe = probe
+        told = self._directory.added(relay)
+        told.addCallback(lambda _: self._answer(relay))
         if old is not None and old.claim.hop != claim.hop:
             # What came over the other connection has not come along.
             self._notices.registrantGone(claim.address)
+
+    def _answer(self, relay: Relay) -> None:
+        claim = relay.claim
+        if self.relays.get(claim.address) is not relay:
+            return
+        flags = DIRECT * claim.direct | NOTIFY * claim.notices
+        text = encodeRegistration(claim.address.value.decode("ascii"), EXTENSION + bytes((flags,)) if flags else b"")
+        with self._router.turn:
+            self._router.route(LocalMessage(claim.back, Route((claim.address,)), text), claim.address)
+            relay.probe = Probe(self._router, self._clock, claim.forward_route, PROBE_TIMEOUT, relay.answered)
 
     def _gone(self, relay: Relay) -> None:
         """
@@ -370,6 +381,7 @@ class RelayService(Service):
         if self.relays.get(claim.address) is not relay:
             return
         del self.relays[claim.address]
+        self._directory.removed(claim.address)
         self._perConnection[claim.hop] -= 1
         if not self._perConnection[claim.hop]:
             del self._perConnection[claim.hop]

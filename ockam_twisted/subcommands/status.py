@@ -55,6 +55,9 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
     for each in status["portals"]:
         what = "Listens for clients on" if each["kind"] == "inlet" else "Outlet at the address"
         yield f"  {what} {shown(each['at'])}: {_some(each['streams'], 'open stream')}"
+    for each in status["processes"]:
+        which = f"Process {each['number']} ({each['pid']})" if each["pid"] else f"Process {each['number']}"
+        yield f"  {which}: {shown(each['state'])}, {_some(each['connections'], 'connection')}"
     for count, what in ((status["relayed"], "relay name"), (status["members"], "member")):
         if count:
             yield f"  {_some(count, what)}"

@@ -17,29 +17,33 @@ from ockam_twisted.transports.stream import MessageStreamProtocol
 class MessageStreamFactory(Factory):
     """
     Makes hops; accepts no more of them than it should.
+
+    @ivar settings: Of its hops.
     """
 
     noisy = False
     _log = Logger()
 
     def __init__(self, settings: HopSettings, spawnerId: str | None = None) -> None:
-        self._settings = settings
+        self.settings = settings
         self._spawnerId = spawnerId
         self._perAddress: Counter[str] = Counter()
         self.hops: set[MessageStreamProtocol] = set()
 
-    def buildProtocol(self, addr: IAddress | None) -> MessageStreamProtocol | None:
+    def buildProtocol(self, addr: IAddress | None, greets: bool = True) -> MessageStreamProtocol | None:
         """
         A connection was made.
+
+        @param greets: See L{MessageStreamProtocol}.
         """
         host = str(getattr(addr, "host", ""))
-        settings = self._settings
+        settings = self.settings
         if self._spawnerId is not None and (
             self._perAddress[host] >= settings.perAddress or len(self.hops) >= settings.total
         ):
             self._log.warn("Refusing a connection from {host}: there are too many", host=host)
             return None
-        hop = MessageStreamProtocol(settings, self._spawnerId)
+        hop = MessageStreamProtocol(settings, self._spawnerId, greets)
         self.hops.add(hop)
         self._perAddress[host] += 1
 

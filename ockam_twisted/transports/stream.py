@@ -93,10 +93,11 @@ class MessageStreamProtocol(Protocol):
     _log = Logger()
     peer = "nobody yet"
 
-    def __init__(self, settings: HopSettings, spawnerId: str | None = None) -> None:
+    def __init__(self, settings: HopSettings, spawnerId: str | None = None, greets: bool = True) -> None:
         """
         @param spawnerId: The flow-control id of the listener that accepts
             this connection; L{None} for one that we make.
+        @param greets: Must it still say which version we speak?
         """
         self.address = Address.random()
         self.receiver = Address.random()
@@ -105,6 +106,7 @@ class MessageStreamProtocol(Protocol):
         self.ready: Deferred[MessageStreamProtocol] = Deferred()
         self._settings = settings
         self._spawnerId = spawnerId
+        self._greets = greets
         self._frames = FrameDecoder(settings.maxFrame)
         self._greeted = False
         self._ended = False
@@ -151,8 +153,9 @@ class MessageStreamProtocol(Protocol):
         router.register(self.receiver, self, DenyAll())
         router.flowControls.addProducer(self.receiver, self.flowId, self._spawnerId, (self.address,))
         self._deadline = settings.clock.callLater(settings.versionTimeout, self._versionMissing)
-        with router.turn:
-            self.output.write((VERSION,), 1)
+        if self._greets:
+            with router.turn:
+                self.output.write((VERSION,), 1)
 
     def _versionMissing(self) -> None:
         reason = f"no version byte within {self._settings.versionTimeout:.0f} s: not an Ockam peer?"

@@ -11,6 +11,7 @@ from typing import Any, cast
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
+from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from ockam_twisted.interfaces import IHop, ITransport
@@ -31,17 +32,22 @@ class TCPTransport(Service):
     """
     See L{ITransport}.
 
+    @ivar settings: Of its hops.
+    @ivar servers: Makes hops of accepted connections.
+    @ivar accepting: Takes accepted connections: L{servers}, or what stands in
+        front of it.
     @ivar listenerId: The flow-control id that accepted connections are
         spawned under: make a worker its consumer, and peers can reach it
         without a secure channel.
     """
 
     def __init__(self, settings: HopSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self.listenerId = newFlowId()
         settings.router.flowControls.addSpawner(Address.random(), self.listenerId)
         self._clients = MessageStreamFactory(settings)
-        self._servers = MessageStreamFactory(settings, self.listenerId)
+        self.servers = MessageStreamFactory(settings, self.listenerId)
+        self.accepting: Factory = self.servers
         self._ports: list[IListeningPort] = []
         self._vanished = VanishedWatch(settings.clock, lambda: self.hops)
 
@@ -50,7 +56,7 @@ class TCPTransport(Service):
         """
         All connections there are.
         """
-        return self._clients.hops | self._servers.hops
+        return self._clients.hops | self.servers.hops
 
     def connect(self, endpoint: IStreamClientEndpoint) -> Deferred[IHop]:
         """
@@ -86,7 +92,7 @@ class TCPTransport(Service):
             self._ports.append(port)
             return port
 
-        return endpoint.listen(self._servers).addCallback(listening)
+        return endpoint.listen(self.accepting).addCallback(listening)
 
     def stopListening(self) -> Deferred[Any]:
         """
@@ -120,7 +126,7 @@ class TCPTransport(Service):
             for hop in self.hops:
                 hop.abortConnection("it did not drain in time")
 
-        deadline = self._settings.clock.callLater(DRAIN, abort)
+        deadline = self.settings.clock.callLater(DRAIN, abort)
 
         def stopped(_: object) -> None:
             if deadline.active():

@@ -12,12 +12,13 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted import tasks
 from ockam_twisted.command import main
 from ockam_twisted.control import NotRunning
-from ockam_twisted.ops.status import NodeStatus, PortalStatus, SessionStatus
+from ockam_twisted.ops.status import NodeStatus, PortalStatus, ProcessStatus, SessionStatus
 from ockam_twisted.storage.folder import StateFolder
 from ockam_twisted.subcommands.status import lines, span
 
@@ -76,6 +77,15 @@ class LineTests(SynchronousTestCase):
                 "  1 member",
             ],
         )
+
+    def test_processes(self) -> None:
+        """
+        Of a relay that is several processes each one is shown.
+        """
+        processes = (ProcessStatus(0, 77, "running", 1), ProcessStatus(1, 0, "ended", 0))
+        shown = list(lines(evolve(RELAY, processes=processes).asJSON()))
+        self.assertIn("  Process 0 (77): running, 1 connection", shown)
+        self.assertIn("  Process 1: ended, 0 connections", shown)
 
     def test_hostile(self) -> None:
         """
