@@ -35,6 +35,7 @@ from ockam_twisted.node import LISTENER_ADDRESSES, Node
 from ockam_twisted.offers import Offers, announce
 from ockam_twisted.places import clientEndpoint, serverEndpoint
 from ockam_twisted.portals.inlet import Inlet
+from ockam_twisted.processes.service import Processes
 from ockam_twisted.reception import Reception, inletTrust
 from ockam_twisted.relays.client import Registration
 from ockam_twisted.routing.multiaddr import MultiAddr
@@ -85,6 +86,10 @@ class NodeService(MultiService):
         self._store = store
         self.node = Node(reactor, store, config.command, config.maxFrame)
         self.node.streamSettings.resumeTimeout = config.resumeTimeout
+        if config.relayService is not None and config.relayService.processes > 1:
+            processes = Processes(reactor, self.node.router, self.node.transport, config.relayService.processes)
+            self.node.processes = processes
+            processes.setServiceParent(self.node)
         self._retriever: CredentialRetriever | None = None
         self._inlets: list[tuple[Inlet, str]] = []
         for inlet in config.inlets:

@@ -179,10 +179,12 @@ class RelayServiceConfig:
     @ivar authorized: Who may register, identifiers in text; empty: anybody.
     @ivar tickets: Only members, authorized ones, and who has a credential
         that says so may register.
+    @ivar processes: How many processes share the work.
     """
 
     authorized: tuple[str, ...] = ()
     tickets: bool = False
+    processes: int = 1
 
 
 @frozen

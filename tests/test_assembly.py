@@ -97,6 +97,33 @@ class ServiceTestCase(NodeTestCase):
         return [value for each, _, value in lines if each == label]
 
 
+class ProcessesTests(ServiceTestCase):
+    """
+    A relay of several processes.
+    """
+
+    def test_one(self) -> None:
+        """
+        One process has nothing of what several need.
+        """
+        service = self.start(RELAY)
+        self.assertIsNone(service.node.processes)
+        self.assertIs(service.node.transport.accepting, service.node.transport.servers)
+        self.assertEqual(service.node.status().processes, ())
+
+    def test_several(self) -> None:
+        """
+        With more of them their names go to all, and accepted connections to
+        any; the others begin when the reactor runs.
+        """
+        several = evolve(RELAY, relayService=RelayServiceConfig(processes=3))
+        service = NodeService(several, self.reactor)
+        processes = service.node.processes
+        self.assertIs(service.node.transport.accepting, processes.arrivals)
+        self.assertIs(service.node.createRelayService()._directory, processes.directory)
+        self.assertEqual([each.state for each in service.node.status().processes], ["running", "ended", "ended"])
+
+
 class NodeServiceTests(ServiceTestCase):
     """
     Relay, outlet and inlet together.

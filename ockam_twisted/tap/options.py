@@ -216,15 +216,22 @@ def _checkState(config: NodeConfig, daemon: Any) -> None:
     @param daemon: The options of C{twistd} or C{twist}.
     """
     from ockam_twisted.checks import checkState
+    from ockam_twisted.processes.child import checkStart
 
     if daemon.get("chroot"):
         # The folder is another one then.
         return
     uid, gid = daemon.get("uid"), daemon.get("gid")
-    if uid is None:
+
+    def check() -> None:
         checkState(config)
+        if config.relayService is not None and config.relayService.processes > 1:
+            checkStart()
+
+    if uid is None:
+        check()
         return
     try:
-        runAsEffectiveUser(uid, os.getegid() if gid is None else gid, checkState, config)
+        runAsEffectiveUser(uid, os.getegid() if gid is None else gid, check)
     except PermissionError as error:
         raise StateUnusable(f"cannot become user {uid}: {error.strerror}; only root can") from None

@@ -7,7 +7,11 @@ from __future__ import annotations
 from twisted.python import usage
 
 from ockam_twisted.config import NodeConfig, RelayServiceConfig, TrustConfig, listenEndpoint
+from ockam_twisted.processes.packets import isSupported
 from ockam_twisted.tap.options import NodeOptions, makeNodeService
+
+#: Every two of them have a link.
+MAX_PROCESSES = 64
 
 
 class Options(NodeOptions):
@@ -35,6 +39,7 @@ class Options(NodeOptions):
     optParameters = [
         ["allow", None, None, "Which members may register: a policy over attributes; needs --tickets or --authority"],
         ["allow-echo", None, None, "Who may use the echo worker through a channel: a policy"],
+        ["processes", None, "1", "How many processes share the work: as many as there are cores for it"],
         ["authority", None, None, "IDENTIFIER@MULTIADDR of an ockam-authority that grants names (ockam-relay)"],
         ["drain-timeout", None, "5", "Seconds that outlets and inlets have to move on when this is stopped"],
         ["ticket-uses", None, "1", "How many outlets the ticket admits that is printed at the start"],
@@ -75,7 +80,7 @@ class Options(NodeOptions):
             # decided by the relay service.
             trust=TrustConfig(everyone=True, allow=self["allow"] or ""),
             allowEcho=self["allow-echo"] or "",
-            relayService=RelayServiceConfig(self["authorized"], private),
+            relayService=RelayServiceConfig(self["authorized"], private, self._processes()),
             authority=authority,
             tickets=self.tickets(bool(self["tickets"])) if private else None,
             maxFrame=self.maxFrame(),
@@ -83,6 +88,14 @@ class Options(NodeOptions):
             hop=bool(self["hop"]),
             drainTimeout=self.number("drain-timeout", 0, 86400),
         )
+
+    def _processes(self) -> int:
+        count = int(self.number("processes", 1, MAX_PROCESSES))
+        if count > 1 and not isSupported():
+            raise usage.UsageError("--processes: this system does not have what several processes need; leave it out")
+        if count > 1 and self.parent and self.parent.get("chroot"):
+            raise usage.UsageError("--processes: there is no Python in --chroot; leave out one of them")
+        return count
 
 
 makeService = makeNodeService

@@ -4,6 +4,8 @@ Tests of L{ockam_twisted.tap.relay}.
 
 from __future__ import annotations
 
+from twisted.python import usage
+
 from ockam_twisted.config import RelayServiceConfig, TicketsConfig
 from ockam_twisted.tap import relay
 from tests.tap.common import OTHER, WHO, OptionsTestCase
@@ -78,6 +80,29 @@ class OptionsTests(OptionsTestCase):
         """
         self.assertTrue(self.parse("--uppercase").uppercase)
         self.assertTrue(self.parse("--hop").hop)
+
+    def test_processes(self) -> None:
+        """
+        It is one process unless told otherwise; what cannot be several is
+        refused before anything starts.
+        """
+        config = self.parse("--processes", "4")
+        self.assertEqual(config.relayService, RelayServiceConfig(processes=4))
+        for wrong in ("0", "65", "two"):
+            self.refused("--processes is a number from 1 to 64", "--processes", wrong)
+        self.patch(relay, "isSupported", lambda: False)
+        self.refused("this system does not have what several processes need", "--processes", "2")
+        self.assertEqual(self.parse("--processes", "1").relayService, RelayServiceConfig())
+
+    def test_chroot(self) -> None:
+        """
+        In a root of its own there is no Python to start.
+        """
+        options = relay.Options()
+        options.parent = {"chroot": "/srv/relay"}
+        with self.assertRaises(usage.UsageError) as caught:
+            options.parseOptions(["--processes", "2"])
+        self.assertIn("--chroot", str(caught.exception))
 
     def test_unknown(self) -> None:
         """

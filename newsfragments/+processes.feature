@@ -1,0 +1,1 @@
+``ockam-relay --processes N`` lets N processes share the work of a relay, for as many cores.  Inlets are led to the process that has their outlet; a process that dies is started again, and open streams resume.

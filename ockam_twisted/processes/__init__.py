@@ -1,0 +1,3 @@
+"""
+A relay of several processes: the first one decides, all of them forward.
+"""

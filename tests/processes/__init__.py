@@ -1,0 +1,3 @@
+"""
+Tests of L{ockam_twisted.processes}.
+"""
