@@ -6,6 +6,7 @@ processes and sockets.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,12 +15,24 @@ import sys
 import time
 from pathlib import Path
 
+from twisted.python.util import runAsEffectiveUser
 from twisted.trial.unittest import SkipTest
 
 from tests.scenarios.processes import PATIENCE, ROOT, ScenarioTestCase, freePort
 
 _TWISTD = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
 _NOBODY = 65534
+
+
+def _canRead(path: str) -> bool:
+    """
+    May nobody read or run a file?
+    """
+
+    def look() -> bool:
+        return os.access(path, os.R_OK | os.X_OK, effective_ids=True)
+
+    return bool(runAsEffectiveUser(_NOBODY, _NOBODY, look))
 
 
 class DaemonTestCase(ScenarioTestCase):
@@ -142,6 +155,35 @@ class OtherUserTests(DaemonTestCase):
             for each in (self.folder / name).iterdir():
                 self.assertEqual((each.stat().st_uid, each.stat().st_mode & 0o077), (_NOBODY, 0), each)
 
+    def test_processes(self) -> None:
+        """
+        The other processes of a relay are nobody's, too, read the same
+        package wherever the daemon is, and end with it.
+        """
+        if not _canRead(sys.executable):
+            raise SkipTest(f"NOT FOR EVERYBODY: {sys.executable}")
+        self.own("relay")
+        self.succeeds("relay", "ockam-relay", "--listen", f"tcp:{freePort()}:interface=127.0.0.1", "--processes", "3")
+        deadline = time.monotonic() + PATIENCE
+        while len(found := re.findall(r"Process \d runs: (\d+)", self.log("relay"))) < 2:
+            self.assertLess(time.monotonic(), deadline, self.log("relay"))
+            time.sleep(0.05)
+        for pid in found:
+            self.assertEqual(os.stat(f"/proc/{pid}").st_uid, _NOBODY)
+        self.kill("relay")
+        self.assertFalse([pid for pid in found if Path(f"/proc/{pid}").exists()])
+        self.assertNotIn("Traceback", self.log("relay"))
+
+    def test_noProcesses(self) -> None:
+        """
+        Where that user cannot run this Python, that is said before there is a
+        daemon.
+        """
+        if _canRead(sys.executable):
+            raise SkipTest(f"FOR EVERYBODY: {sys.executable}")
+        self.own("relay")
+        self.refuses(f"user {_NOBODY} may not read {sys.executable}", _NOBODY, "--processes", "2")
+
     def succeeds(self, name: str, *arguments: str) -> None:
         """
         A daemon starts.
@@ -149,11 +191,11 @@ class OtherUserTests(DaemonTestCase):
         done = self.daemon(name, *arguments, user=_NOBODY)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
-    def refuses(self, says: str, user: int | None) -> None:
+    def refuses(self, says: str, user: int | None, *options: str) -> None:
         """
         A daemon does not start, and says why in one line.
         """
-        done = self.daemon("relay", "ockam-relay", "--listen", "tcp:0:interface=127.0.0.1", user=user)
+        done = self.daemon("relay", "ockam-relay", "--listen", "tcp:0:interface=127.0.0.1", *options, user=user)
         self.assertEqual(done.returncode, 1, done.stdout + done.stderr)
         self.assertIn(says, done.stderr)
         self.assertEqual(done.stderr.count("\n"), 1, done.stderr)
