@@ -228,4 +228,3 @@ class NoStallTests(PairTestCase):
         self._meanwhile([*self.programs, other], slow)
         self.assertNotIn("holds others back", self.programs[1].text())
 
-    test_slowInlet.todo = "many new streams of one channel are promised more than it may carry"  # type: ignore[attr-defined]
