@@ -92,6 +92,7 @@ class OtherProcess:
         self._packets = Packets(reactor, made, self._received, self._firstGone)
         self._links: dict[int, Link] = {}
         self._isStopping = False
+        self._isOver = False
         self.router = AskingRouter(self._ask)
         self.router.turn.gather(reactor)
         self._answers: dict[int, Callable[..., None]] = {
@@ -145,7 +146,7 @@ class OtherProcess:
         except Exception:
             self._log.failure("A packet of the first process came to nothing")
             # It has no other chance than to begin anew.
-            self._reactor.callLater(0, self._reactor.stop)
+            self._end()
         finally:
             for each in descriptors:
                 os.close(each)
@@ -154,8 +155,14 @@ class OtherProcess:
         """
         Without the first process there is no relay.
         """
-        if not self._isStopping:
-            self._isStopping = True
+        self._end()
+
+    def _end(self) -> None:
+        """
+        End, now, with all connections.
+        """
+        if not self._isOver:
+            self._isOver = True
             self._reactor.stop()
 
     def _begin(self, maxFrame: int, budget: int) -> None:
@@ -180,10 +187,9 @@ class OtherProcess:
     def _linkLost(self, link: Link) -> None:
         if self._links.get(link.number) is link:
             del self._links[link.number]
-        if link.hasFailed and not self._isStopping:
+        if link.hasFailed:
             # What is behind it is not reached any more.
-            self._isStopping = True
-            self._reactor.stop()
+            self._end()
 
     def _connect(self, descriptor: int, number: int, family: int, data: bytes) -> None:
         servers: MessageStreamFactory = self.transport.servers
@@ -236,6 +242,6 @@ class OtherProcess:
         def stopped(result: object) -> None:
             if isinstance(result, Failure) and not result.check(OckamError):
                 self._log.failure("This process did not stop as it should", result)
-            self._reactor.stop()
+            self._end()
 
         self.transport.stopService().addBoth(stopped)

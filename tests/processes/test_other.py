@@ -227,6 +227,17 @@ class OtherProcessTests(SynchronousTestCase):
                 pass
             raise OSError("it has ended")
 
+    def test_goneWhileStopping(self) -> None:
+        """
+        It does not even drain when the first process is gone.
+        """
+        self.connect(7, VERSION)
+        self.tell(Word.STOP)
+        self.assertFalse(self.reactor.isStopped)
+        self.packets.close()
+        self.reactor.turn()
+        self.assertTrue(self.reactor.isStopped)
+
     def test_nonsense(self) -> None:
         """
         What it does not understand ends it, and nothing stays open.

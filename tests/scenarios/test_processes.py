@@ -285,6 +285,27 @@ class TogetherTests(ProcessesTestCase):
         self.ask(port)
         self.assertEqual(sorted(connections(pid, self.relayPort) for pid in pids(self.relay).values()), [0, 2])
 
+    def test_secondSignal(self) -> None:
+        """
+        A connection whose far end does not close holds the end up at another
+        process, too; a second signal does not wait for it.
+        """
+        self.startRelay("2")
+        before = pids(self.relay)
+        with socket.create_connection(("127.0.0.1", self.relayPort), PATIENCE) as client:
+            client.settimeout(PATIENCE)
+            client.sendall(VERSION)
+            self.assertEqual(self.receive(client, 1), VERSION)
+            until(lambda: connections(before[1], self.relayPort) == 1, "it is handed on")
+            self.relay.process.send_signal(signal.SIGTERM)
+            self.assertEqual(client.recv(1), b"")
+            self.assertTrue(all(map(isRunning, before.values())))
+            started = time.monotonic()
+            self.relay.process.send_signal(signal.SIGTERM)
+            self.relay.process.wait(PATIENCE)
+            until(lambda: not any(map(isRunning, before.values())), "all have ended")
+            self.assertLess(time.monotonic() - started, 1.5)
+
     def test_takenOver(self) -> None:
         """
         A second outlet of the same identity, at another process, takes the
