@@ -19,7 +19,7 @@ from ockam_twisted.relays.names import NOTICES
 from ockam_twisted.relays.relay import Relay
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
-from ockam_twisted.wire.relay import GONE, LEAVING, SENDING, Notice, decodeNotice, encodeNotice
+from ockam_twisted.wire.relay import COME, GONE, LEAVING, SENDING, Notice, decodeNotice, encodeNotice
 
 #: To how many names one connection may say that it sends.
 PER_CONNECTION = 16
@@ -85,9 +85,12 @@ class Notices:
             hop = back[0]
             self._router.watch(hop, lambda: self._senders.pop(hop, None))
         if len(names) < PER_CONNECTION:
-            names[Address.local(notice.address)] = back
+            name = Address.local(notice.address)
+            names[name] = back
             if self._isLeaving:
                 self._tell(back, Notice(LEAVING))
+            elif name not in self._relays:
+                self._tell(back, Notice(GONE, name.value))
 
     def _tell(self, back: Route, notice: Notice, source: Address = NOTICES) -> None:
         self._router.route(LocalMessage(back, Route((source,)), encodeNotice(notice)), source)
@@ -108,10 +111,19 @@ class Notices:
         """
         The connection in front of a name is gone: tell who sends to it.
         """
+        self._tellSenders(address, GONE)
+
+    def registrantCame(self, address: Address) -> None:
+        """
+        A name leads to somebody: tell who wants to send to it.
+        """
+        self._tellSenders(address, COME)
+
+    def _tellSenders(self, address: Address, kind: int) -> None:
         for names in list(self._senders.values()):
             back = names.get(address)
             if back is not None:
-                self._tell(back, Notice(GONE, address.value))
+                self._tell(back, Notice(kind, address.value))
 
     def senderGone(self, relay: Relay, connection: Address) -> None:
         """
@@ -154,7 +166,9 @@ class NoticeReader:
             notice = decodeNotice(message.payload)
         except DecodeError:
             return
-        if notice is not None and (notice.kind == LEAVING or (notice.kind, notice.address) == (GONE, self._name.value)):
+        if notice is None or notice.kind not in (LEAVING, GONE, COME):
+            return
+        if notice.kind == LEAVING or notice.address == self._name.value:
             self._noticed(notice)
 
     def stop(self) -> None:

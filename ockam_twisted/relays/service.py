@@ -354,6 +354,8 @@ class RelayService(Service):
         if old is not None and old.claim.hop != claim.hop:
             # What came over the other connection has not come along.
             self._notices.registrantGone(claim.address)
+        elif old is None:
+            self._notices.registrantCame(claim.address)
 
     def _answer(self, relay: Relay) -> None:
         claim = relay.claim

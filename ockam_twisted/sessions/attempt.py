@@ -25,7 +25,8 @@ from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.services.requests import requestRaw
 from ockam_twisted.sessions.life import Established, Word
-from ockam_twisted.wire.relay import LEAVING, Notice
+from ockam_twisted.sessions.presence import Presence
+from ockam_twisted.wire.relay import COME, LEAVING, Notice
 
 #: Seconds until a relay without an C{api} listener is taken for one.
 API_TIMEOUT = 3.0
@@ -58,6 +59,7 @@ class Parts:
         self._others: list[Callable[[], object]] = []
         self.lost: Deferred[str] = Deferred()
         self.word = Word()
+        self.presence = Presence()
 
     def also(self, close: Callable[[], object]) -> None:
         """
@@ -144,7 +146,11 @@ class Walk:
         """
         Make a channel.
         """
-        channel = await createSecureChannel(self.router, self.clock, self.party(), route, trust, timeout)
+
+        def shake() -> Deferred[SecureChannel]:
+            return createSecureChannel(self.router, self.clock, self.party(), route, trust, timeout)
+
+        channel = await parts.presence.whilePresent(shake)
         parts.channels.append(channel)
         parts.watch(channel.whenLost())
         # The far end may ask whether we are still there, too.
@@ -196,7 +202,10 @@ class Walk:
         def noticed(notice: Notice) -> None:
             if notice.kind == LEAVING:
                 parts.word.leaving("the relay is about to stop")
+            elif notice.kind == COME:
+                parts.presence.came()
             else:
+                parts.presence.gone()
                 parts.word.gone("the relay says that the outlet's connection is gone")
 
         parts.also(NoticeReader(self.router, parts.hops[0].address, name, noticed).stop)

@@ -26,6 +26,7 @@ from zope.interface import implementer
 from ockam_twisted.errors import NotAccepted, OckamError
 from ockam_twisted.interfaces import IAttempt, IRotation, IWay
 from ockam_twisted.routing.addresses import Route, printable
+from ockam_twisted.sessions.backoff import delayAfter
 from ockam_twisted.sessions.failures import NETWORK_ERRORS, REFUSALS, reasonOf
 from ockam_twisted.sessions.life import Established, Life, State, makeLife
 from ockam_twisted.sessions.renewal import RENEW_AFTER, RENEW_BYTES, Renewal
@@ -38,9 +39,6 @@ __all__ = ["NETWORK_ERRORS", "REFUSALS", "Established", "Session", "State", "Sta
 #: Seconds between two attempts that were asked for.
 ASKED_DELAY = 1.0
 
-#: Seconds between attempts: the first, and the most.
-FIRST_DELAY = 0.1
-LONGEST_DELAY = 30.0
 #: Seconds one attempt may take.
 ATTEMPT_TIMEOUT = 30.0
 #: A way that was up for so many seconds begins again without delay; of one whose
@@ -253,16 +251,14 @@ class Session(Service):
         """
         See L{Core.wait <ockam_twisted.sessions.life.Core.wait>}.
         """
+        # What an attempt has taken counts: it may have waited at a relay.
+        tried = self._clock.seconds() - self.since if self.state is State.TRYING else 0.0
         self._enter(State.WAITING)
         self.why = reason
-        delay = self._delay(self._failures)
+        delay = delayAfter(self._failures, tried, self._uniform)
         self._failures += 1
         self.report.waiting(reason, delay)
         self._retry = self._clock.callLater(delay, self._life.due)
-
-    def _delay(self, failures: int) -> float:
-        longest = min(FIRST_DELAY * 2**failures, LONGEST_DELAY)
-        return self._uniform(longest / 2, longest)
 
     def cancelWait(self) -> None:
         """
@@ -381,7 +377,7 @@ class Session(Service):
         See L{Core.keep <ockam_twisted.sessions.life.Core.keep>}.
         """
         self.state = State.UP
-        delay = self._delay(self._renewal.failures)
+        delay = delayAfter(self._renewal.failures, 0.0, self._uniform)
         self._renewal.failed(delay)
         self.report.kept(reason, delay)
 

@@ -44,8 +44,8 @@ def decodeRegistration(body: bytes | memoryview) -> tuple[str, bytes]:
 NOTICE = b"otw1"
 
 #: The kinds of notices: I send to an address of yours; I am about to stop;
-#: what is behind an address is gone.
-SENDING, LEAVING, GONE = 1, 2, 3
+#: what is behind an address is gone, or has come.
+SENDING, LEAVING, GONE, COME = 1, 2, 3, 4
 
 #: The longest address in a notice.
 _MAX_ADDRESS = 255
@@ -56,7 +56,7 @@ class Notice:
     """
     What a relay of ours and its neighbours tell each other, unproven.
 
-    @ivar kind: L{SENDING}, L{LEAVING} or L{GONE}.
+    @ivar kind: L{SENDING}, L{LEAVING}, L{GONE} or L{COME}.
     @ivar address: The address at the relay that it is about; empty for
         L{LEAVING}.
     """
@@ -80,6 +80,6 @@ def decodeNotice(body: bytes | memoryview) -> Notice | None:
     @raise DecodeError: It is damaged.
     """
     head = len(NOTICE)
-    if bytes(body[:head]) != NOTICE or len(body) <= head or not SENDING <= body[head] <= GONE:
+    if bytes(body[:head]) != NOTICE or len(body) <= head or not SENDING <= body[head] <= COME:
         return None
     return Notice(body[head], bytes(bare.Reader(body[head + 1 :]).readData(_MAX_ADDRESS)))

@@ -14,7 +14,7 @@ from ockam_twisted.relays.notices import PER_CONNECTION, NoticeReader
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.testing import MemoryNode
-from ockam_twisted.wire.relay import GONE, LEAVING, SENDING, Notice, encodeNotice
+from ockam_twisted.wire.relay import COME, GONE, LEAVING, SENDING, Notice, encodeNotice
 from tests.relays.common import Registrant, RelayTestCase
 
 SHOP = Address.local("forward_to_shop")
@@ -81,7 +81,20 @@ class NoticesTests(RelayTestCase):
         self.network.pump()
         bob.cut()
         self.assertEqual(heard, [Notice(GONE, SHOP.value)])
-        self.assertEqual(quiet, [])
+        self.assertEqual(quiet, [Notice(GONE, b"forward_to_x")])
+
+    def test_registrantCame(self) -> None:
+        """
+        Who wants to send to a name that nobody has is told so, and is told
+        when somebody has come.
+        """
+        _, heard, _ = self.sender("alice")
+        self.assertEqual(heard, [Notice(GONE, SHOP.value)])
+        bob, _ = self.registrant()
+        self.assertEqual(heard[1:], [Notice(COME, SHOP.value)])
+        bob.cut()
+        Registrant(self, "bob", True, bob.node).gets("shop", direct=True)
+        self.assertEqual(heard[2:], [Notice(GONE, SHOP.value), Notice(COME, SHOP.value)])
 
     def test_takenOver(self) -> None:
         """
@@ -140,7 +153,9 @@ class NoticesTests(RelayTestCase):
         self.assertEqual(len(names), PER_CONNECTION)
         self.service.drain()
         self.network.pump()
-        self.assertEqual(told, [Notice(LEAVING)])
+        self.assertEqual(told[-1], Notice(LEAVING))
+        self.assertEqual({each.kind for each in told[:-1]}, {GONE})
+        self.assertEqual(len(told), PER_CONNECTION + 1)
 
     def test_wrong(self) -> None:
         """
@@ -177,6 +192,7 @@ class NoticesTests(RelayTestCase):
             each for each in self.relay.transport.hops if each.peer.endswith(str(self.network.links.index(link)))
         )
         inbox = self.relay.inbox("liar")
+        told.clear()
         for payload in (b"otw1\x03\x05a", encodeNotice(Notice(GONE, b"forward_to_x")), encodeNotice(Notice(SENDING))):
             with self.relay.router.turn:
                 route = Route((hop.address, reader.address))

@@ -227,4 +227,3 @@ class NoStallTests(PairTestCase):
 
         self._meanwhile([*self.programs, other], slow)
         self.assertNotIn("holds others back", self.programs[1].text())
-

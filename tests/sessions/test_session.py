@@ -17,8 +17,9 @@ from zope.interface.verify import verifyObject
 from ockam_twisted.errors import NotAccepted, PeerNotTrusted, TimedOut
 from ockam_twisted.interfaces import IAttempt, IRotation, IWay
 from ockam_twisted.routing.addresses import Route
+from ockam_twisted.sessions.backoff import FIRST_DELAY, LONGEST_DELAY
 from ockam_twisted.sessions.renewal import RENEW_BYTES
-from ockam_twisted.sessions.session import FIRST_DELAY, LONGEST_DELAY, Established, Session, State
+from ockam_twisted.sessions.session import Established, Session, State
 from ockam_twisted.sessions.watch import DOWN_AFTER
 
 

@@ -20,17 +20,9 @@ from zope.interface import implementer
 from ockam_twisted.errors import PeerNotTrusted, TimedOut
 from ockam_twisted.interfaces import IAttempt
 from ockam_twisted.routing.addresses import Route
+from ockam_twisted.sessions.backoff import FIRST_DELAY, LONGEST_DELAY
 from ockam_twisted.sessions.renewal import MAX_RETIRED, RETIRE_DELAY
-from ockam_twisted.sessions.session import (
-    ASKED_DELAY,
-    ATTEMPT_TIMEOUT,
-    FIRST_DELAY,
-    LONGEST_DELAY,
-    STABLE,
-    Established,
-    Session,
-    State,
-)
+from ockam_twisted.sessions.session import ASKED_DELAY, ATTEMPT_TIMEOUT, STABLE, Established, Session, State
 from ockam_twisted.sessions.watch import DOWN_AFTER, HINT_TIMEOUT, SLEPT_AFTER, SUSPECT_TIMEOUT
 from tests.exploring import explore
 
@@ -87,16 +79,21 @@ class _Script:
     Attempts that end as a rule says.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
         self.trying: Deferred[Established] | None = None
         self.made: list[_Made] = []
         self.starts = 0
+        self.startedAt = 0.0
+        # Or has what it made gone down?
+        self.hasFailed = False
         # Comes what was asked for although it was canceled?
         self.succeedsAnyway = False
 
     def start(self) -> Deferred[Established]:
         assert self.trying is None, "two attempts at once"
         self.starts += 1
+        self.startedAt, self.hasFailed = self.clock.seconds(), True
 
         def cancel(trying: Deferred[Established]) -> None:
             self.trying = None
@@ -107,6 +104,7 @@ class _Script:
         return self.trying
 
     def make(self) -> _Made:
+        self.hasFailed = False
         self.made.append(_Made(len(self.made), len(self.made) % 2 == 0))
         return self.made[-1]
 
@@ -124,7 +122,7 @@ class SessionMachine(RuleBasedStateMachine):
     @initialize(seed=st.integers(0, 100))
     def begin(self, seed: int) -> None:
         self.clock = Clock()
-        self.script = _Script()
+        self.script = _Script(self.clock)
         self.session = Session(
             self.clock, self.script, "the way", random.Random(seed).uniform, RENEW_AFTER, RENEW_BYTES
         )
@@ -182,7 +180,10 @@ class SessionMachine(RuleBasedStateMachine):
         retry = self.session._retry
         assert retry is not None
         delay = retry.getTime() - self.now
-        assert longest / 2 - 1e-6 <= delay <= longest + 1e-6, (delay, longest)
+        # What the attempt has taken counts.
+        tried = self.now - self.script.startedAt if self.script.hasFailed else 0.0
+        least = max(longest / 2 - tried, min(longest / 2, FIRST_DELAY / 2))
+        assert least - 1e-6 <= delay <= longest + 1e-6, (delay, longest)
 
     # --------------------------------------------------------------- rules
 

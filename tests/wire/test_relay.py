@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.errors import DecodeError, EncodeError
 from ockam_twisted.wire.relay import (
+    COME,
     GONE,
     LEAVING,
     SENDING,
@@ -92,6 +93,7 @@ class NoticeTests(SynchronousTestCase):
             (Notice(SENDING, b"forward_to_x"), "6f74773101" + "0c666f72776172645f746f5f78"),
             (Notice(LEAVING), "6f74773102" + "00"),
             (Notice(GONE, b"\x01\x02"), "6f74773103" + "020102"),
+            (Notice(COME, b"x"), "6f74773104" + "0178"),
         ):
             self.assertEqual(encodeNotice(notice).hex(), encoded)
             self.assertEqual(decodeNotice(bytes.fromhex(encoded)), notice)
@@ -102,7 +104,7 @@ class NoticeTests(SynchronousTestCase):
         What is no notice, or of a later kind, is none; a damaged one is said
         to be.
         """
-        for body in (b"", b"otw", b"otw1", b"otw1\x00\x00", b"otw1\x04\x00", b"otw2\x02\x00", b"\x05alice"):
+        for body in (b"", b"otw", b"otw1", b"otw1\x00\x00", b"otw1\x05\x00", b"otw2\x02\x00", b"\x05alice"):
             self.assertIsNone(decodeNotice(body))
         for body in (b"otw1\x02", b"otw1\x03\x05abc", b"otw1\x03\x80\x02" + bytes(256)):
             self.assertRaises(DecodeError, decodeNotice, body)
