@@ -24,7 +24,6 @@ _EXACT = frozenset(
         "ockam_twisted.portals.extension.Extension",
         "ockam_twisted.portals.exchange.Exchange",
         "ockam_twisted.portals.inlet.InletSocket",
-        "ockam_twisted.portals.resumption.Tombstone",
         "ockam_twisted.portals.socket.PortalSocket",
         "ockam_twisted.portals.stream.PortalStream",
         "ockam_twisted.relays.relay.Relay",
@@ -35,8 +34,12 @@ _EXACT = frozenset(
 _SPARE = 32
 
 #: A source remembers whom it has fed, dead or alive, up to so many; an output
-#: who has fed it last; and the reactor calls that were canceled, for a while.
+#: who has fed it last; the reactor calls that were canceled, for a while; an
+#: outlet the streams that have ended, for C{--resume-timeout} seconds.
 _MORE = {
+    "ockam_twisted.portals.resumption.Tombstone": 64,
+    "ockam_twisted.routing.addresses.Address": 256,
+    "ockam_twisted.routing.addresses.Route": 64,
     "ockam_twisted.transports.queue.DirectQueue": 256,
     "ockam_twisted.transports.stream.MessageStreamProtocol": 4,
     "twisted.internet.base.DelayedCall": 64,
