@@ -2,9 +2,12 @@
 What several processes of one relay are worth: C{python benchmarks/several.py}.
 
 Pairs of a sender and a receiver, each a process of its own, send through C{twist ockam-relay --processes N}.  They
-speak plain transport messages with payloads of 48 KiB, written once and sent again and again, so that the relay is
-what the cores are busy with.  Printed are the medians over the rounds: MB (10^6 bytes) per second in all, CPU seconds
-of all processes of the relay per GB, and both as ratios to one process.
+speak plain transport messages, written once and sent again and again.  Printed are the medians over the rounds: MB
+(10^6 bytes) per second in all, CPU seconds of all processes of the relay per GB, and both as ratios to one process.
+
+With large payloads most of the work is the kernel's, and half of that is the senders' and receivers', on the same
+cores: two cores cannot show much more than that the work is shared.  With small ones (C{--payload 256}) nearly all of
+it is the relay's, and two processes can do twice as much as one.
 
 "together" is what an operator gets: a sender is led to the process that has the receiver.  "apart" is the worst case:
 each sender is at another process than its receiver, because it was slow to say where it is bound for.
@@ -35,8 +38,6 @@ from ockam_twisted.wire.frames import VERSION, encodeFrame  # noqa: E402
 from ockam_twisted.wire.messages import encodeTransport  # noqa: E402
 from ockam_twisted.wire.relay import encodeRegistration  # noqa: E402
 
-PAYLOAD = 48 * 1024
-
 #: The relay waits for one second until it decides for a connection.
 LATE = 1.3
 
@@ -62,17 +63,17 @@ def receive(port: int, name: str, ready: Event, total: Any) -> None:
         total.value += size
 
 
-def send(port: int, name: str, late: bool, ready: Event, go: Event) -> None:
+def send(port: int, name: str, payload: int, late: bool, ready: Event, go: Event) -> None:
     """Be a sender, for ever."""
     connection = _connect(port)
     if late:
         time.sleep(LATE)
-    frame = encodeFrame(encodeTransport([(0, b"forward_to_" + name.encode()), (0, b"x")], [(0, b"me")], bytes(PAYLOAD)))
+    frame = encodeFrame(encodeTransport([(0, b"forward_to_" + name.encode()), (0, b"x")], [(0, b"me")], bytes(payload)))
     connection.sendall(frame)
     time.sleep(0.3)
     ready.set()
     go.wait()
-    block = frame * 8
+    block = frame * max(1, 400_000 // len(frame))
     while True:
         connection.sendall(block)
 
@@ -80,9 +81,9 @@ def send(port: int, name: str, late: bool, ready: Event, go: Event) -> None:
 class Measurement:
     """One relay, and its pairs."""
 
-    def __init__(self, processes: int, pairs: int, apart: bool, seconds: float) -> None:
+    def __init__(self, processes: int, pairs: int, payload: int, apart: bool, seconds: float) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="benchmark-several-"))
-        self.pairs, self.apart, self.seconds = pairs, apart, seconds
+        self.pairs, self.payload, self.apart, self.seconds = pairs, payload, apart, seconds
         self.port = freePort()
         self.workers: list[multiprocessing.Process] = []
         listen = f"tcp:{self.port}:interface=127.0.0.1"
@@ -109,7 +110,7 @@ class Measurement:
         # In the reverse order the late ones end up at another process than their receivers.
         for number in reversed(range(self.pairs)):
             ready = multiprocessing.Event()
-            self._start(send, self.port, f"name{number}", self.apart, ready, go)
+            self._start(send, self.port, f"name{number}", self.payload, self.apart, ready, go)
             ready.wait(30)
         go.set()
         time.sleep(0.5)
@@ -135,6 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0].strip())
     parser.add_argument("--processes", type=int, default=2, help="compared with one process [2]")
     parser.add_argument("--pairs", type=int, default=2, help="senders and receivers [2]")
+    parser.add_argument("--payload", type=int, default=48 * 1024, help="bytes of a message [49152]")
     parser.add_argument("--seconds", type=float, default=3.0, help="of each measurement [3]")
     parser.add_argument("--rounds", type=int, default=3, help="[3]")
     options = parser.parse_args()
@@ -147,13 +149,13 @@ def main() -> None:
     samples: dict[str, list[tuple[float, float]]] = {kind: [] for kind in kinds}
     for _ in range(options.rounds):
         for kind, (processes, apart) in kinds.items():
-            measurement = Measurement(processes, options.pairs, apart, options.seconds)
+            measurement = Measurement(processes, options.pairs, options.payload, apart, options.seconds)
             try:
                 samples[kind].append(measurement.run())
             finally:
                 measurement.close()
     one = [statistics.median(values) for values in zip(*samples["1 process"], strict=True)]
-    print(f"{options.pairs} pairs, {os.cpu_count()} cores")
+    print(f"{options.pairs} pairs, payloads of {options.payload} bytes, {os.cpu_count()} cores")
     print(f"{'':30}{'MB/s':>10}{'ratio':>8}{'CPU s/GB':>10}{'ratio':>8}")
     for kind, values in samples.items():
         speed, cpu = (statistics.median(each) for each in zip(*values, strict=True))
