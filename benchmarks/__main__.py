@@ -1,5 +1,6 @@
 """
 C{python benchmarks}: measure a portal beside the Rust implementation, ssh and a plain connection, and print a table.
+C{python benchmarks growth} measures how the cost of a portal grows.
 C{python benchmarks stall} measures what a portal is worth to others while somebody does not read.  See README.rst.
 """
 
@@ -18,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
+import growth
 import stall
 from processes import BenchmarkError, Program, findProgram, freePort, note, stop
 from report import Results, circumstances
@@ -199,9 +201,11 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _terminated)
     if sys.argv[1:2] == ["stall"]:
         return stall.main(sys.argv[2:], socketTarget)
-    options = parseOptions()
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    if sys.argv[1:2] == ["growth"]:
+        return growth.main(sys.argv[2:], socketTarget)
+    options = parseOptions()
     run = Run(options)
     run.leaveOut()
     try:

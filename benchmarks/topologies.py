@@ -211,6 +211,7 @@ class Portal(Topology):
     A portal over a relay as an operator starts it; either side admits the other's identifier only.
 
     @cvar rust: the roles that the Rust implementation plays; we play the others.
+    @ivar relay: the port of the relay.
     """
 
     name = "ours"
@@ -218,18 +219,22 @@ class Portal(Topology):
 
     def build(self) -> None:
         """Three processes; inlet and outlet have a state folder each."""
-        relay, self.port = freePort(), freePort()
+        relay = self.relay = freePort()
+        self.port = freePort()
         client, server = self._identity("inlet"), self._identity("outlet")
         self._startRelay(relay)
         address = self._startOutlet(relay, client)
-        way = f"/ip4/127.0.0.1/tcp/{relay}/service/{address}/secure/api/service/outlet"
-        trust = ("--to", way, "--authorized", server)
+        trust = ("--to", self.way(relay, address), "--authorized", server)
         if "inlet" in self.rust:
             self._peer("inlet", "--listen", f"127.0.0.1:{self.port}", *trust).waitForLine("Ready")
         else:
             self._twist("inlet", "ockam-inlet", "--listen", f"tcp:{self.port}:interface=127.0.0.1", *trust).waitForPort(
                 self.port
             )
+
+    def way(self, relay: int, address: str) -> str:
+        """Where the outlet is, for the inlet."""
+        return f"/ip4/127.0.0.1/tcp/{relay}/service/{address}/secure/api/service/outlet"
 
     def _startRelay(self, port: int) -> None:
         if "relay" in self.rust:

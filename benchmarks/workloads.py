@@ -28,6 +28,7 @@ OPEN = 500
 MOST_CONNECTIONS = 10_000
 """Per measurement: closed connections keep their port for a minute, and there are 28,000 ports."""
 HTTP_CONNECTIONS = 64
+MANY = 64
 REST = 0.1
 """Seconds after which a connection finds nothing of the one before it still under way."""
 LONGEST = 10 * STALL
@@ -38,13 +39,14 @@ _fork = multiprocessing.get_context("fork")
 Numbers = dict[str, float]
 
 
-def _connect(port: int) -> socket.socket:
+def openConnection(port: int) -> socket.socket:
+    """A connection for blocking calls."""
     return patient(socket.create_connection(("127.0.0.1", port), timeout=STALL))
 
 
 def _stream(port: int, mode: bytes, count: int, barrier: multiprocessing.synchronize.Barrier) -> None:
     """One stream of a transfer, in a process of its own. Two waits: all are ready, all are done."""
-    with _connect(port) as connection:
+    with openConnection(port) as connection:
         connection.sendall(mode + struct.pack(">Q", count))
         receiveExactly(connection, 1)
         barrier.wait(STALL)
@@ -122,7 +124,7 @@ def spent(topology: Topology, before: dict[str, float], key: str, count: float) 
 
 def roundTrip(topology: Topology, seconds: float) -> Numbers:
     """Microseconds from sending 64 bytes until they are back, over one open connection, one at a time."""
-    with _connect(topology.port) as connection:
+    with openConnection(topology.port) as connection:
         before = topology.cpu()
         samples = pings(connection, seconds)
         cpu = spent(topology, before, "round-trip", len(samples) / 1e5)
@@ -133,14 +135,14 @@ def roundTrip(topology: Topology, seconds: float) -> Numbers:
     } | cpu
 
 
-def pings(connection: socket.socket, seconds: float) -> list[int]:
-    """Send 64 bytes and wait until they are back, again and again: nanoseconds of each."""
+def pings(connection: socket.socket, seconds: float, least: int = 300) -> list[int]:
+    """Send 64 bytes and wait until they are back, again and again: nanoseconds of each, of so many at least."""
     block = bytes(PING)
     samples: list[int] = []
     clock = time.perf_counter_ns
     connection.sendall(b"p")
     end = clock() + int(seconds * 1e9)
-    while (begun := clock()) < end or len(samples) < 300:
+    while (begun := clock()) < end or len(samples) < least:
         connection.sendall(block)
         receiveExactly(connection, PING)
         samples.append(clock() - begun)
@@ -159,13 +161,13 @@ def connect(topology: Topology, seconds: float) -> Numbers:
         while (time.perf_counter() < end or len(samples) < 10) and len(samples) < MOST_CONNECTIONS:
             time.sleep(rest)
             begun = time.perf_counter()
-            _oneByte(topology.port).close()
+            oneByte(topology.port).close()
             samples.append(time.perf_counter() - begun)
         numbers[key] = median(samples) * 1e3
     return numbers
 
 
-def _oneByte(port: int) -> socket.socket:
+def oneByte(port: int) -> socket.socket:
     """A new connection over which one byte has gone to the target and back."""
     connection = socket.socket()
     try:
@@ -217,6 +219,74 @@ def connections(topology: Topology, seconds: float) -> Numbers:
         poll.close()
 
 
+def fairness(topology: Topology, mode: bytes, seconds: float) -> Numbers:
+    """Jain's index of the shares of 64 streams at once: 1 if all are equal."""
+    poll = select.epoll()
+    moved: dict[int, int] = {}
+    streams: dict[int, socket.socket] = {}
+    block = bytearray(256 * 1024)
+    try:
+        for _ in range(MANY):
+            stream = openConnection(topology.port)
+            streams[stream.fileno()] = stream
+            stream.sendall(mode + struct.pack(">Q", 1 << 60))
+        for number, stream in streams.items():
+            receiveExactly(stream, 1)
+            if mode == b"d":
+                stream.sendall(b"g")
+            stream.setblocking(False)
+            poll.register(number, select.EPOLLIN if mode == b"d" else select.EPOLLOUT)
+        begun = time.perf_counter()
+        # What fills queues at first says nothing.
+        counted = begun + max(1.0, seconds / 4)
+        while (now := time.perf_counter()) < counted + seconds:
+            if now < counted:
+                moved = dict.fromkeys(streams, 0)
+            for number, _ in poll.poll(STALL):
+                stream = streams[number]
+                size = stream.recv_into(block) if mode == b"d" else stream.send(block)
+                if not size:
+                    raise BenchmarkError("a stream has ended")
+                moved[number] += size
+    finally:
+        for stream in streams.values():
+            stream.close()
+        poll.close()
+    shares = moved.values()
+    key = "fairness-" + ("up" if mode == b"u" else "down")
+    return {key: sum(shares) ** 2 / (len(shares) * sum(share**2 for share in shares))}
+
+
+def beside(topology: Topology, seconds: float) -> Numbers:
+    """The round trip of 64 bytes beside two streams up and two down that never pause, in milliseconds."""
+
+    def flood(mode: bytes) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        with openConnection(topology.port) as connection:
+            connection.sendall(mode + struct.pack(">Q", 1 << 60))
+            receiveExactly(connection, 1)
+            if mode == b"u":
+                fill(connection, 1 << 60)
+            else:
+                connection.sendall(b"g")
+                drain(connection, 1 << 60)
+
+    floods = [_fork.Process(target=flood, args=(mode,), daemon=True) for mode in (b"u", b"d", b"u", b"d")]
+    try:
+        for each in floods:
+            each.start()
+        with openConnection(topology.port) as connection:
+            time.sleep(1)
+            samples = pings(connection, seconds, 20)
+        if any(each.exitcode is not None for each in floods):
+            raise BenchmarkError("a stream has ended")
+    finally:
+        for each in floods:
+            each.kill()
+            each.join(STALL)
+    return {"beside-p50": median(samples) / 1e6, "beside-p99": quantiles(samples, n=100)[98] / 1e6}
+
+
 def memory(topology: Topology, seconds: float) -> Numbers:
     """MB of all processes before any load, and with 500 connections open over which one byte has come back."""
     if not topology.roles:
@@ -226,7 +296,7 @@ def memory(topology: Topology, seconds: float) -> Numbers:
     held: list[socket.socket] = []
     try:
         for _ in range(OPEN):
-            held.append(_oneByte(topology.port))
+            held.append(oneByte(topology.port))
         time.sleep(0.5)
         loaded = topology.memory()
     finally:
@@ -274,6 +344,8 @@ SOCKET_WORKLOADS: dict[str, Workload] = {
     "down": lambda topology, seconds, size: bulk(topology, b"d", 1, seconds, size),
     "up-4": lambda topology, seconds, size: bulk(topology, b"u", 4, seconds, size),
     "down-4": lambda topology, seconds, size: bulk(topology, b"d", 4, seconds, size),
+    "fairness": lambda topology, seconds, size: fairness(topology, b"u", seconds) | fairness(topology, b"d", seconds),
+    "beside": lambda topology, seconds, size: beside(topology, seconds),
 }
 """Workloads that lead to L{targets}, in the order they are run."""
 
