@@ -1,5 +1,6 @@
 """
 C{python benchmarks}: measure a portal beside the Rust implementation, ssh and a plain connection, and print a table.
+C{python benchmarks ablation} measures what each technique is worth.
 C{python benchmarks growth} measures how the cost of a portal grows.
 C{python benchmarks stall} measures what a portal is worth to others while somebody does not read.  See README.rst.
 """
@@ -19,8 +20,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
+import ablation
 import growth
 import stall
+from picture import drawing
 from processes import BenchmarkError, Program, findProgram, freePort, note, stop
 from report import Results, circumstances
 from topologies import TOPOLOGIES, Topology, notInstalled, probeEcho, probeHttp
@@ -184,6 +187,7 @@ def parseOptions() -> argparse.Namespace:
     known = ", ".join(TOPOLOGIES)
     parser.add_argument("--topologies", type=_names(TOPOLOGIES), default=list(TOPOLOGIES), help=f"some of: {known}")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the table to a file, too")
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the comparison with Rust, as SVG")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all samples to a file")
     options = parser.parse_args()
     if options.quick:
@@ -205,6 +209,8 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     if sys.argv[1:2] == ["growth"]:
         return growth.main(sys.argv[2:], socketTarget)
+    if sys.argv[1:2] == ["ablation"]:
+        return ablation.main(sys.argv[2:], socketTarget, webServer)
     options = parseOptions()
     run = Run(options)
     run.leaveOut()
@@ -219,6 +225,8 @@ def main() -> int:
     print(table, end="")
     if options.output is not None:
         options.output.write_text(table)
+    if options.picture is not None:
+        options.picture.write_text(drawing(run.results))
     if options.json is not None:
         options.json.write_text(run.results.json())
     return 1 if run.failures else 0

@@ -1,0 +1,92 @@
+"""
+Runs C{twist} without one of the techniques of the fast path: C{python without.py TECHNIQUE ARGUMENT...}.
+
+They are taken out of the package from here; it has no switch for any of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+
+def gathering() -> None:
+    """Each turn flushes for itself."""
+    from ockam_twisted.routing.turn import Turn
+
+    Turn.gather = lambda self, clock: None  # type: ignore[method-assign]
+
+
+def direct() -> None:
+    """The reactor does all sending."""
+    from ockam_twisted.transports import queue
+
+    queue.isPlainSocket = lambda transport: False
+
+
+def flows() -> None:
+    """Each message finds its receiver, and has its routes encoded, anew."""
+    from ockam_twisted.routing import router
+
+    class Mailbox(router._Mailbox):
+        def __init__(self, *arguments: object) -> None:
+            super().__init__(*arguments)  # type: ignore[arg-type]
+            self.takesFlows = False
+
+    router._Mailbox = Mailbox  # type: ignore[misc]
+
+
+def reads() -> None:
+    """Sockets are read from in pieces of 64 KiB and 48 KiB."""
+    from ockam_twisted import node
+    from ockam_twisted.transports import local, stream
+
+    stream.HOP_READ = 64 * 1024
+
+    def sockets(turn: object, stalls: object) -> local.LocalSockets:
+        return local.LocalSockets(turn, stalls, 48 * 1024)  # type: ignore[arg-type]
+
+    node.LocalSockets = sockets  # type: ignore[assignment,misc]
+
+
+def memory() -> None:
+    """The C library gives freed memory back at once."""
+    from ockam_twisted.transports import tcp
+
+    tcp.keepFreedMemory = lambda: False
+
+
+def dialing() -> None:
+    """Targets are dialled with Twisted's own endpoint."""
+    from ockam_twisted import places
+
+    places.canDial = lambda reactor: False
+
+
+def garbage() -> None:
+    """The garbage collector works as often as it does by default."""
+    import gc
+
+    from ockam_twisted.tap import garbage
+
+    garbage.gc = type("gc", (), {"collect": gc.collect, "freeze": gc.freeze, "set_threshold": lambda *_: None})
+
+
+TECHNIQUES: dict[str, Callable[[], None]] = {
+    each.__name__: each for each in (gathering, direct, flows, reads, memory, dialing, garbage)
+}
+
+
+def main() -> None:
+    """Take it out, then be C{twist}."""
+    from twisted.application.twist import _twist
+
+    TECHNIQUES[sys.argv[1]]()
+    _twist.Twist.main(["twist", *sys.argv[2:]])
+
+
+if __name__ == "__main__":
+    main()
