@@ -1,0 +1,1 @@
+Portals take less CPU time: a quarter less for an HTTP request over kept connections, and less for new connections, for bulk data and at relays. ``docs/performance.rst`` says where the time goes, and ``python benchmarks`` compares with the Rust implementation, in every role, and draws a picture.
