@@ -104,9 +104,10 @@ class Shared(Portal):
         listen = [f"tcp:{self.relay}:interface=127.0.0.1"]
         if self.road:
             listen.append(f"tcp:{self.relay}:interface={self.road.here}")
-        self._twist("relay", *(f"--listen={each}" for each in listen)).waitForPort(self.relay)
+        self._twist("relay", "ockam-relay", *(f"--listen={each}" for each in listen)).waitForPort(self.relay)
         outlet = self._twist(
             "outlet",
+            "ockam-outlet",
             *("--target", f"127.0.0.1:{self.target}", "--relay", f"127.0.0.1:{self.relay}"),
             *(f"--authorized={self._identity(role)}" for role in inlets),
         )
