@@ -17,6 +17,10 @@ from tests.scenarios.processes import PATIENCE, Program, ScenarioTestCase, eachV
 #: at once a second.
 SOON = 4.0
 
+#: The same if it does not read: what came before the reset is given to it, for
+#: five seconds.
+LATER = SOON + 6.0
+
 #: How long a target may take to answer, in seconds: what an outlet waits for
 #: it, and what a busy machine adds.
 UNANSWERED = 12.0
@@ -77,7 +81,7 @@ class ResetTests(PairTestCase):
                 reset(resets)
                 errors = select.poll()
                 errors.register(sees, 0)
-                self.assertTrue(errors.poll(SOON * 1000), f"{each}: the other end does not know")
+                self.assertTrue(errors.poll(LATER * 1000), f"{each}: the other end does not know")
                 seen.append(sees.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
             self.assertEqual(seen[0], seen[1], each)
             self.assertNotEqual(seen[1], 0, each)
