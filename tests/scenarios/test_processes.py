@@ -122,9 +122,11 @@ class ProcessesTestCase(ScenarioTestCase):
         @return: The port where clients connect.
         """
         port = freePort()
+        # The first attempt of an inlet is not as patient as L{late} is slow.
         inlet = self.twist(
             "ockam-inlet", "--listen", str(port), "--authorized", self.identity("outlet"),
-            "--to", f"/ip4/127.0.0.1/tcp/{at}/service/{address}/secure/api/service/outlet", state="inlet",
+            "--to", f"/ip4/127.0.0.1/tcp/{at}/service/{address}/secure/api/service/outlet",
+            "--connect-timeout", "60", state="inlet",
         )  # fmt: skip
         inlet.value("Identifier")
         self.waitForPort(port)
