@@ -73,7 +73,8 @@ class Peers:
         The peer of a channel is not accepted any more: what it has ends now,
         while it can still be told, and then its channel.
         """
-        self._refused.add(encryptor)
+        if encryptor in self._peers:
+            self._refused.add(encryptor)
         self.changed(encryptor)
 
     def isRefused(self, encryptor: Address) -> bool:

@@ -73,8 +73,12 @@ class EchoService(WorkerService):
         now = self._clock.seconds()
         left, since = self._left.pop(source, (RATE, now))
         left = min(RATE, left + max(0.0, now - since) * RATE)
-        if len(self._left) >= _MAX_SOURCES:
-            # The one that has been silent for longest comes first.
-            del self._left[next(iter(self._left))]
+        # Who has been silent for longest comes first; after a second it may
+        # have all answers again, and need not be remembered.
+        while self._left:
+            first = next(iter(self._left))
+            if len(self._left) < _MAX_SOURCES and 0 <= now - self._left[first][1] < 1.0:
+                break
+            del self._left[first]
         self._left[source] = (left - 1 if left >= 1 else left, now)
         return left >= 1

@@ -153,8 +153,9 @@ class Walk:
         channel = await parts.presence.whilePresent(shake)
         parts.channels.append(channel)
         parts.watch(channel.whenLost())
-        # The far end may ask whether we are still there, too.
-        self.router.flowControls.addConsumer(ECHO, channel.flowId)
+        if not channel.hasEnded:
+            # The far end may ask whether we are still there, too.
+            self.router.flowControls.addConsumer(ECHO, channel.flowId)
         return channel
 
     async def along(self, address: MultiAddr, trust: ITrustPolicy, parts: Parts, patience: float = PATIENCE) -> Route:

@@ -38,7 +38,7 @@ _SPARE = 32
 #: outlet the streams that have ended, for C{--resume-timeout} seconds.
 _MORE = {
     "ockam_twisted.portals.resumption.Tombstone": 64,
-    "ockam_twisted.routing.addresses.Address": 256,
+    "ockam_twisted.routing.addresses.Address": 128,
     "ockam_twisted.routing.addresses.Route": 64,
     "ockam_twisted.transports.queue.DirectQueue": 256,
     "ockam_twisted.transports.stream.MessageStreamProtocol": 4,

@@ -64,6 +64,9 @@ class EchoTests(ServiceTestCase):
         for _ in range(5000):
             self.echo._take(Address.random())
         self.assertLessEqual(len(self.echo._left), 4096)
+        self.network.clock.advance(1.0)
+        self.echo._take(Address.random())
+        self.assertEqual(len(self.echo._left), 1)
 
     def test_full(self) -> None:
         """
