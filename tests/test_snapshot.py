@@ -43,7 +43,8 @@ class SnapshotTests(NodeTestCase):
         self.assertEqual((state, why, rest), ("waiting", "nobody there", ["", "", False]))
         # It never was up.
         self.assertAlmostEqual(seconds, 1.525)
-        self.assertAlmostEqual(again, 0.075)
+        # What the attempt has taken counts.
+        self.assertAlmostEqual(again, 0.025)
         clock.advance(0.1)
         made = attempts.succeed("two")
         clock.advance(7)

@@ -354,7 +354,7 @@ class RelayService(Service):
         if old is not None and old.claim.hop != claim.hop:
             # What came over the other connection has not come along.
             self._notices.registrantGone(claim.address)
-        elif old is None:
+        if old is None or old.claim.hop != claim.hop:
             self._notices.registrantCame(claim.address)
 
     def _answer(self, relay: Relay) -> None:

@@ -124,6 +124,22 @@ class Walk:
         self.transport = transport
         self.party = party
         self._dial = dial
+        # By the text of a way, of which there are as many as an operator and
+        # tickets have named.
+        self._patience: dict[str, float] = {}
+
+    def patience(self, address: MultiAddr) -> float:
+        """
+        @return: Seconds that a handshake along C{address} may take, now.
+        """
+        return self._patience.get(str(address), FIRST_PATIENCE)
+
+    def learn(self, address: MultiAddr, seconds: float) -> None:
+        """
+        A handshake along C{address} may take so long next time, within the
+        bounds of L{FIRST_PATIENCE} and L{PATIENCE}.
+        """
+        self._patience[str(address)] = min(max(FIRST_PATIENCE, seconds), PATIENCE)
 
     async def connect(self, host: str, port: int, parts: Parts) -> IHop:
         """
@@ -243,7 +259,6 @@ class WayAttempt:
         self._walk = walk
         self._address = address
         self._trust = trust
-        self._patience = FIRST_PATIENCE
 
     def start(self) -> Deferred[Established]:
         """
@@ -258,12 +273,12 @@ class WayAttempt:
         walk = self._walk
         began = walk.clock.seconds()
         try:
-            route = await walk.along(self._address, self._trust, parts, self._patience)
+            route = await walk.along(self._address, self._trust, parts, walk.patience(self._address))
         except TimedOut:
             if parts.hops:
-                self._patience = min(2 * self._patience, PATIENCE)
+                walk.learn(self._address, 2 * walk.patience(self._address))
             raise
-        self._patience = min(max(FIRST_PATIENCE, 3 * (walk.clock.seconds() - began)), PATIENCE)
+        walk.learn(self._address, 3 * (walk.clock.seconds() - began))
         # Inside the innermost channel: a relay cannot answer for the outlet.
         echo = route[:-1] if len(route) > 1 else route
 

@@ -105,10 +105,10 @@ class NoticesTests(RelayTestCase):
         _, heard, _ = self.sender("alice")
         again = Registrant(self, "bob", True, bob.node)
         again.gets("shop", direct=True)
-        self.assertEqual(heard, [Notice(GONE, SHOP.value)])
+        self.assertEqual(heard, [Notice(GONE, SHOP.value), Notice(COME, SHOP.value)])
         again.gets("shop", direct=True)
         bob.cut()
-        self.assertEqual(heard, [Notice(GONE, SHOP.value)])
+        self.assertEqual(len(heard), 2)
 
     def test_senderGone(self) -> None:
         """

@@ -112,14 +112,11 @@ class WayTests(AttemptTestCase):
         What is sent to a relay's name that nobody has yet is lost: the first
         attempts soon give up, later ones wait for ten seconds.
         """
-        attempt = WayAttempt(
-            self.walk,
-            MultiAddr.fromText("/dnsaddr/bob/tcp/4000/service/forward_to_nobody/secure/api"),
-            TrustIdentifier(self.bob.identifier),
-        )
+        way = MultiAddr.fromText("/dnsaddr/bob/tcp/4000/service/forward_to_nobody/secure/api")
         waited = []
         for _ in range(5):
-            result = attempt.start()
+            # What was learned outlives the attempt.
+            result = WayAttempt(self.walk, way, TrustIdentifier(self.bob.identifier)).start()
             self.network.pump()
             before = self.network.clock.seconds()
             while not result.called:
