@@ -97,7 +97,14 @@ class PKCS11Vault(SoftwareVault):
         self._session: Any = None
         self._pool = ThreadPool(0, 1, "ockam-token")
         self._pool.start()
-        reactor.addSystemEventTrigger("after", "shutdown", self._pool.stop)
+        self._atEnd = reactor.addSystemEventTrigger("after", "shutdown", self._pool.stop)
+
+    def close(self) -> None:
+        """
+        Use the token no more; otherwise that ends with the reactor.
+        """
+        self._reactor.removeSystemEventTrigger(self._atEnd)
+        self._pool.stop()
 
     def __repr__(self) -> str:
         return f"<PKCS11Vault {self._uri.token}>"

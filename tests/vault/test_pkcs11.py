@@ -106,7 +106,7 @@ class TokenTests(TestCase):
         Open the token.
         """
         vault = PKCS11Vault(self.reactor, TokenURI.fromText(uri or self.uri), self.store)
-        self.addCleanup(vault._pool.stop)
+        self.addCleanup(vault.close)
         return vault
 
     @inlineCallbacks
