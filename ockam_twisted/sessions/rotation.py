@@ -158,6 +158,9 @@ class _Round:
         del self._trying[number]
         if self._isOver:
             return
+        if failure.check(OckamError, *NETWORK_ERRORS):
+            # A traceback would keep what the attempt had made.
+            failure.cleanFailure()
         self._failures[number] = failure
         if self._order:
             self._goOn()
