@@ -58,10 +58,16 @@ class InletStream(PortalStream):
 
     def _routeGone(self) -> None:
         if self.state is State.PINGED and self.anew is not None:
-            self._end("", clean=False, told=False)
-            self.anew()
+            self._startOver(self.anew)
         else:
             super()._routeGone()
+
+    def _startOver(self, anew: Callable[[], object]) -> None:
+        """
+        End without a word to the near end, which has another stream then.
+        """
+        self._end("", clean=False, told=False)
+        anew()
 
     def messageReceived(self, message: LocalMessage) -> None:
         """
@@ -98,8 +104,7 @@ class InletStream(PortalStream):
         elif isinstance(answer, Reset):
             if answer.code == SHUTTING_DOWN and self.anew is not None and self.elsewhere is not None:
                 if self.elsewhere():
-                    self._end("", clean=False, told=False)
-                    self.anew()
+                    self._startOver(self.anew)
                     return
             self.result = answer
             self._end(f"the outlet has refused it: {reasonOf(answer)}", clean=False)

@@ -6,7 +6,7 @@ coming back ever more seldom.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -43,7 +43,7 @@ class Presence:
             asking = ask()
             self._asking = asking  # type: ignore[assignment]
             try:
-                return await _of(asking)
+                return await asking
             except CancelledError:
                 if not self._isInterrupted:
                     raise
@@ -68,7 +68,3 @@ class Presence:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.callback(None)
-
-
-def _of(deferred: Deferred[T]) -> Awaitable[T]:
-    return deferred

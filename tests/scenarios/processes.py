@@ -245,6 +245,19 @@ class ScenarioTestCase(SynchronousTestCase):
                 raise AssertionError(f"nobody listens on port {port}")
             time.sleep(0.05)
 
+    def accept(self, server: socket.socket) -> socket.socket:
+        """
+        The next connection on which there is something to read.
+        """
+        while True:
+            target, _ = server.accept()
+            self.addCleanup(target.close)
+            target.settimeout(PATIENCE)
+            if target.recv(1, socket.MSG_PEEK):
+                return target
+            # Somebody has only looked whether the inlet listens.
+            target.close()
+
     def portal(
         self,
         target: int | str,

@@ -54,19 +54,6 @@ class StoppedTests(ScenarioTestCase):
     Nobody keeps what the target does not take.
     """
 
-    def _accept(self, server: socket.socket) -> socket.socket:
-        """
-        The next connection on which there is something to read.
-        """
-        while True:
-            target, _ = server.accept()
-            self.addCleanup(target.close)
-            target.settimeout(PATIENCE)
-            if target.recv(1, socket.MSG_PEEK):
-                return target
-            # Somebody has only looked whether the inlet listens.
-            target.close()
-
     def _readAll(self, target: socket.socket) -> tuple[int, str]:
         count, digest = 0, hashlib.sha256()
         while data := target.recv(MIB):
@@ -89,7 +76,7 @@ class StoppedTests(ScenarioTestCase):
                 client.settimeout(2 * STOPPED + PATIENCE)
                 sender = _Sender(client, size)
                 sender.start()
-                return sender, self._accept(server)
+                return sender, self.accept(server)
 
             sender, target = connect(WARM_UP)
             self.assertEqual(self._readAll(target), (WARM_UP, sender.digest.hexdigest()))

@@ -112,17 +112,6 @@ class VanishedTests(ScenarioTestCase):
             self.assertRaises(ConnectionResetError, old.recv, 1)
             self.assertLess(time.monotonic() - since, 20)
 
-    def accept(self, server: socket.socket) -> socket.socket:
-        """
-        The next connection on which there is something to read.
-        """
-        while True:
-            target, _ = server.accept()
-            self.addCleanup(target.close)
-            target.settimeout(PATIENCE)
-            if target.recv(1, socket.MSG_PEEK):
-                return target
-
     def test_swallowed(self) -> None:
         """
         A network that swallows everything, in the middle of an upload: inlet,
