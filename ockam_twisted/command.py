@@ -85,9 +85,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     @return: The exit status: 0, 1 for what failed, 64 for what was not
         understood.
     """
+    try:
+        try:
+            return _run(sys.argv[1:] if argv is None else list(argv))
+        finally:
+            # What is printed shows here whether it can be, not after the end.
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the output has gone; there is nobody to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run(argv: list[str]) -> int:
     options = Options()
     try:
-        options.parseOptions(sys.argv[1:] if argv is None else list(argv))
+        options.parseOptions(argv)
     except usage.UsageError as error:
         print(f"ockam-twisted: {error}", file=sys.stderr)
         return os.EX_USAGE
@@ -95,10 +108,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(options.subOptions.run())
     except OckamError as error:
         print(f"ockam-twisted: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # Whoever read the output has gone; there is nobody to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 130

@@ -162,3 +162,26 @@ class RunTests(SynchronousTestCase):
         finally:
             os.close(writing)
         self.assertEqual((done.returncode, done.stderr), (1, b""))
+
+
+class ClosedPipeTests(SynchronousTestCase):
+    """
+    Whoever reads the output goes away.
+    """
+
+    def test_quiet(self) -> None:
+        """
+        That is not worth a word, whatever is printed.
+        """
+        for arguments in (("--help",), ("status", "--help"), ("--version",), ("status", "--watch")):
+            reading, writing = os.pipe()
+            os.close(reading)
+            done = subprocess.run(
+                [sys.executable, "-m", "ockam_twisted.command", *arguments],
+                stdout=writing,
+                stderr=subprocess.PIPE,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": self.mktemp()},
+                timeout=60,
+            )
+            os.close(writing)
+            self.assertEqual(done.stderr, b"", arguments)

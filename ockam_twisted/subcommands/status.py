@@ -4,6 +4,7 @@ C{ockam-twisted status}: how a node is, and over which ways.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -90,10 +91,15 @@ class Status(BaseOptions):
     examples = """\
   Everything on this machine:
     ockam-twisted status
+  The same, kept up to date until q or Ctrl-C:
+    ockam-twisted status --watch
   One of them, for a program:
     ockam-twisted status --command ockam-inlet --json
 """
-    optFlags = [["json", None, "Print JSON"]]
+    optFlags = [
+        ["json", None, "Print JSON; with --watch, each time on a line of its own"],
+        ["watch", "w", "Show it anew each second, until q or Ctrl-C"],
+    ]
 
     optParameters = [
         ["command", None, None, f"Which kind of node: {', '.join(COMMANDS)} [default: all of them]"],
@@ -115,14 +121,44 @@ class Status(BaseOptions):
         @raise OckamError: The one that was asked for does not run.
         """
         from ockam_twisted.errors import OckamError
-        from ockam_twisted.tasks import asJSON, instancesOf, statusOf
+        from ockam_twisted.tasks import asJSON
+
+        if self["watch"]:
+            from ockam_twisted.subcommands.watch import watch
+
+            def look() -> list[str]:
+                try:
+                    found, missing = self._look()
+                except OckamError as error:
+                    found, missing = [], [str(error)]
+                return [json.dumps(found, sort_keys=True)] if self["json"] else [*_blocks(found), *missing]
+
+            watch(look, spaced=not self["json"])
+            return 0
+        found, missing = self._look()
+        if self["json"]:
+            asJSON(found)
+        elif found:
+            print(*_blocks(found), sep="\n", flush=True)
+        for line in missing:
+            print(line, file=sys.stderr)
+        return 0 if found else 1
+
+    def _look(self) -> tuple[Any, list[str]]:
+        """
+        Ask.
+
+        @return: The status of the one node that is meant, or of each that
+            runs, and a line for each that does not.
+        @raise OckamError: The one that was asked for does not run.
+        """
+        from ockam_twisted.errors import OckamError
+        from ockam_twisted.tasks import instancesOf, statusOf
 
         # Of a service of systemd there is one folder.
         folder = self["state-dir"] or ("" if self["command"] else os.environ.get("STATE_DIRECTORY", "").split(":")[0])
         if folder or self["command"]:
-            status = statusOf(folder, self["command"] or COMMANDS[0], self["instance"] or "default")
-            asJSON(status) if self["json"] else print(*lines(status), sep="\n", flush=True)
-            return 0
+            return statusOf(folder, self["command"] or COMMANDS[0], self["instance"] or "default"), []
         found, missing = [], []
         for command in COMMANDS:
             for instance in instancesOf(command):
@@ -131,11 +167,14 @@ class Status(BaseOptions):
                         found.append(statusOf("", command, instance))
                     except OckamError as error:
                         missing.append(str(error))
-        if self["json"]:
-            asJSON(found)
-        else:
-            for number, status in enumerate(found):
-                print(*[""] * (number > 0), *lines(status), sep="\n", flush=True)
-        for line in missing or ["no node has run here yet: see --instance, --state-dir"] * (not found):
-            print(line, file=sys.stderr)
-        return 0 if found else 1
+        return found, missing or ["no node has run here yet: see --instance, --state-dir"] * (not found)
+
+
+def _blocks(found: Any) -> Iterator[str]:
+    """
+    One or several, with an empty line in between.
+    """
+    for number, status in enumerate(found if isinstance(found, list) else [found]):
+        if number:
+            yield ""
+        yield from lines(status)

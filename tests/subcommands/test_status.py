@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -192,6 +193,28 @@ class StatusTests(SynchronousTestCase):
             status, out, err = self.run_(*arguments)
             self.assertEqual((status, out, err.count("\n")), (1, "", 1), arguments)
             self.assertIn(says, err)
+
+    def test_watch(self) -> None:
+        """
+        Again and again, until nobody wants to see it any more: also that a
+        node runs no more.
+        """
+        self.place("ockam-inlet", "default", INLET)
+
+        def sleep(seconds: float) -> None:
+            if not self.running:
+                raise KeyboardInterrupt
+            self.running.clear()
+
+        self.patch(time, "sleep", sleep)
+        status, out, err = self.run_("--watch", "--command", "ockam-inlet")
+        self.assertEqual((status, err), (0, ""))
+        first, second, rest = out.split("\n\n")
+        self.assertEqual(first.splitlines()[0], "ockam-inlet: running for 2 h 13 min")
+        self.assertEqual((second, rest), ("ockam-inlet (instance default) does not run", ""))
+        self.place("ockam-inlet", "default", INLET)
+        status, out, _ = self.run_("--watch", "--json")
+        self.assertEqual([[each["name"] for each in json.loads(line)] for line in out.splitlines()], [[INLET.name], []])
 
     def test_environment(self) -> None:
         """
