@@ -72,6 +72,8 @@ def checkNames(config: NodeConfig, reactor: Any) -> None:
     if config.relayService is not None:
         for identifier in config.relayService.authorized:
             Identifier.parse(identifier)
+        if config.relayService.allow:
+            Policy.fromText(config.relayService.allow)
     for identifier in config.trust.authorized:
         Identifier.parse(identifier)
     for policy in (config.trust.allow, config.allowEcho):
@@ -104,9 +106,9 @@ def checkNames(config: NodeConfig, reactor: Any) -> None:
 
 
 def _checkAuthority(config: NodeConfig) -> None:
-    if config.authority is not None:
-        Identifier.parse(config.authority.identifier)
-        checkListener(config.authority.address)
+    for authority in config.authorities:
+        Identifier.parse(authority.identifier)
+        checkListener(authority.address)
     if config.authorityTicket and Ticket.fromText(config.authorityTicket).authority is None:
         raise InvalidTicket("--ticket: this ticket is for an inlet, and was not made by an ockam-authority")
     if config.authorityService is not None:
@@ -138,7 +140,7 @@ def _checkInlet(config: NodeConfig, inlet: InletConfig, reactor: Any) -> None:
             raise ConfigurationError("--to says where the outlet is: a MultiAddr")
         if inlet.trust.allow:
             Policy.fromText(inlet.trust.allow)
-            if config.authority is None and not inlet.ticket:
+            if not config.authorities and not inlet.ticket:
                 raise ConfigurationError("--allow is about what an authority attests: give --authority, too")
         elif not inlet.saysWho:
             trust = trustPolicy(inlet.trust.authorized, TrustEveryone() if inlet.trust.everyone else None)

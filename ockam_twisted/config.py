@@ -114,10 +114,12 @@ class AuthorityConfig:
 
     @ivar identifier: Who it is, in text.
     @ivar address: The MultiAddr of its listener.
+    @ivar name: What it is called in this configuration.
     """
 
     identifier: str
     address: str
+    name: str = ""
 
 
 @frozen
@@ -180,11 +182,13 @@ class RelayServiceConfig:
     @ivar tickets: Only members, authorized ones, and who has a credential
         that says so may register.
     @ivar processes: How many processes share the work.
+    @ivar allow: Which of them, a policy; empty for no matter which.
     """
 
     authorized: tuple[str, ...] = ()
     tickets: bool = False
     processes: int = 1
+    allow: str = ""
 
 
 @frozen
@@ -211,12 +215,18 @@ class OutletConfig:
 
     @ivar target: An endpoint string.
     @ivar label: As the operator wrote it.
-    @ivar address: The worker address.
+    @ivar address: The worker address; no two outlets have the same one.
+    @ivar trust: Who may be connected: all that it states must be so; L{None}:
+        whom the node accepts.
+    @ivar authority: The name of the authority whose word counts; empty: that
+        of each.
     """
 
     target: str
     label: str
     address: str = "outlet"
+    trust: TrustConfig | None = None
+    authority: str = ""
 
 
 def _several(texts: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -235,6 +245,10 @@ class InletConfig:
     @ivar connectTimeout: Seconds a client is held until its stream is open.
     @ivar ticket: What it is paired by; empty if it was paired before, or
         C{trust} says who the outlet must be.
+    @ivar name: What it is called, and what it is paired with is kept under;
+        no two inlets have the same one.
+    @ivar authority: The name of the authority whose word counts; empty: the
+        first one.
     """
 
     listen: str
@@ -242,6 +256,8 @@ class InletConfig:
     trust: TrustConfig
     connectTimeout: float = 10.0
     ticket: str = field(default="", repr=False)
+    name: str = ""
+    authority: str = ""
 
     @property
     def isPaired(self) -> bool:
@@ -269,8 +285,8 @@ class NodeConfig:
     @ivar maxFrame: The largest frame, bytes.
     @ivar uppercase: Offer the C{uppercase} worker?
     @ivar hop: Offer the C{hop} worker?
-    @ivar authority: Whose credentials count, and attest who we are.
-    @ivar authorityTicket: Makes us a member there.
+    @ivar authorities: Whose credentials count, and attest who we are.
+    @ivar authorityTicket: Makes us a member of one.
     @ivar tickets: The tickets that this node hands out; L{None}: it hands out
         none, and has no members.
     @ivar allowEcho: Who may use the C{echo} worker through a channel: a
@@ -294,7 +310,7 @@ class NodeConfig:
     maxFrame: int = 1024 * 1024
     uppercase: bool = False
     hop: bool = False
-    authority: AuthorityConfig | None = None
+    authorities: tuple[AuthorityConfig, ...] = ()
     authorityTicket: str = field(default="", repr=False)
     authorityService: AuthorityServiceConfig | None = None
     tickets: TicketsConfig | None = None

@@ -53,8 +53,8 @@ def inletTrust(config: NodeConfig, trust: TrustConfig) -> ITrustPolicy:
         policies.append(TrustIdentifiers([Identifier.parse(each) for each in trust.authorized]))
     if trust.allow:
         authority = (
-            Identifier.parse(config.authority.identifier)
-            if config.authority
+            Identifier.parse(config.authorities[0].identifier)
+            if config.authorities
             else Ticket.fromText(next(inlet.ticket for inlet in config.inlets if inlet.ticket)).authority
         )
         assert authority is not None
@@ -89,9 +89,9 @@ class Reception:
         if ticket is None or ticket.authority is None:
             ticket = None
         ways: tuple[MultiAddr, ...]
-        if config.authority is not None:
-            authority = Identifier.parse(config.authority.identifier)
-            ways = (checkListener(config.authority.address),)
+        if config.authorities:
+            authority = Identifier.parse(config.authorities[0].identifier)
+            ways = (checkListener(config.authorities[0].address),)
             if ticket is not None and ticket.authority != authority:
                 self._log.warn("The ticket is of another authority than --authority, and is not used")
                 ticket = None
@@ -129,7 +129,9 @@ class Reception:
         """
         config, node = self._config, self._node
         relay = config.relayService
-        if config.trust.everyone and not (relay is not None and relay.tickets):
+        # Anybody may prove to a relay who they are; what they may do then is
+        # decided by its service.
+        if config.trust.everyone or (relay is not None and not relay.tickets):
             return TrustEveryone()
         authorized = (*config.trust.authorized, *(relay.authorized if relay is not None else ()))
         policies: list[ITrustPolicy] = [TrustIdentifiers([Identifier.parse(each) for each in authorized])]
@@ -198,7 +200,7 @@ class Reception:
         authorized = [str(Identifier.parse(each)) for each in service.authorized]
         if not service.tickets:
             return self._node.createRelayService(authorized or None, listener=listener)
-        allow = self._config.trust.allow
+        allow = service.allow
         admission = RelayAdmission(Policy.fromText(allow) if allow else None, "relay", self._members(), self._authority)
 
         def admits(peer: PeerIdentity, name: str) -> str:

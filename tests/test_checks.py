@@ -106,7 +106,7 @@ class CheckTests(SynchronousTestCase):
         kept = evolve(INLET, state=StateConfig("/nowhere"))
         self.refused(evolve(kept, inlets=(InletConfig("tcp:1", bare, TrustConfig()),)), "secure")
         allow = InletConfig("tcp:1", bare, TrustConfig(allow="dba"))
-        self.refused(evolve(INLET, inlets=(allow,), authority=AuthorityConfig(WHO, AT)), "secure")
+        self.refused(evolve(INLET, inlets=(allow,), authorities=(AuthorityConfig(WHO, AT),)), "secure")
 
     def test_outletsTicketAndTrust(self) -> None:
         """
@@ -227,9 +227,9 @@ class CheckTests(SynchronousTestCase):
         ticket = Ticket((), None, 2**40, bytes(32), authority=Identifier(WHO), authorityWays=(MultiAddr.fromText(AT),))
         config = evolve(INLET, inlets=(InletConfig("tcp:1", "", TrustConfig(), ticket=str(ticket)),))
         self.refused(config, "does not say who the outlet is")
-        self.refused(evolve(OUTLET, authority=AuthorityConfig("I123", AT)), "identifier")
-        self.refused(evolve(OUTLET, authority=AuthorityConfig(WHO, TO)), "/secure/api")
-        checkNames(evolve(OUTLET, authority=AuthorityConfig(WHO, AT), authorityTicket=str(ticket)), self.reactor)
+        self.refused(evolve(OUTLET, authorities=(AuthorityConfig("I123", AT),)), "identifier")
+        self.refused(evolve(OUTLET, authorities=(AuthorityConfig(WHO, TO),)), "/secure/api")
+        checkNames(evolve(OUTLET, authorities=(AuthorityConfig(WHO, AT),), authorityTicket=str(ticket)), self.reactor)
         self.refused(evolve(OUTLET, trust=TrustConfig(allow="(launch 1)")), "begins with one of")
 
     def test_folder(self) -> None:

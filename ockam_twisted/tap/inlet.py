@@ -84,7 +84,7 @@ class Options(NodeOptions):
                 ),
             ),
             maxFrame=self.maxFrame(),
-            authority=self.authority(),
+            authorities=self.authorities(),
             resumeTimeout=self.number("resume-timeout", 0, 86400),
             drainTimeout=self.number("drain-timeout", 0, 86400),
         )

@@ -95,19 +95,19 @@ class NodeOptions(usage.Options):
             raise usage.UsageError(f"--{name}: there is no ticket in {where}: it is empty")
         return text.strip()
 
-    def authority(self) -> AuthorityConfig | None:
+    def authorities(self) -> tuple[AuthorityConfig, ...]:
         """
         The option C{--authority}.
         """
         text = self["authority"]
         if not text:
-            return None
+            return ()
         identifier, at, address = text.partition("@")
         if not at:
             raise usage.UsageError(
                 "--authority is IDENTIFIER@MULTIADDR: ockam-authority prints it at its start, on the line Authority:"
             )
-        return AuthorityConfig(identifier, address)
+        return (AuthorityConfig(identifier, address),)
 
     def tickets(self, atStart: bool) -> TicketsConfig:
         """

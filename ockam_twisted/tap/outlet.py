@@ -100,11 +100,9 @@ class Options(NodeOptions):
         if self["name"] and not self["relay"] and not relayTicket:
             raise usage.UsageError("--name is a name at a relay: give --relay HOST:PORT, too")
         trust = outletTrustConfig(self)
-        authority = self.authority()
+        authorities = self.authorities()
         ticket = self.ticket("ticket")
-        atStart = not (
-            self["no-ticket"] or trust.everyone or trust.authorized or trust.allow or authority is not None or ticket
-        )
+        atStart = not (self["no-ticket"] or trust.everyone or trust.authorized or trust.allow or authorities or ticket)
         name = self["name"] or ""
         registrations = [
             RegistrationConfig(text if text.startswith("/") else dialEndpoint(text, "--relay"), text, name)
@@ -120,7 +118,7 @@ class Options(NodeOptions):
             registrations=tuple(registrations),
             outlets=(OutletConfig(dialEndpoint(self["target"], "--target"), self["target"], self["address"]),),
             maxFrame=self.maxFrame(),
-            authority=authority,
+            authorities=authorities,
             authorityTicket=ticket,
             tickets=self.tickets(atStart),
             allowEcho=self["allow-echo"] or "",

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.python import usage
 
-from ockam_twisted.config import NodeConfig, RelayServiceConfig, TrustConfig, listenEndpoint
+from ockam_twisted.config import NodeConfig, RelayServiceConfig, listenEndpoint
 from ockam_twisted.processes.packets import isSupported
 from ockam_twisted.tap.options import NodeOptions, makeNodeService
 
@@ -67,8 +67,8 @@ class Options(NodeOptions):
         """
         See L{NodeOptions.config}.
         """
-        authority = self.authority()
-        private = bool(self["tickets"]) or authority is not None
+        authorities = self.authorities()
+        private = bool(self["tickets"] or authorities)
         if self["allow"] and not private:
             raise usage.UsageError("--allow is about members: give --tickets or --authority, too")
         listeners = self["listen"] or ("tcp:4000",)
@@ -76,12 +76,9 @@ class Options(NodeOptions):
             self.command,
             self.state(),
             listeners=tuple(listenEndpoint(text, "--listen", everywhere=True) for text in listeners),
-            # Anybody may prove who they are; what they may do then is
-            # decided by the relay service.
-            trust=TrustConfig(everyone=True, allow=self["allow"] or ""),
             allowEcho=self["allow-echo"] or "",
-            relayService=RelayServiceConfig(self["authorized"], private, self._processes()),
-            authority=authority,
+            relayService=RelayServiceConfig(self["authorized"], private, self._processes(), self["allow"] or ""),
+            authorities=authorities,
             tickets=self.tickets(bool(self["tickets"])) if private else None,
             maxFrame=self.maxFrame(),
             uppercase=bool(self["uppercase"]),

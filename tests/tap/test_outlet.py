@@ -83,7 +83,7 @@ class OptionsTests(OptionsTestCase):
         An authority is an identifier and the way to its listener.
         """
         config = self.more("--authority", f"{OTHER}@/ip4/127.0.0.1/tcp/1/secure/api", "--allow", "dba and not guest")
-        self.assertEqual(config.authority, AuthorityConfig(OTHER, "/ip4/127.0.0.1/tcp/1/secure/api"))
+        self.assertEqual(config.authorities, (AuthorityConfig(OTHER, "/ip4/127.0.0.1/tcp/1/secure/api"),))
         self.assertEqual(config.trust.allow, "dba and not guest")
         self.refused("IDENTIFIER@MULTIADDR", *self.needed, "--authority", OTHER)
         self.refused("/secure/api", *self.needed, "--authority", f"{OTHER}@/ip4/127.0.0.1/tcp/1")

@@ -27,7 +27,6 @@ class OptionsTests(OptionsTestCase):
         self.assertEqual(config.command, "ockam-relay")
         self.assertEqual(config.listeners, ("tcp:4000",))
         self.assertEqual(config.relayService, RelayServiceConfig())
-        self.assertTrue(config.trust.everyone)
         self.assertFalse(config.uppercase or config.hop)
         self.assertEqual((config.outlets, config.inlets, config.registrations), ((), (), ()))
 
@@ -70,7 +69,7 @@ class OptionsTests(OptionsTestCase):
         assert config.tickets is not None and config.relayService is not None
         self.assertEqual((config.tickets.atStart, config.relayService.tickets), (False, True))
         self.assertIsNone(self.parse().tickets)
-        self.assertEqual(self.parse("--tickets", "--allow", "team").trust.allow, "team")
+        self.assertEqual(self.parse("--tickets", "--allow", "team").relayService.allow, "team")
         self.assertEqual(self.parse("--allow-echo", "team").allowEcho, "team")
         self.refused("--allow is about members", "--allow", "team")
 
