@@ -13,11 +13,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 
-def gathering() -> None:
-    """Each turn flushes for itself."""
-    from ockam_twisted.routing.turn import Turn
+def pool() -> None:
+    """The reactor looks after each socket, and each turn flushes for itself."""
+    from ockam_twisted import node
 
-    Turn.gather = lambda self, clock: None  # type: ignore[method-assign]
+    node.pooled = lambda reactor, begin, end: reactor
 
 
 def direct() -> None:
@@ -76,7 +76,7 @@ def garbage() -> None:
 
 
 TECHNIQUES: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (gathering, direct, flows, reads, memory, dialing, garbage)
+    each.__name__: each for each in (pool, direct, flows, reads, memory, dialing, garbage)
 }
 
 

@@ -87,7 +87,7 @@ class NodeService(MultiService):
         self.node = Node(reactor, store, config.command, config.maxFrame)
         self.node.streamSettings.resumeTimeout = config.resumeTimeout
         if config.relayService is not None and config.relayService.processes > 1:
-            processes = Processes(reactor, self.node.router, self.node.transport, config.relayService.processes)
+            processes = Processes(self.node.pool, self.node.router, self.node.transport, config.relayService.processes)
             self.node.processes = processes
             processes.setServiceParent(self.node)
         self._retriever: CredentialRetriever | None = None
@@ -154,7 +154,7 @@ class NodeService(MultiService):
         for text in self._config.listeners:
             self._bind(self.node.listen(text), text)
         for inlet, text in self._inlets:
-            self._bind(inlet.listen(serverEndpoint(self._reactor, text)), text)
+            self._bind(inlet.listen(serverEndpoint(self.node.pool, text)), text)
 
     def _bind(self, binding: Deferred[IListeningPort], text: str) -> None:
         failures: list[Failure] = []
@@ -304,7 +304,7 @@ class NodeService(MultiService):
         elif registration.relay.startswith("/"):
             relay = MultiAddr.fromText(registration.relay)
         else:
-            relay = clientEndpoint(self._reactor, registration.relay)
+            relay = clientEndpoint(node.pool, registration.relay)
         label = f"relay {registration.label}"
 
         def reachable(flowId: str) -> None:

@@ -199,12 +199,10 @@ class IOutput(Interface):
 
     isShared: bool = Attribute("Many sources feed it, so that it pays to send what several of them bring at once.")
 
-    feeder: ISource | None = Attribute("Who fed it, when that was last looked at; for who gathers.")
-
     def postpone() -> bool:
         """
         Called by the turn, at its end: may what was collected wait until more
-        has come, in this pass of the reactor?
+        has come, in this pass over many sockets?
 
         @return: L{flush} follows, and may come after other turns.
         """

@@ -46,6 +46,7 @@ from ockam_twisted.snapshot import portalStatus, sessionStatuses
 from ockam_twisted.storage.memory import MemoryStore
 from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.local import LocalSockets
+from ockam_twisted.transports.pool import pooled
 from ockam_twisted.transports.stalls import StallWatch
 from ockam_twisted.transports.tcp import TCPTransport
 from ockam_twisted.upkeep import WayHost
@@ -60,6 +61,7 @@ class Node(WayHost):
     One node.
 
     @ivar router: Where its workers live.
+    @ivar pool: Its sockets; what looks like its reactor to endpoints.
     @ivar transport: Its TCP transport.
     @ivar party: Its identity, once L{loadIdentity} is done.
     @ivar streamSettings: Of its portals.
@@ -79,7 +81,7 @@ class Node(WayHost):
         """
         super().__init__()
         self.name, self.reactor = name, reactor
-        self.router.turn.gather(reactor)
+        self.pool = pooled(reactor, self.router.turn.beginPass, self.router.turn.endPass)
         self.store = MemoryStore() if store is None else store
         self.vault: IVault = SoftwareVault(self.store)
         self.calendar = Calendar(reactor, store=self.store)
@@ -92,7 +94,7 @@ class Node(WayHost):
         self.transport = TCPTransport(settings)
         self.transport.setServiceParent(self)
         self.sockets = LocalSockets(self.router.turn, self._stalls)
-        self.walk = Walk(self.router, reactor, self.transport, self.requireParty, partial(dial, reactor))
+        self.walk = Walk(self.router, reactor, self.transport, self.requireParty, partial(dial, self.pool))
         liveness = Liveness(self.router, reactor, self.requireParty)
         liveness.setServiceParent(self)
         self.streamSettings = StreamSettings(reactor, lives=liveness.ask)
@@ -148,7 +150,7 @@ class Node(WayHost):
         """
         Accept connections of other nodes.
         """
-        at = serverEndpoint(self.reactor, endpoint) if isinstance(endpoint, str) else endpoint
+        at = serverEndpoint(self.pool, endpoint) if isinstance(endpoint, str) else endpoint
 
         def listening(port: IListeningPort) -> IListeningPort:
             self._listening.append(str(endpoint))
@@ -163,7 +165,7 @@ class Node(WayHost):
         @return: The route to it.
         """
         if isinstance(endpoint, str):
-            endpoint = clientEndpoint(self.reactor, endpoint)
+            endpoint = clientEndpoint(self.pool, endpoint)
         hop = await self.transport.connect(endpoint)
         return Route((hop.address,))
 
@@ -232,7 +234,7 @@ class Node(WayHost):
         @param consumerOf: See L{addWorker}; our own inlets always reach it.
         """
         if isinstance(target, str):
-            target = SocketTarget(self.router, self.sockets, clientEndpoint(self.reactor, target), target)
+            target = SocketTarget(self.router, self.sockets, clientEndpoint(self.pool, target), target)
         elif not ITarget.providedBy(target):
             target = SocketTarget(self.router, self.sockets, target, "of the outlet")
         at, settings = Address.local(name), self.streamSettings
@@ -255,7 +257,7 @@ class Node(WayHost):
         """
         way: IWay = to if IWay.providedBy(to) else StaticWay(asRoute(to))
         if isinstance(endpoint, str):
-            endpoint = serverEndpoint(self.reactor, endpoint)
+            endpoint = serverEndpoint(self.pool, endpoint)
         inlet = self.addInlet(way, connectTimeout)
         try:
             await inlet.listen(endpoint)

@@ -190,7 +190,7 @@ class Reception:
                 node.router, node.requireParty(), node.authority, listener, changed, config.credentialLifetime, isOpen
             ).setServiceParent(node)
         for outlet in config.outlets:
-            endpoint = clientEndpoint(self._reactor, outlet.target)
+            endpoint = clientEndpoint(self._node.pool, outlet.target)
             target = SocketTarget(node.router, node.sockets, endpoint, outlet.label)
             admission = self.admission(config.trust.allow, outlet.address) if config.trust.allow else None
             node.createOutlet(outlet.address, target, (listener.flowId,), admission=admission)

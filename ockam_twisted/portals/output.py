@@ -52,7 +52,6 @@ class ProtocolOutput:
     """
 
     isShared = False
-    feeder: ISource | None = None
 
     def __init__(self, transport: PortalTransport, turn: Turn, label: str, heldBack: Callable[[Any], object]) -> None:
         """
@@ -175,7 +174,6 @@ class ProtocolOutput:
         """
         self.lost = True
         self._progressed = _nothing
-        self.feeder = None
         self._pieces = []
         self._waiting = []
         self.queued = 0

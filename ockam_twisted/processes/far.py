@@ -57,7 +57,6 @@ class FarOutput:
     """
 
     isShared = False
-    feeder: ISource | None = None
     losing = False
     isResetting = False
     isDrained = True

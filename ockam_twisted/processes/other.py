@@ -30,6 +30,7 @@ from ockam_twisted.services.echo import EchoService
 from ockam_twisted.transports.budget import QueueBudget
 from ockam_twisted.transports.factory import MessageStreamFactory
 from ockam_twisted.transports.hops import HopSettings
+from ockam_twisted.transports.pool import pooled
 from ockam_twisted.transports.stalls import StallWatch
 from ockam_twisted.transports.stream import MessageStreamProtocol
 from ockam_twisted.transports.tcp import TCPTransport
@@ -94,7 +95,7 @@ class OtherProcess:
         self._isStopping = False
         self._isOver = False
         self.router = AskingRouter(self._ask)
-        self.router.turn.gather(reactor)
+        self._pool = pooled(reactor, self.router.turn.beginPass, self.router.turn.endPass)
         self._answers: dict[int, Callable[..., None]] = {
             Word.SETTINGS: self._begin,
             Word.NAME: self._setName,
@@ -182,7 +183,7 @@ class OtherProcess:
             self._links[number] = made
             return made
 
-        adopt(self._reactor, descriptor, socket.AF_UNIX, make)
+        adopt(self._pool, descriptor, socket.AF_UNIX, make)
 
     def _linkLost(self, link: Link) -> None:
         if self._links.get(link.number) is link:
@@ -202,7 +203,7 @@ class OtherProcess:
             return hop
 
         try:
-            adopt(self._reactor, descriptor, family, make)
+            adopt(self._pool, descriptor, family, make)
         except OSError:
             # It was reset on its way here.
             pass

@@ -7,19 +7,18 @@ is collected by the outputs and leaves, in one piece for each, when the
 outermost entry ends.  An output that is still full then pauses the source
 that fed it.  So the layers in between need no back-pressure code at all.
 
-Several turns in one pass of the reactor may share their flushes: see
-L{ockam_twisted.routing.gathering}.
+A turn is one socket that had something to read.  Several turns in one pass
+over many sockets share their flushes of the connections that many feed: with
+many busy sockets most of them send a little over the same one.
 """
 
 from __future__ import annotations
 
 from types import TracebackType
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ockam_twisted.interfaces import IOutput, ISource
-from ockam_twisted.routing.gathering import Gathered, Gathering
 
 
 class Turn:
@@ -29,22 +28,39 @@ class Turn:
     @ivar depth: How many entries are open.
     """
 
-    __slots__ = ("_gathering", "_source", "_touched", "depth")
+    __slots__ = ("_gathered", "_isPassing", "_source", "_touched", "depth")
     _log = Logger()
 
     def __init__(self) -> None:
         self.depth = 0
         self._source: ISource | None = None
         self._touched: list[IOutput] = []
-        self._gathering: Gathering | None = None
+        self._isPassing = False
+        self._gathered: list[tuple[IOutput, ISource | None]] = []
 
-    def gather(self, clock: IReactorTime) -> None:
+    def beginPass(self) -> None:
         """
-        Let turns in one pass of the reactor share flushes, if that pays.
+        From now on, until L{endPass}, turns share flushes.
+        """
+        self._isPassing = True
 
-        @param clock: The reactor.
+    def endPass(self) -> None:
         """
-        self._gathering = Gathering(clock, self._flushGathered)
+        Flush what was gathered.
+        """
+        self._isPassing = False
+        gathered = self._gathered
+        if not gathered:
+            return
+        self._gathered = []
+        with self:
+            for output, source in gathered:
+                try:
+                    output.flush()
+                    if source is not None and output.full:
+                        output.holdBack(source)
+                except Exception:
+                    self._log.failure("Could not send to {whom}", whom=output.label)
 
     def enter(self, source: ISource | None) -> None:
         """
@@ -66,13 +82,14 @@ class Turn:
             # flushed by the same loop.
             touched = self._touched
             source = self._source
-            gathering = self._gathering
+            isPassing = self._isPassing
             while touched:
                 output = touched.pop()
                 try:
                     if source is not None:
                         source.fed(output)
-                    if gathering is not None and output.isShared and gathering.takes(output, source):
+                    if isPassing and output.isShared and output.postpone():
+                        self._gathered.append((output, source))
                         continue
                     output.flush()
                     if source is not None and output.full:
@@ -84,20 +101,6 @@ class Turn:
             self.depth = 0
         else:
             self.depth -= 1
-
-    def _flushGathered(self, gathered: Gathered) -> None:
-        """
-        The reactor has come around.
-        """
-        with self:
-            for output, sources in gathered.items():
-                try:
-                    output.flush()
-                    if output.full:
-                        for source in sources:
-                            output.holdBack(source)
-                except Exception:
-                    self._log.failure("Could not send to {whom}", whom=output.label)
 
     def touch(self, output: IOutput) -> None:
         """

@@ -24,6 +24,8 @@ from twisted.internet.posixbase import PosixReactorBase
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ockam_twisted.transports.pool import SocketPool
+
 _UNDER_WAY = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EINTR)
 
 
@@ -32,7 +34,7 @@ def canDial(reactor: object) -> bool:
     Does C{reactor} wait for sockets, and take over connections that somebody
     else has made?
     """
-    return isinstance(reactor, PosixReactorBase)
+    return isinstance(reactor, PosixReactorBase | SocketPool)
 
 
 @implementer(IStreamClientEndpoint)
@@ -110,9 +112,12 @@ class _Attempt:
         self._stopWaiting()
         self._socket = None
         try:
-            with connected:
-                # Which makes a descriptor of its own.
-                transport = self._reactor.adoptStreamConnection(connected.fileno(), self._family, self._factory)
+            if isinstance(self._reactor, SocketPool):
+                transport = self._reactor.adopt(connected, self._factory)
+            else:
+                with connected:
+                    # Which makes a descriptor of its own.
+                    transport = self._reactor.adoptStreamConnection(connected.fileno(), self._family, self._factory)
         except Exception:
             self.done.errback(Failure())
             return

@@ -44,7 +44,6 @@ class OutputQueue:
     @ivar patience: How long they wait, at most, if it makes no progress and
         others wait with them, seconds.
     @ivar isShared: See L{IOutput}.
-    @ivar feeder: See L{IOutput}.
     @ivar losing: The connection ends once this has drained.
     @ivar isResetting: It ends with a reset then.
     """
@@ -76,7 +75,6 @@ class OutputQueue:
         self.losing = False
         self.isResetting = False
         self.isShared = False
-        self.feeder: ISource | None = None
         self.queued = 0
         self.sent = 0
         self.full = False
@@ -288,7 +286,6 @@ class OutputQueue:
         self._transport = None
         # Whom it has told may be forgotten, although it may be remembered.
         self._progressed = _nothing
-        self.feeder = None
         self.lost = True
         self._pieces = []
         self._waiting.clear()

@@ -20,7 +20,6 @@ class Output:
     queued = 0
     lost = False
     isShared = False
-    feeder = None
     mayWait = True
 
     def __init__(self, turn: Turn, label: str = "a peer") -> None:
@@ -214,3 +213,55 @@ class TurnTests(SynchronousTestCase):
         with self.turn:
             self.one.write((b"a",), 1)
         self.assertEqual(self.one.held, [])
+
+    def test_pass(self) -> None:
+        """
+        Turns of one pass over many sockets share the flush of what many feed,
+        unless that has waited long enough; everything else leaves at the end
+        of each turn.
+        """
+        hop, much = Output(self.turn), Output(self.turn)
+        hop.isShared = much.isShared = True
+        much.mayWait = False
+        self.turn.beginPass()
+        for data in (b"1", b"2"):
+            with self.turn:
+                for output in (hop, much, self.one):
+                    output.write((data,), 1)
+        self.assertEqual((hop.sent, much.sent, self.one.sent), ([], [[b"1"], [b"2"]], [[b"1"], [b"2"]]))
+        self.turn.endPass()
+        self.assertEqual(b"".join(b"".join(each) for each in hop.sent), b"12")
+        self.assertEqual(hop.sent[0], [b"1", b"2"])
+        with self.turn:
+            hop.write((b"3",), 1)
+        self.assertEqual(hop.sent[-1], [b"3"])
+
+    def test_passHoldsBack(self) -> None:
+        """
+        What is full at the end of a pass holds back all who fed it; who fed it
+        from nowhere cannot be held back.
+        """
+        self.one.isShared = self.one.full = True
+        sources = [Source(), Source()]
+        self.turn.beginPass()
+        for source in (*sources, None):
+            self.turn.enter(source)
+            self.one.write((b"a",), 1)
+            self.turn.leave()
+        self.assertEqual(self.one.held, [])
+        self.turn.endPass()
+        self.assertEqual(self.one.held, sources)
+
+    def test_passFails(self) -> None:
+        """
+        One that cannot be flushed keeps no other from leaving.
+        """
+        self.one.isShared = self.two.isShared = True
+        self.one.whenFlushed = lambda: 1 / 0
+        self.turn.beginPass()
+        with self.turn:
+            self.one.write((b"a",), 1)
+            self.two.write((b"a",), 1)
+        self.turn.endPass()
+        self.assertEqual(self.two.sent, [[b"a"]])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
