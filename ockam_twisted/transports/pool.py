@@ -266,8 +266,7 @@ class SocketPool:
             self._reactor.removeWriter(selectable)
 
     def _turnOn(self) -> None:
-        if self._poller is None:
-            self._poller = select.epoll()
+        self._poller = select.epoll()
         readers = set(self._reactor.getReaders())
         for fd, mask in [*self._masks.items()]:
             selectable = self._selectables[fd]
@@ -284,8 +283,8 @@ class SocketPool:
     def _turnOff(self) -> None:
         self._isOn = False
         self._reactor.removeReader(self)
+        self._poller.close()
         for fd, mask in self._masks.items():
-            self._poller.unregister(fd)
             self._leave(self._selectables[fd], mask)
 
     # ------------------------------------------------------- IReadDescriptor
