@@ -7,6 +7,7 @@ from __future__ import annotations
 
 # Looking names up needs it, maybe as a user who cannot read Python's files.
 import encodings.idna  # noqa: F401
+import os
 import re
 import socket
 from collections.abc import Callable, Iterable
@@ -17,8 +18,8 @@ from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
+    UNIXServerEndpoint,
     clientFromString,
-    serverFromString,
 )
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.python.runtime import seconds
@@ -31,6 +32,7 @@ from ockam_twisted.interfaces import ITrustPolicy
 from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.transports.dialing import AddressEndpoint, canDial
+from ockam_twisted.transports.listening import ListeningEndpoint, listeningEndpoint
 
 #: Seconds one attempt to connect may take.
 DIAL_TIMEOUT = 10
@@ -82,13 +84,24 @@ def clientEndpoint(reactor: Any, text: str, what: str = "an address to dial") ->
     @raise ConfigurationError: It is neither.
     """
     text = dialEndpoint(text, what)
+    prefix = text.partition(":")[0]
+    if prefix == "ssl" and ":hostname=" not in text:
+        raise ConfigurationError(
+            f"{what}: {printable(text)} would accept any certificate: give tls:HOST:PORT, or add :hostname=HOST"
+        )
     parts = text.split(":")
     if len(parts) == 3 and parts[0] == "tcp" and parts[1].startswith("host=") and parts[2].startswith("port="):
         # Twisted's own looks only for IPv4 addresses of a name.
         host, port = parts[1][5:], parts[2][5:]
         if re.fullmatch("[A-Za-z0-9._-]+", host) and re.fullmatch("[0-9]{1,5}", port):
             return dial(reactor, host, int(port))
-    return cast(IStreamClientEndpoint, _parsed(clientFromString, reactor, text))
+    endpoint = cast(IStreamClientEndpoint, _parsed(clientFromString, reactor, text))
+    if prefix in ("tls", "ssl"):
+        from ockam_twisted.transports.secured import SecuredEndpoint
+
+        named = re.search(r":hostname=([^:]+)", text) if prefix == "ssl" else re.match(r"tls:(?:host=)?([^:]+)", text)
+        return SecuredEndpoint(endpoint, reactor, printable(named[1]) if named else "the other end")
+    return endpoint
 
 
 def serverEndpoint(reactor: Any, text: str, what: str = "a place to listen") -> IStreamServerEndpoint:
@@ -98,7 +111,8 @@ def serverEndpoint(reactor: Any, text: str, what: str = "a place to listen") -> 
     @param what: What it is for, for the error.
     @raise ConfigurationError: It is neither.
     """
-    return cast(IStreamServerEndpoint, _parsed(serverFromString, reactor, listenEndpoint(text, what)))
+    text = listenEndpoint(text, what)
+    return cast(IStreamServerEndpoint, _parsed(listeningEndpoint, reactor, text))
 
 
 def _parsed(parse: Callable[[Any, str], object], reactor: Any, text: str) -> object:
@@ -115,11 +129,18 @@ def _parsed(parse: Callable[[Any, str], object], reactor: Any, text: str) -> obj
 
 def checkFree(reactor: Any, text: str) -> None:
     """
-    Bind and close, where the endpoint string is of a TCP port.
+    Bind and close, where the endpoint string is of a TCP port; of a Unix
+    socket, look for its folder.
 
     @raise ConfigurationError: The port cannot be had now.
     """
     endpoint: Any = serverEndpoint(reactor, text)
+    while isinstance(endpoint, ListeningEndpoint) or hasattr(endpoint, "_wrappedEndpoint"):
+        endpoint = endpoint.endpoint if isinstance(endpoint, ListeningEndpoint) else endpoint._wrappedEndpoint
+    if isinstance(endpoint, UNIXServerEndpoint):
+        folder = os.path.dirname(os.path.abspath(endpoint._address))
+        if not os.path.isdir(folder):
+            raise ConfigurationError(f"cannot listen on {printable(text)}: there is no folder {printable(folder)}")
     port, interface = getattr(endpoint, "_port", None), getattr(endpoint, "_interface", None)
     if not isinstance(port, int) or not isinstance(interface, str) or port == 0:
         return

@@ -40,6 +40,8 @@ from ockam_twisted.places import (
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.transports.dialing import AddressEndpoint
+from ockam_twisted.transports.listening import ListeningEndpoint
+from ockam_twisted.transports.secured import SecuredEndpoint
 from tests.memory_reactor import MemoryReactor
 
 WHO = "I" + "0" * 64
@@ -99,13 +101,28 @@ class EndpointTests(SynchronousTestCase):
             self.assertIsInstance(dial(reactor, host, 4000), HostnameEndpoint, host)
         self.assertIsInstance(clientEndpoint(reactor, "relay.example.com:4000"), HostnameEndpoint)
         self.assertIsInstance(clientEndpoint(reactor, "unix:/run/x.sock"), UNIXClientEndpoint)
+        for text in ("tls:relay.example.com:443", "ssl:relay.example.com:443:hostname=relay.example.com"):
+            secured = clientEndpoint(reactor, text)
+            assert isinstance(secured, SecuredEndpoint)
+            self.assertEqual(secured.host, "relay.example.com")
+
+    def test_anyCertificate(self) -> None:
+        """
+        What would not look whose certificate it is, is refused.
+        """
+        from twisted.internet import reactor
+
+        error = self.assertRaises(ConfigurationError, clientEndpoint, reactor, "ssl:relay.example.com:443", "--relay")
+        self.assertIn("--relay: ssl:relay.example.com:443 would accept any certificate", str(error))
 
     def test_listen(self) -> None:
         """
         Shorthands and endpoint strings are places to listen.
         """
-        self.assertIsInstance(serverEndpoint(self.reactor, "4000"), TCP4ServerEndpoint)
-        self.assertIsInstance(serverEndpoint(self.reactor, "tcp:4000"), TCP4ServerEndpoint)
+        for text in ("4000", "tcp:4000"):
+            endpoint = serverEndpoint(self.reactor, text)
+            assert isinstance(endpoint, ListeningEndpoint)
+            self.assertIsInstance(endpoint.endpoint, TCP4ServerEndpoint)
 
     def test_refused(self) -> None:
         """
@@ -163,7 +180,16 @@ class FreeTests(SynchronousTestCase):
         from twisted.internet import reactor
 
         checkFree(reactor, "tcp:0")
-        checkFree(reactor, "unix:/nowhere/at/all")
+        checkFree(reactor, "unix:/tmp/any")
+
+    def test_noFolder(self) -> None:
+        """
+        A Unix socket needs a folder.
+        """
+        from twisted.internet import reactor
+
+        error = self.assertRaises(ConfigurationError, checkFree, reactor, "unix:/nowhere/at/all")
+        self.assertEqual(str(error), "cannot listen on unix:/nowhere/at/all: there is no folder /nowhere/at")
 
 
 class WayTests(SynchronousTestCase):

@@ -224,12 +224,14 @@ class OutputQueue:
         End this direction; the connection as a whole if it has no halves.
         """
         transport = self._transport
-        lose = getattr(transport, "loseWriteConnection", None)
-        if lose is None:
+        # Of the class: TLS would pass it through to the socket below, whose
+        # end is not its own.  It says its last word, and still listens, when
+        # it is asked to end as a whole.
+        if hasattr(type(transport), "loseWriteConnection"):
+            transport.loseWriteConnection()
+        else:
             self.losing = True
             transport.loseConnection()
-        else:
-            lose()
 
     def loseConnection(self) -> None:
         """

@@ -87,12 +87,21 @@ class Program:
     One process and what it prints.
     """
 
-    def __init__(self, arguments: list[str], log: Path) -> None:
+    def __init__(self, arguments: list[str], log: Path, descriptors: tuple[int, ...] = ()) -> None:
+        """
+        @param descriptors: What it has open from the beginning.
+        """
         self.log = log
         environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                arguments, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=environ, cwd=log.parent
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=environ,
+                cwd=log.parent,
+                pass_fds=descriptors,
             )
 
     @property

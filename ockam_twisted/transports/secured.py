@@ -1,0 +1,172 @@
+"""
+Dialling over TLS: nobody is connected before it is known who is there.
+
+Twisted connects a protocol to TLS before the handshake.  An outlet would tell
+its inlet that the target is there, and nobody would hear why it is not.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError, NoProtocol, TimeoutError
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IHandshakeListener,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+#: Seconds the handshake may take.
+PATIENCE = 10.0
+
+
+def _inWords(reason: Failure, host: str) -> Exception:
+    """
+    Why a handshake has failed, in one line.
+    """
+    error: Any = reason.value
+    name = type(error).__name__
+    if name == "VerificationError":
+        return ConnectError(string=f"TLS: the certificate is not of {host}")
+    if name == "Error" and type(error).__module__.startswith("OpenSSL"):
+        parts = [str(each[-1]) for each in error.args[0]] if error.args else []
+        text = ", ".join(each for each in parts if each) or "it has failed"
+        if "certificate verify failed" in text:
+            text += f" (who signed the certificate of {host} is not trusted here, or it has expired: see trustRoots=)"
+        return ConnectError(string=f"TLS: {text}")
+    return ConnectError(string="TLS: the connection was closed during the handshake")
+
+
+@implementer(IHandshakeListener)
+class _Handshake(Protocol):
+    """
+    Waits for the handshake, then hands everything on.
+    """
+
+    _behind: Any = None
+    _deadline: IDelayedCall | None = None
+
+    def __init__(self, endpoint: SecuredEndpoint, factory: Any, address: IAddress | None, done: Deferred[Any]) -> None:
+        self._endpoint = endpoint
+        self._factory: Any = factory
+        self._address = address
+        self._done: Deferred[Any] | None = done
+
+    def connectionMade(self) -> None:
+        """
+        It begins.
+        """
+        self._deadline = self._endpoint.clock.callLater(PATIENCE, self._fail, TimeoutError("TLS: no answer"))
+
+    def handshakeCompleted(self) -> None:
+        """
+        See C{IHandshakeListener}: the certificate is as it should be.
+        """
+        self._forget()
+        transport: Any = self.transport
+        if self._done is None:
+            transport.abortConnection()
+            return
+        try:
+            behind = self._factory.buildProtocol(self._address)
+        except Exception:
+            self._fail(Failure())
+            return
+        if behind is None:
+            self._fail(NoProtocol())
+            return
+        self._behind = behind
+        self.__dict__["dataReceived"] = behind.dataReceived
+        behind.makeConnection(transport)
+        done, self._done = self._done, None
+        done.callback(behind)
+
+    def _fail(self, error: Any) -> None:
+        self._forget()
+        done, self._done = self._done, None
+        transport: Any = self.transport
+        transport.abortConnection()
+        if done is not None:
+            done.errback(error)
+
+    def giveUp(self) -> None:
+        """
+        Nobody waits any more.
+        """
+        self._done = None
+        self._forget()
+        transport: Any = self.transport
+        transport.abortConnection()
+
+    def _forget(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        It is over.
+        """
+        self._forget()
+        behind, self._behind = self._behind, None
+        done, self._done = self._done, None
+        if behind is not None:
+            behind.connectionLost(reason)
+        elif done is not None:
+            done.errback(_inWords(reason, self._endpoint.host))
+
+
+class _Factory(Factory):
+    noisy = False
+
+    def __init__(self, endpoint: SecuredEndpoint, behind: Any, done: Deferred[Any]) -> None:
+        self._endpoint = endpoint
+        self._behind = behind
+        self._done = done
+        self.made: list[_Handshake] = []
+
+    def buildProtocol(self, addr: IAddress | None) -> _Handshake:
+        made = _Handshake(self._endpoint, self._behind, addr, self._done)
+        self.made.append(made)
+        return made
+
+
+@implementer(IStreamClientEndpoint)
+class SecuredEndpoint:
+    """
+    An endpoint whose connections are there once their handshake is.
+
+    @ivar clock: For its deadline.
+    @ivar host: Whose certificate it has to be, for people.
+    """
+
+    def __init__(self, endpoint: IStreamClientEndpoint, clock: IReactorTime, host: str) -> None:
+        """
+        @param endpoint: One with TLS.
+        """
+        self._endpoint = endpoint
+        self.clock = clock
+        self.host = host
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """
+        See C{IStreamClientEndpoint}.
+        """
+
+        def canceled(_: Deferred[Any]) -> None:
+            connecting.cancel()
+            for each in factory.made:
+                each.giveUp()
+
+        done: Deferred[Any] = Deferred(canceled)
+        factory = _Factory(self, protocolFactory, done)
+        connecting = self._endpoint.connect(factory)
+        # What it fires with is still to prove who it is.
+        connecting.addCallbacks(lambda _: None, lambda failure: None if done.called else done.errback(failure))
+        return done
