@@ -4,19 +4,20 @@ through mutually authenticated, end-to-end encrypted channels.
 
 The folder is the protocol.  Innermost layer first:
 
-    L0  L{wire<ockam_twisted.wire>}: bytes and values, pure
-    L1  L{routing<ockam_twisted.routing>}: messages find workers
-    L2  L{transports<ockam_twisted.transports>}: one hop between two nodes
-        L{vault<ockam_twisted.vault>}: keys and primitives
-        L{identity<ockam_twisted.identity>}: identifiers, change histories,
+  - L0 L{wire<ockam_twisted.wire>}: bytes and values, pure
+  - L1 L{routing<ockam_twisted.routing>}: messages find workers
+  - L2 L{transports<ockam_twisted.transports>}: one hop between two nodes
+  - who somebody is:
+      - L{vault<ockam_twisted.vault>}: keys and primitives
+      - L{identity<ockam_twisted.identity>}: identifiers, change histories,
         purpose keys, credentials, trust policies
-        L{policies<ockam_twisted.policies>}: the access expression language
-    L3  L{channels<ockam_twisted.channels>}: secure channels
-    L4  L{portals<ockam_twisted.portals>}: byte streams across routes
-    L5  L{relays<ockam_twisted.relays>}: reachability
-        L{services<ockam_twisted.services>}: echo and other workers
-        L{authority<ockam_twisted.authority>}: members, tickets, credentials
-    L6  L{sessions<ockam_twisted.sessions>}: keeping a way alive
+      - L{policies<ockam_twisted.policies>}: the access expression language
+  - L3 L{channels<ockam_twisted.channels>}: secure channels
+  - L4 L{portals<ockam_twisted.portals>}: byte streams across routes
+  - L5 L{relays<ockam_twisted.relays>}: reachability
+      - L{services<ockam_twisted.services>}: echo and other workers
+      - L{authority<ockam_twisted.authority>}: members, tickets, credentials
+  - L6 L{sessions<ockam_twisted.sessions>}: keeping a way alive
 
 Transports, channels, portals and relays never import one another: they meet
 in the router, by address.  L{node<ockam_twisted.node>} assembles them from a

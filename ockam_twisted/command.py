@@ -15,6 +15,7 @@ from twisted.python import usage
 
 from ockam_twisted.errors import OckamError
 from ockam_twisted.subcommands.base import BaseOptions
+from ockam_twisted.subcommands.completion import Completion
 from ockam_twisted.subcommands.identity import Identity
 from ockam_twisted.subcommands.members import Member, Ticket, Unpair
 from ockam_twisted.subcommands.status import Status
@@ -67,6 +68,7 @@ class Options(BaseOptions):
         ["member", None, Member, "Who is in: list, add and remove members"],
         ["identity", None, Identity, "Who a node is: show, export, rotate, back up"],
         ["unpair", None, Unpair, "Forget which outlet an inlet is paired with"],
+        ["completion", None, Completion, "Have a shell complete all this"],
         ["demo", None, Demo, "See it work on this machine"],
     ]
 

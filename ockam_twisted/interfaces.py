@@ -2,17 +2,16 @@
 Every seam of the package, innermost layer first: reading this file from top
 to bottom is reading the architecture.
 
-L1  routing      L{IFlow}, L{IWorker}, L{IFlowReceiver}, L{IAccessControl},
-                 L{ISource}, L{IOutput}, L{IRouter}
-L2  transports   L{IHop}, L{ITransport}
-    trust        L{IVault}, L{ITrustPolicy}, L{IIdentityStore},
-                 L{IMemberStore}, L{INameStore}
-L3  channels     L{ISecureChannel}
-L4  portals      L{ISockets}, L{ILocalSide}, L{ITarget},
-                 L{IWay}
-L5  relays       L{IRelayDirectory}
-L6  sessions     L{IAttempt}
-    node         L{INodeStatus}
+  - L1, routing: L{IFlow}, L{IWorker}, L{IFlowReceiver}, L{IAccessControl},
+    L{ISource}, L{IOutput}, L{IRouter}
+  - L2, transports: L{IHop}, L{ITransport}
+  - trust: L{IVault}, L{ITrustPolicy}, L{IIdentityStore}, L{IMemberStore},
+    L{INameStore}
+  - L3, channels: L{ISecureChannel}
+  - L4, portals: L{ISockets}, L{ILocalSide}, L{ITarget}, L{IWay}
+  - L5, relays: L{IRelayDirectory}
+  - L6, sessions: L{IAttempt}
+  - the node: L{INodeStatus}
 
 Interfaces are checked when parts are wired together, never per message.
 

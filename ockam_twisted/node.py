@@ -183,7 +183,8 @@ class Node(WayHost):
 
         @param trust: Whom to accept.
         @param enrolment: Whom to accept for enrolment only.
-        @param consumerOf: See L{addWorker}; by default, who connects by TCP.
+        @param consumerOf: See L{addWorker<ockam_twisted.hosting.WorkerHost.addWorker>}; by default, who
+            connects by TCP.
         """
         reachable = (self.transport.listenerId,) if consumerOf is None else tuple(consumerOf)
         at = tuple(map(Address.local, addresses))
@@ -231,7 +232,7 @@ class Node(WayHost):
 
         @param target: C{HOST:PORT}, an endpoint string, an endpoint or an
             L{ITarget}.
-        @param consumerOf: See L{addWorker}; our own inlets always reach it.
+        @param consumerOf: See L{addWorker<ockam_twisted.hosting.WorkerHost.addWorker>}; our own inlets always reach it.
         """
         if isinstance(target, str):
             target = SocketTarget(self.router, self.sockets, clientEndpoint(self.pool, target), target)
@@ -289,7 +290,8 @@ class Node(WayHost):
         Relay for others.
 
         @param authorized: Who may register; L{None}: anybody.
-        @param consumerOf: See L{addWorker}; by default, who connects by TCP.
+        @param consumerOf: See L{addWorker<ockam_twisted.hosting.WorkerHost.addWorker>}; by default, who
+            connects by TCP.
         @param listener: Registrants may prove who they are through it.
         @param admits: Says why a registrant may not have a name.
         """

@@ -76,7 +76,8 @@ ARROWS: dict[str, set[str]] = {
     "tasks": {"offline", "control"},
     "tap": {"assembly"},
     "endpoints": {"assembly"},
-    "subcommands": {"tasks"},
+    "manuals": set(),
+    "subcommands": {"tasks", "manuals"},
     "command": {"demo", "subcommands"},
 }
 
