@@ -211,7 +211,7 @@ class IOutput(Interface):
         Pause C{source} until this output has drained.
         """
 
-    sent: int = Attribute("Bytes that were taken from here, in all.")
+    sent: int = Attribute("Bytes of the stream that were taken from here, in all.")
     mark: int = Attribute("Once C{sent} is as high as this, who watches the progress is called.")
 
     def watchProgress(mark: int, progressed: Callable[[], None]) -> None:

@@ -77,8 +77,7 @@ ARROWS: dict[str, set[str]] = {
     "tap": {"assembly"},
     "endpoints": {"assembly"},
     "manuals": set(),
-    "visits": {"reception"},
-    "subcommands": {"tasks", "visits", "manuals"},
+    "subcommands": {"tasks", "manuals"},
     "command": {"demo", "subcommands"},
 }
 

@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from ockam_twisted.errors import NotAccepted
 from ockam_twisted.interfaces import IRouter, ISockets, IWay, IWorker
+from ockam_twisted.portals.announced import clientOf
 from ockam_twisted.portals.extension import reasonOf, refusal
 from ockam_twisted.portals.inletstream import InletStream
 from ockam_twisted.portals.negotiation import isAcceptance
@@ -105,13 +106,10 @@ class Opening:
     is about to stop, and there is another way by then.
 
     @ivar stream: The one that is being opened.
-    @ivar isGivenUp: Has it waited for long enough, or was it told that waiting
-        is no use?
-    @ivar isRefused: Was it told so because the outlet refuses us, or we it?
     """
 
     stream: InletStream
-    isGivenUp = isRefused = False
+    _client: bytes | None = None
 
     def __init__(self, inlet: Inlet, local: Any) -> None:
         """
@@ -129,14 +127,18 @@ class Opening:
     def _make(self) -> None:
         inlet = self._inlet
         self.stream = self._local.stream = InletStream(inlet.router, self._local, self._ended, settings=inlet.settings)
+        self.stream.client = self._client
         self.stream.anew = self._again
         self.stream.elsewhere = self._elsewhere
         inlet.streams.add(self.stream)
 
-    def start(self) -> None:
+    def start(self, client: bytes | None = None) -> None:
         """
         Begin.  The near end must be able to be reset by now.
+
+        @param client: What the outlet is told of it.
         """
+        self._client = self.stream.client = client
         self._until = self._inlet.clock.seconds() + self._inlet.connectTimeout
         self._begin()
 
@@ -217,7 +219,6 @@ class Opening:
     def _failed(self, failure: Failure) -> None:
         self._waiting = None
         if failure.trap(CancelledError, NotAccepted) is NotAccepted:
-            self.isRefused = True
             self._giveUp(failure.getErrorMessage())
 
     def _timedOut(self) -> None:
@@ -229,7 +230,6 @@ class Opening:
         self._giveUp(reason)
 
     def _giveUp(self, reason: str) -> None:
-        self.isGivenUp = True
         with self._inlet.router.turn:
             self.stream.abandon(reason)
         self._inlet.refused(reason)
@@ -251,13 +251,23 @@ class InletSocket(PortalSocket):
     """
 
     opening: Opening
+    addresses: tuple[Any, Any] | None = None
+    tells = False
+
+    def proxied(self, client: object, at: object) -> None:
+        """
+        A proxy has connected for somebody else.
+        """
+        self.addresses = (client, at)
 
     def connectionMade(self) -> None:
         """
         A client has connected.
         """
         super().connectionMade()
-        self.opening.start()
+        transport: Any = self.transport
+        addresses = self.addresses or (transport.getPeer(), transport.getHost()) if self.tells else (None, None)
+        self.opening.start(clientOf(*addresses))
 
     def streamOpened(self) -> None:
         """
@@ -280,6 +290,7 @@ class _InletFactory(Factory):
             return None
         client = InletSocket(inlet.router, inlet.sockets, "a client of the inlet")
         client.opening = Opening(inlet, client)
+        client.tells = inlet.tellsClient
         return client
 
 
@@ -293,8 +304,10 @@ class Inlet(Service):
     @ivar late: Stand-ins of streams that were given up too early.
     @ivar port: Where it listens, once it does.
     @ivar settings: Of the portal extension.
+    @ivar tellsClient: Is the outlet told the addresses of clients?
     """
 
+    tellsClient = False
     port: IListeningPort | None = None
 
     def __init__(

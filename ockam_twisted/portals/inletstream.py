@@ -25,11 +25,13 @@ class InletStream(PortalStream):
     @ivar anew: What to do when the way is lost before Pong has come: the near
         end has another stream then, and is not told.
     @ivar elsewhere: The outlet is about to stop: may another one be asked?
+    @ivar client: Whose connection it is; told to the outlet.
     """
 
     isInlet = True
     anew: Callable[[], object] | None = None
     elsewhere: Callable[[], bool] | None = None
+    client: bytes | None = None
 
     # ------------------------------------------------------------- opening
 
@@ -41,7 +43,7 @@ class InletStream(PortalStream):
         self._attachment.attach(route[0], self.router.flowControls.producerId(route[0]))
         if self.state is State.PINGED:
             try:
-                offer = self.offer = makeOffer(self._settings, self.router, route)
+                offer = self.offer = makeOffer(self._settings, self.router, route, self.client)
             except LimitReached as error:
                 self._end(str(error), clean=False)
                 return

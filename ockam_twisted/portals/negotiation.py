@@ -102,18 +102,21 @@ class Offer:
             self.receiving.close()
 
 
-def makeOffer(settings: StreamSettings | None, router: IRouter, route: Route) -> Offer | None:
+def makeOffer(
+    settings: StreamSettings | None, router: IRouter, route: Route, client: bytes | None = None
+) -> Offer | None:
     """
     What an inlet offers at the end of a route: nothing but inside a secure
     channel, where nobody on the way can strip it.
 
+    @param client: Whose connection it is, if that is told.
     @raise LimitReached: Too much is under way.
     """
     peer = router.peers.find(route[0])
     if settings is None or not settings.features or peer is None:
         return None
     receiving = settings.receiving(peer)
-    return Offer(settings.terms(receiving), settings, settings.clock.seconds(), receiving)
+    return Offer(settings.terms(receiving, client=client), settings, settings.clock.seconds(), receiving)
 
 
 def readOffer(settings: StreamSettings | None, ping: LocalMessage) -> Offer | None:

@@ -19,6 +19,7 @@ from zope.interface import implementer
 
 from ockam_twisted.errors import DecodeError, TimedOut
 from ockam_twisted.interfaces import IAccessControl, IAdmission, ILocalSide, IRouter, ISockets, ITarget, IWorker
+from ockam_twisted.portals.announced import AnnouncedSocket
 from ockam_twisted.portals.extension import refusal as refused
 from ockam_twisted.portals.negotiation import readOffer
 from ockam_twisted.portals.outletstream import OutletStream
@@ -61,8 +62,15 @@ class SocketTarget:
     A target reached over a client endpoint.
     """
 
-    def __init__(self, router: IRouter, sockets: ISockets, endpoint: IStreamClientEndpoint, label: str) -> None:
+    def __init__(
+        self, router: IRouter, sockets: ISockets, endpoint: IStreamClientEndpoint, label: str, announces: bool = False
+    ) -> None:
+        """
+        @param label: What it is, for people.
+        @param announces: Is it told whose connection it is?
+        """
         self.label = label
+        self._kind = AnnouncedSocket if announces else PortalSocket
         self._router = router
         self._sockets = sockets
         self._endpoint = endpoint
@@ -71,7 +79,7 @@ class SocketTarget:
         """
         See L{ITarget.local}.
         """
-        return PortalSocket(self._router, self._sockets, f"the target {self.label}")
+        return self._kind(self._router, self._sockets, f"the target {self.label}")
 
     def connect(self, local: ILocalSide) -> Deferred[Any]:
         """

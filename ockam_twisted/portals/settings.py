@@ -63,14 +63,15 @@ class StreamSettings:
     _budgets: WeakValueDictionary[str, PeerBudget] = field(factory=WeakValueDictionary, init=False)
     _shares: WeakValueDictionary[Address, ChannelShare] = field(factory=WeakValueDictionary, init=False)
 
-    def terms(self, receiving: ReceiveWindow, stream: bytes | None = None) -> Terms:
+    def terms(self, receiving: ReceiveWindow, stream: bytes | None = None, client: bytes | None = None) -> Terms:
         """
         What we offer or accept.
 
         @param receiving: What the far end may send at first.
         @param stream: The name of the stream, in an acceptance.
+        @param client: Whose connection it is, in an offer.
         """
-        return Terms(self.features, receiving.granted, self.instance, stream)
+        return Terms(self.features, receiving.granted, self.instance, stream, client)
 
     def receiving(self, peer: PeerIdentity) -> ReceiveWindow:
         """

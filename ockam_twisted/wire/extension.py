@@ -13,6 +13,7 @@ from attrs import frozen
 from ockam_twisted.errors import DecodeError, EncodeError
 from ockam_twisted.wire import cbor
 from ockam_twisted.wire.api import readFields
+from ockam_twisted.wire.proxy import SIZES
 
 #: What follows the first byte of a Ping or Pong that offers or accepts it.
 MARK = b"otw1"
@@ -63,12 +64,16 @@ class Terms:
     @ivar limit: How many bytes the other side may send at first.
     @ivar instance: Of the process that speaks, new with each start.
     @ivar stream: The outlet's name for the stream; only in an acceptance.
+    @ivar client: Whose connection it is, as
+        L{Endpoints<ockam_twisted.wire.proxy.Endpoints>} encodes it; only in an
+        offer, and only if the inlet tells.
     """
 
     features: int
     limit: int
     instance: bytes
     stream: bytes | None = None
+    client: bytes | None = None
 
 
 @frozen
@@ -152,10 +157,11 @@ def encodeTerms(first: bytes, terms: Terms) -> bytes:
     @param first: C{PING} or C{PONG} of L{ockam_twisted.wire.portal}.
     """
     stream = terms.stream
-    head = first + MARK + cbor.mapHead(3 if stream is None else 4)
+    head = first + MARK + cbor.mapHead(3 + (stream is not None) + (terms.client is not None))
     named = b"" if stream is None else b"\x02" + cbor.byteString(stream)
     limits = b"\x00" + cbor.uint(terms.features) + b"\x01" + cbor.uint(terms.limit)
-    return b"".join((head, limits, named, b"\x03", cbor.byteString(terms.instance)))
+    client = b"" if terms.client is None else b"\x04" + cbor.byteString(terms.client)
+    return b"".join((head, limits, named, b"\x03", cbor.byteString(terms.instance), client))
 
 
 def decodeTerms(message: bytes) -> Terms | None:
@@ -169,15 +175,22 @@ def decodeTerms(message: bytes) -> Terms | None:
     if message[1 : 1 + len(MARK)] != MARK:
         return None
     reader = cbor.Reader(message, 1 + len(MARK))
-    fields = readFields(reader, {0: cbor.Reader.readUint, 1: _readOffset, 2: _readId, 3: _readId})
+    fields = readFields(reader, {0: cbor.Reader.readUint, 1: _readOffset, 2: _readId, 3: _readId, 4: _readClient})
     reader.expectEnd()
     if not {0, 1, 3} <= fields.keys():
         raise DecodeError("an offer of the portal extension has too few fields")
-    return Terms(fields[0], fields[1], fields[3], fields.get(2))
+    return Terms(fields[0], fields[1], fields[3], fields.get(2), fields.get(4))
 
 
 def _readOffset(reader: cbor.Reader) -> int:
     return reader.readUint(MAX_OFFSET)
+
+
+def _readClient(reader: cbor.Reader) -> bytes:
+    data = reader.readBytes(max(SIZES))
+    if len(data) not in SIZES:
+        raise DecodeError("addresses of a client have another size")
+    return data
 
 
 def _readId(reader: cbor.Reader) -> bytes:
