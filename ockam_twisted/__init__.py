@@ -24,7 +24,8 @@ in the router, by address.  L{node<ockam_twisted.node>} assembles them from a
 L{config<ockam_twisted.config>}, with L{storage<ockam_twisted.storage>} and
 L{ops<ockam_twisted.ops>} behind interfaces; L{tap<ockam_twisted.tap>} (the
 C{twist} plugins), L{endpoints<ockam_twisted.endpoints>},
-L{control<ockam_twisted.control>} and L{command<ockam_twisted.command>} are its
+L{control<ockam_twisted.control>}, L{visits<ockam_twisted.visits>} (a node for
+as long as a command needs it) and L{command<ockam_twisted.command>} are its
 skins.  Every seam is in L{interfaces<ockam_twisted.interfaces>}, in this order.
 
 This module imports nothing, since whoever lists plugins pays for it.

@@ -16,6 +16,7 @@ from twisted.python import usage
 from ockam_twisted.errors import OckamError
 from ockam_twisted.subcommands.base import BaseOptions
 from ockam_twisted.subcommands.completion import Completion
+from ockam_twisted.subcommands.connect import Connect
 from ockam_twisted.subcommands.identity import Identity
 from ockam_twisted.subcommands.members import Member, Ticket, Unpair
 from ockam_twisted.subcommands.status import Status
@@ -63,6 +64,7 @@ class Options(BaseOptions):
     twist ockam-authority   for many of these
 """
     subCommands = [
+        ["connect", None, Connect, "Standard input and output as a stream to a private service: for ssh, rsync, git"],
         ["status", None, Status, "How the nodes on this machine are, and over which ways"],
         ["ticket", None, Ticket, "Let somebody in: make, list and revoke tickets"],
         ["member", None, Member, "Who is in: list, add and remove members"],

@@ -77,7 +77,8 @@ ARROWS: dict[str, set[str]] = {
     "tap": {"assembly"},
     "endpoints": {"assembly"},
     "manuals": set(),
-    "subcommands": {"tasks", "manuals"},
+    "visits": {"reception"},
+    "subcommands": {"tasks", "visits", "manuals"},
     "command": {"demo", "subcommands"},
 }
 

@@ -106,9 +106,13 @@ class Opening:
     is about to stop, and there is another way by then.
 
     @ivar stream: The one that is being opened.
+    @ivar isGivenUp: Has it waited for long enough, or was it told that waiting
+        is no use?
+    @ivar isRefused: Was it told so because the outlet refuses us, or we it?
     """
 
     stream: InletStream
+    isGivenUp = isRefused = False
     _client: bytes | None = None
 
     def __init__(self, inlet: Inlet, local: Any) -> None:
@@ -219,6 +223,7 @@ class Opening:
     def _failed(self, failure: Failure) -> None:
         self._waiting = None
         if failure.trap(CancelledError, NotAccepted) is NotAccepted:
+            self.isRefused = True
             self._giveUp(failure.getErrorMessage())
 
     def _timedOut(self) -> None:
@@ -230,6 +235,7 @@ class Opening:
         self._giveUp(reason)
 
     def _giveUp(self, reason: str) -> None:
+        self.isGivenUp = True
         with self._inlet.router.turn:
             self.stream.abandon(reason)
         self._inlet.refused(reason)

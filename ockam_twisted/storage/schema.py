@@ -81,6 +81,19 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     return int(version)
 
 
+def checkVersion(connection: sqlite3.Connection, path: Path) -> None:
+    """
+    Is the database of the version that this code writes?
+
+    @raise StateUnusable: No.
+    """
+    version = _version(connection, path)
+    if version != VERSION:
+        raise StateUnusable(
+            f"the database {path} is of version {version}: start its node once, which brings it up to date"
+        )
+
+
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
     """
     Bring the database to the present version, in one transaction.

@@ -45,6 +45,48 @@ def readSetting(path: Path, name: str) -> bytes | None:
     return None if row is None else bytes(row[0])
 
 
+def readState(path: Path) -> MemoryStore:
+    """
+    Read everything there is in a database that another process may have open,
+    and may go on writing to.
+
+    @return: A copy in memory: what is written to that is forgotten in the end.
+    @raise StateUnusable: It cannot be read, or is of another version.
+    """
+    copy = MemoryStore()
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            # All of it as it was at one moment.
+            connection.execute("BEGIN")
+            schema.checkVersion(connection, path)
+            _load(copy, connection, path)
+    except (sqlite3.Error, OSError) as error:
+        raise schema.unusable(path, error) from None
+    return copy
+
+
+def _load(store: MemoryStore, connection: sqlite3.Connection, path: Path) -> None:
+    with closing(connection.cursor()) as cursor:
+        try:
+            rows = cursor.execute("SELECT handle, kind, secret FROM secrets")
+            store._secrets = {handle: StoredSecret(kind, secret) for handle, kind, secret in rows}
+            rows = cursor.execute("SELECT identifier, history FROM change_histories")
+            store._histories = {Identifier(identifier): history for identifier, history in rows}
+            store._settings = dict(cursor.execute("SELECT name, value FROM settings"))
+            rows = cursor.execute("SELECT name, identifier, last_used FROM relay_names")
+            store._names = {name: NameOwner(Identifier(identifier), used) for name, identifier, used in rows}
+            rows = cursor.execute("SELECT identifier, attributes, added, added_by FROM members")
+            store._members = {member.identifier: member for member in map(memberOf, rows)}
+            rows = cursor.execute(
+                "SELECT code_hash, attributes, created, expires, uses, redemptions, revoked, startup"
+                " FROM enrollment_tokens"
+            )
+            store._tokens = {token.codeHash: token for token in map(tokenOf, rows)}
+        except (InvalidIdentifier, DecodeError, ValueError, TypeError) as error:
+            raise StateUnusable(f"the database {path} is damaged ({error})") from None
+    store._owned = Counter(owner.identifier for owner in store._names.values())
+
+
 class SQLiteStore(MemoryStore):
     """
     Reads answer from memory.  A write shows in reads at once, and its
@@ -82,7 +124,7 @@ class SQLiteStore(MemoryStore):
             connection = schema.connect(self._path)
             try:
                 schema.migrate(connection, self._path)
-                self._load(connection)
+                _load(self, connection, self._path)
             except BaseException:
                 connection.close()
                 raise
@@ -96,27 +138,6 @@ class SQLiteStore(MemoryStore):
             closed.
         """
         return succeed(None) if self._writer is None else self._writer.close()
-
-    def _load(self, connection: sqlite3.Connection) -> None:
-        with closing(connection.cursor()) as cursor:
-            try:
-                rows = cursor.execute("SELECT handle, kind, secret FROM secrets")
-                self._secrets = {handle: StoredSecret(kind, secret) for handle, kind, secret in rows}
-                rows = cursor.execute("SELECT identifier, history FROM change_histories")
-                self._histories = {Identifier(identifier): history for identifier, history in rows}
-                self._settings = dict(cursor.execute("SELECT name, value FROM settings"))
-                rows = cursor.execute("SELECT name, identifier, last_used FROM relay_names")
-                self._names = {name: NameOwner(Identifier(identifier), used) for name, identifier, used in rows}
-                rows = cursor.execute("SELECT identifier, attributes, added, added_by FROM members")
-                self._members = {member.identifier: member for member in map(memberOf, rows)}
-                rows = cursor.execute(
-                    "SELECT code_hash, attributes, created, expires, uses, redemptions, revoked, startup"
-                    " FROM enrollment_tokens"
-                )
-                self._tokens = {token.codeHash: token for token in map(tokenOf, rows)}
-            except (InvalidIdentifier, DecodeError, ValueError, TypeError) as error:
-                raise StateUnusable(f"the database {self._path} is damaged ({error})") from None
-        self._owned = Counter(owner.identifier for owner in self._names.values())
 
     def _write(self, *statements: Statement) -> Deferred[None]:
         if self._writer is None:

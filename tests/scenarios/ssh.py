@@ -14,19 +14,18 @@ from twisted.trial.unittest import SkipTest
 from tests.scenarios.processes import ScenarioTestCase, freePort, require
 
 
-class SSHTestCase(ScenarioTestCase):
+class SSHServerTestCase(ScenarioTestCase):
     """
-    An ssh server with keys of its own, and a portal to it.
+    An ssh server with keys of its own.
 
     @ivar direct: The port of the server.
-    @ivar port: The port of the inlet.
     @ivar options: What C{ssh} and C{scp} need.
     @ivar user: Who to log in as.
     """
 
     def setUp(self) -> None:
         """
-        A server with keys of its own, and the portal.
+        A server with keys of its own.
         """
         require("ssh", "sshd", "scp", "ssh-keygen")
         super().setUp()
@@ -46,10 +45,31 @@ class SSHTestCase(ScenarioTestCase):
             raise SkipTest(f"SSHD DOES NOT RUN HERE: {checked.stderr.strip()}")
         self.start(sshd, "-D", "-e", "-f", str(config))
         self.waitForPort(at)
-        self.port, *_ = self.portal(at)
-        key = (self.folder / "host.pub").read_text()
-        (self.folder / "known").write_text("".join(f"[127.0.0.1]:{each} {key}" for each in (at, self.port)))
+        self.know(at)
         self.options = ["-F", "/dev/null", "-i", str(self.folder / "user"), "-o", "IdentitiesOnly=yes"]
         self.options += ["-o", f"UserKnownHostsFile={self.folder}/known", "-o", "StrictHostKeyChecking=yes"]
         self.options += ["-o", "BatchMode=yes"]
         self.user = pwd.getpwuid(os.getuid()).pw_name
+
+    def know(self, port: int) -> None:
+        """
+        That is where the server is.
+        """
+        with (self.folder / "known").open("a") as known:
+            known.write(f"[127.0.0.1]:{port} {(self.folder / 'host.pub').read_text()}")
+
+
+class SSHTestCase(SSHServerTestCase):
+    """
+    The same, and a portal to it.
+
+    @ivar port: The port of the inlet.
+    """
+
+    def setUp(self) -> None:
+        """
+        The server, and the portal.
+        """
+        super().setUp()
+        self.port, *_ = self.portal(self.direct)
+        self.know(self.port)

@@ -23,7 +23,7 @@ from ockam_twisted.errors import StateUnusable
 from ockam_twisted.identity.creation import loadOrCreate
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.interfaces import IIdentityStore, INameStore
-from ockam_twisted.storage.sqlite import SQLiteStore
+from ockam_twisted.storage.sqlite import SQLiteStore, readState
 from ockam_twisted.vault.software import SoftwareVault
 
 A, B = Identifier.fromDigest(bytes(32)), Identifier.fromDigest(b"\x01" * 32)
@@ -121,6 +121,30 @@ class SQLiteStoreTests(TestCase):
             found.append((yield Deferred.fromCoroutine(loadOrCreate(SoftwareVault(store), store, 1_700_000_000))))
             yield store.close()
         self.assertEqual(found[0], found[1])
+
+    @inlineCallbacks
+    def test_readState(self) -> Steps:
+        """
+        All of it can be read while somebody has it open and goes on writing;
+        what is written to the copy changes nothing.
+        """
+        store = self.open()
+        identity, _ = yield Deferred.fromCoroutine(loadOrCreate(SoftwareVault(store), store, 1_700_000_000))
+        copy = readState(self.path)
+        again, _ = yield Deferred.fromCoroutine(loadOrCreate(SoftwareVault(copy), copy, 1_700_000_000))
+        self.assertEqual(again, identity)
+        yield store.storeSetting("a", b"1")
+        yield copy.storeSetting("a", b"2")
+        self.assertEqual((store.setting("a"), readState(self.path).setting("a")), (b"1", b"1"))
+
+    def test_readStateOfAnother(self) -> None:
+        """
+        A database of another version, or none, is not read.
+        """
+        self.assertRaises(StateUnusable, readState, self.path.with_name("none"))
+        with closing(sqlite3.connect(self.path)) as connection:
+            connection.execute("PRAGMA user_version=1")
+        self.assertIn("start its node once", str(self.assertRaises(StateUnusable, readState, self.path)))
 
     @inlineCallbacks
     def test_afterCommit(self) -> Steps:

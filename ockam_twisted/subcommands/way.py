@@ -1,0 +1,158 @@
+"""
+What the tasks have in common that go where an inlet goes.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.python import usage
+
+from ockam_twisted.subcommands.base import BaseOptions
+
+_MAX_TICKET = 16 * 1024
+
+#: Stands for the place where an inlet would listen.
+NOWHERE = "tcp:0:interface=127.0.0.1"
+
+
+class WayOptions(BaseOptions):
+    """
+    Where to, as whom, and who must be there: the same as of C{ockam-inlet}.
+    """
+
+    optParameters = [
+        ["ticket", None, None, "The ticket of an outlet: TICKET, @FILE, or - for standard input"],
+        ["allow", None, None, "What the outlet must be by the word of --authority: a policy over attributes"],
+        ["authority", None, None, "IDENTIFIER@MULTIADDR of an ockam-authority that attests who the outlet is"],
+        ["instance", None, "default", "Which ockam-inlet's state is used: its identity, and whom it is paired with"],
+        ["state-dir", None, None, "The state folder [default: the one that ockam-inlet has for --instance]"],
+        ["passphrase", None, None, "FILE with the passphrase of its secrets, or credential:NAME"],
+        ["vault", None, None, "The token of its signing keys, as the inlet has it"],
+    ]
+    optFlags = [
+        ["trust-everyone", None, "Accept whoever is at the end of the way; excludes --authorized"],
+        ["ephemeral", None, "Use no state: a new identity each time"],
+    ]
+
+    #: Seconds that a stream may take to be open, and may wait for a new way.
+    connectTimeout, resumeTimeout = 10.0, 60.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["to"] = self["authorized"] = ()
+
+    def opt_to(self, way: str) -> None:
+        """
+        Way to the outlet [default: as the pairing says]: MULTIADDR or IDENTIFIER@MULTIADDR; repeatable
+        """
+        self["to"] += (way,)
+
+    def opt_authorized(self, identifier: str) -> None:
+        """
+        Identifier that the outlet must have; repeatable
+        """
+        self["authorized"] += (identifier,)
+
+    def config(self) -> Any:
+        """
+        What the options say, as the structure of an inlet.
+
+        @raise ConfigurationError: They cannot be carried out.
+        """
+        from ockam_twisted.config import AuthorityConfig, InletConfig, NodeConfig, StateConfig, TrustConfig
+
+        if self["trust-everyone"] and (self["authorized"] or self["allow"]):
+            raise usage.UsageError("--trust-everyone accepts anybody: it excludes --authorized and --allow")
+        if self["ephemeral"] and self["state-dir"]:
+            raise usage.UsageError("--ephemeral uses no state: it excludes --state-dir")
+        authorities: tuple[AuthorityConfig, ...] = ()
+        if self["authority"]:
+            identifier, at, address = self["authority"].partition("@")
+            if not at:
+                raise usage.UsageError("--authority is IDENTIFIER@MULTIADDR, as ockam-authority prints it at its start")
+            authorities = (AuthorityConfig(identifier, address),)
+        trust = TrustConfig(self["authorized"], bool(self["trust-everyone"]), self["allow"] or "")
+        state = StateConfig(
+            self["state-dir"] or "",
+            self["instance"],
+            bool(self["ephemeral"]),
+            self["passphrase"] or "",
+            self["vault"] or "",
+        )
+        inlet = InletConfig(NOWHERE, self["to"], trust, self.connectTimeout, self._readTicket())
+        return NodeConfig(
+            "ockam-inlet", state, inlets=(inlet,), authorities=authorities, resumeTimeout=self.resumeTimeout
+        )
+
+    def _readTicket(self) -> str:
+        text = self["ticket"] or ""
+        if text == "-":
+            text = sys.stdin.read(_MAX_TICKET)
+        elif text.startswith("@"):
+            try:
+                with open(text[1:], encoding="ascii", errors="replace") as file:
+                    text = file.read(_MAX_TICKET)
+            except OSError as error:
+                raise usage.UsageError(f"--ticket: cannot read {text[1:]}: {error.strerror}") from None
+        if self["ticket"] and not text.strip():
+            raise usage.UsageError("--ticket: there is no ticket: it is empty")
+        return text.strip()
+
+    def number(self, name: str, least: float, most: float) -> float:
+        """
+        A number within bounds.
+        """
+        try:
+            value = float(self[name])
+        except ValueError:
+            value = float("nan")
+        if not least <= value <= most:
+            raise usage.UsageError(f"--{name} is a number from {least:g} to {most:g}, not {self[name][:40]!r}")
+        return value
+
+
+def runUntilDone(work: Callable[[Any], Coroutine[Any, Any, int]], verbose: bool = False) -> int:
+    """
+    Run the reactor for as long as something takes.
+
+    @param work: Does it, given the reactor, and gives the exit status; to be
+        cancelled by a signal.
+    @param verbose: Show the log, on standard error.
+    @return: The exit status; 128 and the number of a signal.
+    @raise Exception: What C{work} raises.
+    """
+    from twisted.internet import reactor
+    from twisted.internet.defer import CancelledError, Deferred
+    from twisted.logger import globalLogBeginner, textFileLogObserver
+
+    core: Any = reactor
+    observers = [textFileLogObserver(sys.stderr)] if verbose else []
+    globalLogBeginner.beginLoggingTo(observers, redirectStandardIO=False, discardBuffer=not verbose)
+    ended: list[Any] = []
+    signals: list[int] = []
+
+    def begin() -> None:
+        doing: Deferred[int] = Deferred.fromCoroutine(work(core))
+
+        def interrupt(number: int, frame: object) -> None:
+            signals.append(number)
+            core.callFromThread(doing.cancel)
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, interrupt)
+        doing.addBoth(ended.append)
+        doing.addBoth(lambda _: core.stop())
+
+    core.callWhenRunning(begin)
+    core.run(installSignalHandlers=False)
+    [result] = ended
+    if isinstance(result, int):
+        return result
+    if signals and result.check(CancelledError):
+        return 128 + signals[0]
+    result.raiseException()
+    raise AssertionError("unreachable")
