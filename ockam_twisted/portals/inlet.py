@@ -19,24 +19,19 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from ockam_twisted.errors import NotAccepted
-from ockam_twisted.interfaces import IRouter, ISockets, IWay, IWorker
+from ockam_twisted.interfaces import IRouter, ISockets, IWay
 from ockam_twisted.portals.announced import clientOf
-from ockam_twisted.portals.extension import reasonOf, refusal
+from ockam_twisted.portals.extension import reasonOf
 from ockam_twisted.portals.inletstream import InletStream
-from ockam_twisted.portals.negotiation import isAcceptance
+from ockam_twisted.portals.late import Late
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.refusals import Refusals
 from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.portals.socket import PortalSocket
 from ockam_twisted.routing.addresses import Route
-from ockam_twisted.routing.local_message import LocalMessage
-from ockam_twisted.wire.extension import RESET_BY_PEER, RESUMED_KIND, SHUTTING_DOWN, Reset
-from ockam_twisted.wire.portal import DISCONNECT, PONG
-
-_RESUMED = bytes((RESUMED_KIND,))
+from ockam_twisted.wire.extension import SHUTTING_DOWN, Reset
 
 _STOPPING = "the inlet is shutting down"
 
@@ -48,55 +43,8 @@ CONNECT_TIMEOUT = 10.0
 ASK_AFTER = 2.0
 LOOK_AFTER = 1.0
 
-#: Seconds in which a Pong or Resumed for a client that has gone is still
-#: answered.
-LATE = 30.0
-
 #: Seconds until a client whose way was lost before Pong is tried again.
 _PAUSE = 0.05
-
-
-@implementer(IWorker)
-class _Late:
-    """
-    Stands in for a stream that was given up before its Pong or Resumed:
-    answers that with Reset or Disconnect, or the outlet would hold a
-    connection that nobody uses.
-    """
-
-    def __init__(self, inlet: Inlet, stream: InletStream) -> None:
-        self._router = inlet.router
-        self._address = address = stream.address
-        self._inlet = inlet
-        self._offer = stream.offer
-        self._router.register(address, self)
-        if stream.flowId is not None:
-            self._router.flowControls.addConsumer(address, stream.flowId)
-        self._deadline = inlet.clock.callLater(LATE, self.stop)
-        inlet.late.add(self)
-
-    def messageReceived(self, message: LocalMessage) -> None:
-        """
-        See L{IWorker.messageReceived}.
-        """
-        payload, back = message.payload, message.return_route
-        isExtended = self._offer is not None and message.peerIdentity is not None
-        isResumed = isExtended and payload[:1] == _RESUMED
-        if back and (isResumed or payload[:1] == PONG):
-            end = DISCONNECT
-            if isResumed or (isExtended and isAcceptance(payload)):
-                end = refusal(RESET_BY_PEER, "nobody is there any more")
-            self._router.route(LocalMessage(back, Route((self._address,)), end), self._address)
-            self.stop()
-
-    def stop(self) -> None:
-        """
-        Wait no more.
-        """
-        self._inlet.late.discard(self)
-        self._router.unregister(self._address)
-        if self._deadline.active():
-            self._deadline.cancel()
 
 
 class Opening:
@@ -113,7 +61,7 @@ class Opening:
 
     stream: InletStream
     isGivenUp = isRefused = False
-    _client: bytes | None = None
+    _told: bytes | None = None
 
     def __init__(self, inlet: Inlet, local: Any) -> None:
         """
@@ -131,7 +79,7 @@ class Opening:
     def _make(self) -> None:
         inlet = self._inlet
         self.stream = self._local.stream = InletStream(inlet.router, self._local, self._ended, settings=inlet.settings)
-        self.stream.client = self._client
+        self.stream.client = self._told
         self.stream.anew = self._again
         self.stream.elsewhere = self._elsewhere
         inlet.streams.add(self.stream)
@@ -142,7 +90,7 @@ class Opening:
 
         @param client: What the outlet is told of it.
         """
-        self._client = self.stream.client = client
+        self._told = self.stream.client = client
         self._until = self._inlet.clock.seconds() + self._inlet.connectTimeout
         self._begin()
 
@@ -248,7 +196,7 @@ class Opening:
         if self._waiting is not None:
             self._waiting.cancel()
         if stream.isAnswerDue and len(self._inlet.late) < self._inlet.maxStreams:
-            _Late(self._inlet, stream)
+            Late(self._inlet, stream)
 
 
 class InletSocket(PortalSocket):
@@ -338,7 +286,7 @@ class Inlet(Service):
         self.settings = StreamSettings(clock) if settings is None else settings
         self._unwatch: Callable[[], None] | None = None
         self.streams: set[InletStream] = set()
-        self.late: set[_Late] = set()
+        self.late: set[Late] = set()
         self._refusals = Refusals(clock, "A client was refused: {reason}")
 
     def startService(self) -> None:

@@ -8,7 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 
 from ockam_twisted.interfaces import IAccessControl
-from ockam_twisted.portals.inlet import ASK_AFTER, CONNECT_TIMEOUT, LATE, LOOK_AFTER
+from ockam_twisted.portals.inlet import ASK_AFTER, CONNECT_TIMEOUT, LOOK_AFTER
+from ockam_twisted.portals.late import LATE
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.testing import Inbox

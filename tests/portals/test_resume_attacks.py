@@ -13,7 +13,7 @@ from twisted.internet.protocol import Factory
 
 from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.portals import resumption
-from ockam_twisted.portals.inlet import LATE
+from ockam_twisted.portals.late import LATE
 from ockam_twisted.portals.outlet import Outlet
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.resumption import MAX_TOMBSTONES, PEER_TOMBSTONES
