@@ -74,11 +74,12 @@ ARROWS: dict[str, set[str]] = {
     "offline": {"administration"},
     "demo": {"offline"},
     "tasks": {"offline", "control"},
-    "tap": {"assembly"},
+    "configuration": {"checks"},
+    "tap": {"assembly", "configuration"},
     "endpoints": {"assembly"},
     "manuals": set(),
     "visits": {"reception"},
-    "subcommands": {"tasks", "visits", "manuals"},
+    "subcommands": {"tasks", "visits", "manuals", "configuration"},
     "command": {"demo", "subcommands"},
 }
 

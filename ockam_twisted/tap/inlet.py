@@ -4,11 +4,12 @@ C{twist ockam-inlet}: makes a private TCP service available here.
 
 from __future__ import annotations
 
+from attrs import evolve
 from twisted.python import usage
 
-from ockam_twisted.config import InletConfig, NodeConfig, listenEndpoint
+from ockam_twisted.config import NodeConfig
+from ockam_twisted.configuration.settings import InletSettings, NodeSettings
 from ockam_twisted.tap.options import NodeOptions, makeNodeService
-from ockam_twisted.tap.outlet import outletTrustConfig
 
 
 class Options(NodeOptions):
@@ -36,58 +37,28 @@ class Options(NodeOptions):
       --to I3f...@/dnsaddr/relay.example.com/tcp/4000/service/forward_to_I3f.../secure/api/service/outlet \
       --to I77...@/dnsaddr/relay.example.com/tcp/4000/service/forward_to_I77.../secure/api/service/outlet
 """
-    optParameters = [
-        ["listen", "l", None, "Where clients connect: PORT (loopback), HOST:PORT or an endpoint string"],
-        ["ticket", None, None, "The ticket of an outlet: TICKET, @FILE, or - for standard input"],
-        ["allow", None, None, "What the outlet must be by the word of --authority: a policy over attributes"],
-        ["authority", None, None, "IDENTIFIER@MULTIADDR of an ockam-authority that attests who the outlet is"],
-        [
-            "resume-timeout",
-            None,
-            "60",
-            "Seconds that open streams wait for a new way when theirs is lost; 0: reset at once",
-        ],
-        ["drain-timeout", None, "5", "Seconds that open streams have to end when this is stopped; then they are reset"],
-        ["connect-timeout", None, "10", "Seconds a client is held until its stream is open"],
-    ]
-    optFlags = [["trust-everyone", None, "Accept any outlet at the end of the way; excludes --authorized"]]
 
-    def opt_to(self, way: str) -> None:
+    def settings(self) -> NodeSettings:
         """
-        Way to the outlet [default: as the ticket says], or to several: MULTIADDR or IDENTIFIER@MULTIADDR; repeatable
-        """
-        self._add("to", way)
-
-    def opt_authorized(self, identifier: str) -> None:
-        """
-        Identifier that the outlet must have; repeatable
-        """
-        self._add("authorized", identifier)
-
-    def config(self) -> NodeConfig:
-        """
-        See L{NodeOptions.config}.
+        See L{NodeOptions.settings}.
         """
         if not self["listen"]:
             raise usage.UsageError("--listen says where clients connect, for example --listen 5432")
-        trust = outletTrustConfig(self)
-        return NodeConfig(
-            self.command,
-            self.state(),
-            inlets=(
-                InletConfig(
-                    listenEndpoint(self["listen"], "--listen"),
-                    self["to"],
-                    trust,
-                    self.number("connect-timeout", 0.1, 3600),
-                    self.ticket("ticket"),
-                ),
-            ),
-            maxFrame=self.maxFrame(),
+        its = self.some("listen", "to", "authorized", "allow", "trust-everyone", "connect-timeout")
+        return NodeSettings(
+            state=self.state(),
+            inlets=(InletSettings(**its),),
             authorities=self.authorities(),
-            resumeTimeout=self.number("resume-timeout", 0, 86400),
-            drainTimeout=self.number("drain-timeout", 0, 86400),
+            **self.some("resume-timeout", "drain-timeout", "max-frame"),
         )
+
+    def config(self) -> NodeConfig:
+        """
+        See L{NodeOptions.config}.  The ticket is given itself here.
+        """
+        ticket = self.ticket("ticket")
+        config = super().config()
+        return evolve(config, inlets=(evolve(config.inlets[0], ticket=ticket),))
 
 
 makeService = makeNodeService

@@ -1,62 +1,91 @@
 """
-What the options of all plugins have in common.
+From the options of a command to its settings, and from these to a service.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
+from attrs import NOTHING
 from twisted.application.service import IService
 from twisted.logger import Logger
 from twisted.python import usage
 from twisted.python.util import runAsEffectiveUser
 
 from ockam_twisted import __version__
-from ockam_twisted.config import AuthorityConfig, NodeConfig, StateConfig, TicketsConfig, duration, hostPort
+from ockam_twisted.config import NodeConfig
+from ockam_twisted.configuration.commands import COMMANDS, Offer
+from ockam_twisted.configuration.settings import AuthoritySettings, NodeSettings, StateSettings, TicketsSettings
 from ockam_twisted.errors import OckamError, StateUnusable
 from ockam_twisted.tap.garbage import collectSeldom
 from ockam_twisted.tap.signals import endAtSecondSignal
 
 _MAX_TICKET = 16 * 1024
-_MIN_FRAME, _MAX_FRAME = 64 * 1024, 16 * 1024 * 1024
+
+
+def _shownDefault(offer: Offer) -> str | None:
+    """
+    What the help says that an option is by default.
+    """
+    default = offer.declared.default
+    if offer.default is not None:
+        return offer.default
+    if default is None or default is NOTHING or default == "":
+        return None
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _added(offer: Offer) -> Any:
+    """
+    The method of an option that may be given several times.
+    """
+
+    def add(self: NodeOptions, text: str) -> None:
+        self[offer.option] = (*self[offer.option], text)
+
+    add.__doc__ = offer.text
+    return add
 
 
 class NodeOptions(usage.Options):
     """
-    State and limits.
+    The options of a command, made from what it offers
+    (L{ockam_twisted.configuration.commands}).
 
     @cvar command: What it is called; names the state folder.
     @cvar examples: Lines that can be copied; they end the help.
+    @cvar offers: Its options.
+    @ivar shownTickets: Was a ticket given that other users can see?
     """
 
     command = ""
     examples = ""
+    offers: tuple[Offer, ...] = ()
+    optParameters: ClassVar[list[Any]] = []
+    optFlags: ClassVar[list[Any]] = []
 
-    optParameters = [
-        [
-            "state-dir",
-            None,
-            None,
-            "Folder for identity and names [default: $STATE_DIRECTORY, else below ~/.local/state/ockam-twisted]",
-        ],
-        ["instance", None, "default", "Name of this instance, to run several on one machine"],
-        ["passphrase", None, None, "Encrypt the secrets in it: FILE with the passphrase, or credential:NAME (systemd)"],
-        ["vault", None, None, "Make signing keys in a token: pkcs11:token=LABEL?module-path=FILE&pin-source=FILE"],
-        ["max-frame", None, str(1024 * 1024), "Largest message accepted, in bytes"],
-    ]
-    optFlags = [["ephemeral", None, "Keep nothing: a new identity at each start"]]
+    def __init_subclass__(cls) -> None:
+        cls.offers = COMMANDS[cls.command]
+        single = [each for each in cls.offers if not each.isFlag and not each.isRepeatable]
+        cls.optParameters = [[each.option, each.short, _shownDefault(each), each.text] for each in single]
+        cls.optFlags = [[each.option, each.short, each.text] for each in cls.offers if each.isFlag]
+        for each in cls.offers:
+            if each.isRepeatable:
+                setattr(cls, f"opt_{each.option.replace('-', '_')}", _added(each))
 
     def __init__(self) -> None:
         super().__init__()
-        for name in ("listen", "relay", "to", "authorized", "reached-at", "enroller"):
-            self[name] = ()
+        for each in self.offers:
+            if each.isRepeatable:
+                self[each.option] = ()
         self.shownTickets = False
         self._hasReadInput = False
-
-    def _add(self, name: str, value: str) -> None:
-        self[name] = (*self[name], value)
+        self._paths = {each.path: f"--{each.option}" for each in self.offers}
+        # Put together from one option.
+        self._paths["authorities"] = "--authority"
 
     def getUsage(self, width: int | None = None) -> str:
         """
@@ -70,6 +99,41 @@ class NodeOptions(usage.Options):
         """
         print(f"{self.command} {__version__}")
         sys.exit(0)
+
+    # ------------------------------------------------------------- reading
+
+    def nameOf(self, path: str) -> str:
+        """
+        What a setting is called here: its option.
+        """
+        plain = re.sub(r"\[[0-9]+\]", "", path)
+        return self._paths.get(plain, path)
+
+    def read(self, name: str) -> Any:
+        """
+        The value of an option, in the form that its setting has.
+
+        @raise ConfigurationError: It has another one.
+        """
+        offer = next(each for each in self.offers if each.option == name)
+        value, declared = self[name], offer.declared
+        if offer.isFlag:
+            return bool(value)
+        form = declared.setting.form
+        assert form is not None
+        if offer.isRepeatable:
+            return tuple(form.read(each, f"--{name}") for each in value)
+        return declared.default if value is None else form.read(value, f"--{name}")
+
+    def some(self, *names: str) -> dict[str, Any]:
+        """
+        The values of several options that are called like their settings, for
+        the class that has these.
+        """
+        return {
+            next(each for each in self.offers if each.option == name).declared.attribute: self.read(name)
+            for name in names
+        }
 
     def ticket(self, name: str) -> str:
         """
@@ -95,7 +159,7 @@ class NodeOptions(usage.Options):
             raise usage.UsageError(f"--{name}: there is no ticket in {where}: it is empty")
         return text.strip()
 
-    def authorities(self) -> tuple[AuthorityConfig, ...]:
+    def authorities(self) -> tuple[AuthoritySettings, ...]:
         """
         The option C{--authority}.
         """
@@ -107,62 +171,38 @@ class NodeOptions(usage.Options):
             raise usage.UsageError(
                 "--authority is IDENTIFIER@MULTIADDR: ockam-authority prints it at its start, on the line Authority:"
             )
-        return (AuthorityConfig(identifier, address),)
+        return (AuthoritySettings(identifier=identifier, address=address),)
 
-    def tickets(self, atStart: bool) -> TicketsConfig:
+    def tickets(self, atStart: bool | None = None) -> TicketsSettings:
         """
         The options about tickets that are handed out.
         """
-        return TicketsConfig(
-            atStart,
-            int(self.number("ticket-uses", 1, 10_000)),
-            duration(self["ticket-expires"], "--ticket-expires"),
-            tuple(hostPort(text, "--reached-at") for text in self["reached-at"]),
-        )
+        return TicketsSettings(atStart=atStart, uses=self.read("ticket-uses"), expires=self.read("ticket-expires"))
 
-    def opt_reached_at(self, place: str) -> None:
-        """
-        HOST:PORT by which others reach --listen, for tickets; repeatable [default: this host's name]
-        """
-        self._add("reached-at", place)
-
-    def state(self) -> StateConfig:
+    def state(self) -> StateSettings:
         """
         The options about state.
         """
-        if self["ephemeral"] and self["state-dir"]:
-            raise usage.UsageError("--ephemeral keeps nothing: it excludes --state-dir")
-        passphrase, vault = self["passphrase"] or "", self["vault"] or ""
-        if self["ephemeral"] and (passphrase or vault):
-            raise usage.UsageError("--ephemeral keeps nothing: it excludes --passphrase and --vault")
-        return StateConfig(self["state-dir"] or "", self["instance"], bool(self["ephemeral"]), passphrase, vault)
+        return StateSettings(
+            passphrase=self["passphrase"] or "",
+            **self.some("state-dir", "instance", "vault", "ephemeral"),
+        )
 
-    def number(self, name: str, least: float, most: float) -> float:
-        """
-        A number within bounds.
-        """
-        text = self[name]
-        try:
-            value = float(text)
-        except ValueError:
-            value = float("nan")
-        if not least <= value <= most:
-            raise usage.UsageError(f"--{name} is a number from {least:g} to {most:g}, not {text[:40]!r}")
-        return value
-
-    def maxFrame(self) -> int:
-        """
-        The limit of frames.
-        """
-        return int(self.number("max-frame", _MIN_FRAME, _MAX_FRAME))
-
-    def config(self) -> NodeConfig:
+    def settings(self) -> NodeSettings:
         """
         What the options say.
 
         @raise ConfigurationError: They cannot be carried out.
         """
         raise NotImplementedError
+
+    def config(self) -> NodeConfig:
+        """
+        What a node is made from.
+
+        @raise OckamError: That cannot be.
+        """
+        return self.settings().config(self.command, self.nameOf)
 
     def postOptions(self) -> None:
         """

@@ -6,12 +6,10 @@ from __future__ import annotations
 
 from twisted.python import usage
 
-from ockam_twisted.config import NodeConfig, RelayServiceConfig, listenEndpoint
+from ockam_twisted.config import listenEndpoint
+from ockam_twisted.configuration.settings import NodeSettings, RelaySettings
 from ockam_twisted.processes.packets import isSupported
 from ockam_twisted.tap.options import NodeOptions, makeNodeService
-
-#: Every two of them have a link.
-MAX_PROCESSES = 64
 
 
 class Options(NodeOptions):
@@ -36,58 +34,23 @@ class Options(NodeOptions):
   For one outlet only (it prints its identifier):
     twist ockam-relay --authorized I3f...
 """
-    optParameters = [
-        ["allow", None, None, "Which members may register: a policy over attributes; needs --tickets or --authority"],
-        ["allow-echo", None, None, "Who may use the echo worker through a channel: a policy"],
-        ["processes", None, "1", "How many processes share the work: as many as there are cores for it"],
-        ["authority", None, None, "IDENTIFIER@MULTIADDR of an ockam-authority that grants names (ockam-relay)"],
-        ["drain-timeout", None, "5", "Seconds that outlets and inlets have to move on when this is stopped"],
-        ["ticket-uses", None, "1", "How many outlets the ticket admits that is printed at the start"],
-        ["ticket-expires", None, "10m", "How long it is good for: seconds, or 10m, 12h, 7d"],
-    ]
-    optFlags = [
-        ["tickets", None, "A private relay: only who has redeemed a ticket may register"],
-        ["uppercase", None, "Offer the `uppercase` worker, for trying out"],
-        ["hop", None, "Offer the `hop` worker: anybody may route through this node"],
-    ]
 
-    def opt_listen(self, endpoint: str) -> None:
+    def settings(self) -> NodeSettings:
         """
-        Where to listen: PORT (all interfaces), HOST:PORT or an endpoint string; repeatable [default: tcp:4000]
+        See L{NodeOptions.settings}.
         """
-        self._add("listen", endpoint)
-
-    def opt_authorized(self, identifier: str) -> None:
-        """
-        Identifier of an outlet that may register; repeatable [default: anybody may]
-        """
-        self._add("authorized", identifier)
-
-    def config(self) -> NodeConfig:
-        """
-        See L{NodeOptions.config}.
-        """
-        authorities = self.authorities()
-        private = bool(self["tickets"] or authorities)
-        if self["allow"] and not private:
-            raise usage.UsageError("--allow is about members: give --tickets or --authority, too")
         listeners = self["listen"] or ("tcp:4000",)
-        return NodeConfig(
-            self.command,
-            self.state(),
-            listeners=tuple(listenEndpoint(text, "--listen", everywhere=True) for text in listeners),
-            allowEcho=self["allow-echo"] or "",
-            relayService=RelayServiceConfig(self["authorized"], private, self._processes(), self["allow"] or ""),
-            authorities=authorities,
-            tickets=self.tickets(bool(self["tickets"])) if private else None,
-            maxFrame=self.maxFrame(),
-            uppercase=bool(self["uppercase"]),
-            hop=bool(self["hop"]),
-            drainTimeout=self.number("drain-timeout", 0, 86400),
+        return NodeSettings(
+            state=self.state(),
+            listen=tuple(listenEndpoint(text, "--listen", everywhere=True) for text in listeners),
+            relay=RelaySettings(processes=self._processes(), **self.some("authorized", "tickets", "allow")),
+            authorities=self.authorities(),
+            tickets=self.tickets(),
+            **self.some("reached-at", "allow-echo", "uppercase", "hop", "drain-timeout", "max-frame"),
         )
 
     def _processes(self) -> int:
-        count = int(self.number("processes", 1, MAX_PROCESSES))
+        count: int = self.read("processes")
         if count > 1 and not isSupported():
             raise usage.UsageError("--processes: this system does not have what several processes need; leave it out")
         if count > 1 and self.parent and self.parent.get("chroot"):

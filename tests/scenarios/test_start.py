@@ -53,7 +53,7 @@ class StartTests(ScenarioTestCase):
         outlet = ("ockam-outlet", "--ephemeral", "--target", "127.0.0.1:1")
         inlet = ("ockam-inlet", "--ephemeral", "--listen", "0", "--to")
         self.refuses(64, "nobody can reach this outlet", *outlet)
-        self.refuses(64, "--ticket-uses is a number", *outlet, "--relay", "127.0.0.1:1", "--ticket-uses", "x")
+        self.refuses(64, "--ticket-uses is a whole number", *outlet, "--relay", "127.0.0.1:1", "--ticket-uses", "x")
         self.refuses(64, "excludes --authorized", *inlet, _TO, "--trust-everyone", "--authorized", _ID)
         self.refuses(64, "no pairing is kept", *inlet, _TO)
         self.refuses(64, "is it all there?", *inlet[:-1], "--ticket", "ockamticket1abc")

@@ -121,4 +121,4 @@ class OptionsTestCase(SynchronousTestCase):
         self.assertEqual(self.more().maxFrame, 1024 * 1024)
         self.assertEqual(self.more("--max-frame", "65536").maxFrame, 65536)
         for text in ("many", "nan", "65535", "16777217", "-1", ""):
-            self.refused("--max-frame is a number from 65536 to", *self.needed, "--max-frame", text)
+            self.refused("--max-frame is a whole number from 65536 to 16777216", *self.needed, "--max-frame", text)

@@ -88,7 +88,7 @@ class OptionsTests(OptionsTestCase):
         config = self.parse("--processes", "4")
         self.assertEqual(config.relayService, RelayServiceConfig(processes=4))
         for wrong in ("0", "65", "two"):
-            self.refused("--processes is a number from 1 to 64", "--processes", wrong)
+            self.refused("--processes is a whole number from 1 to 64", "--processes", wrong)
         self.patch(relay, "isSupported", lambda: False)
         self.refused("this system does not have what several processes need", "--processes", "2")
         self.assertEqual(self.parse("--processes", "1").relayService, RelayServiceConfig())
