@@ -22,7 +22,7 @@ POSTGRESQL = "/usr/lib/postgresql"
 ROWS = 300_000
 
 
-def _postgresql() -> None:
+def postgresql() -> None:
     """
     Put the programs of the newest PostgreSQL on the path.
     """
@@ -42,7 +42,7 @@ class PostgreSQLTests(ScenarioTestCase):
         """
         path = os.environ["PATH"]
         self.addCleanup(os.environ.__setitem__, "PATH", path)
-        _postgresql()
+        postgresql()
         require("psql", "initdb", "postgres", "pgbench", "pg_dump")
         super().setUp()
         # It refuses to run as root.
