@@ -15,6 +15,7 @@ from twisted.python import usage
 
 from ockam_twisted.errors import OckamError
 from ockam_twisted.subcommands.base import BaseOptions
+from ockam_twisted.subcommands.check import Check
 from ockam_twisted.subcommands.completion import Completion
 from ockam_twisted.subcommands.connect import Connect
 from ockam_twisted.subcommands.identity import Identity
@@ -65,6 +66,7 @@ class Options(BaseOptions):
 """
     subCommands = [
         ["connect", None, Connect, "Standard input and output as a stream to a private service: for ssh, rsync, git"],
+        ["check", None, Check, "Which step of the way to an outlet fails, and whose fault that is"],
         ["status", None, Status, "How the nodes on this machine are, and over which ways"],
         ["ticket", None, Ticket, "Let somebody in: make, list and revoke tickets"],
         ["member", None, Member, "Who is in: list, add and remove members"],

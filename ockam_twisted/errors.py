@@ -101,7 +101,11 @@ class FrameTooLarge(DecodeError):
 class VersionMismatch(RemoteProtocolError):
     """
     The peer's first byte is not the protocol version we speak.
+
+    @ivar found: That byte; -1 if it is not known.
     """
+
+    found = -1
 
 
 class IdentityRefused(RemoteProtocolError):
@@ -173,6 +177,19 @@ class ConnectionClosed(OckamError):
     """
     The connection, channel or stream has ended.
     """
+
+
+class StreamNotOpened(ConnectionClosed):
+    """
+    There is no stream to an outlet.
+
+    @ivar code: Why, as the outlet has said, of L{ockam_twisted.wire.extension.REASONS};
+        0: it has refused and not said why; -1: it has said nothing.
+    """
+
+    def __init__(self, reason: str, code: int = -1) -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 class NotAccepted(ConnectionClosed):

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IReactorTim
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ockam_twisted.errors import ConnectionClosed, LimitReached
+from ockam_twisted.errors import LimitReached, StreamNotOpened
 from ockam_twisted.interfaces import ILocalSide, IRouter, ITarget
 from ockam_twisted.portals.inlet import Inlet, Opening
 from ockam_twisted.portals.output import ignored
@@ -125,7 +125,9 @@ class _ClientTransport(PortalTransport):
     def _neverMade(self, reason: Failure) -> None:
         result, self._result = self._result, None
         if result is not None:
-            result.errback(ConnectionClosed(f"no stream to {self._label}: {reason.getErrorMessage()}"))
+            said, text = self.stream.result, f"no stream to {self._label}: {reason.getErrorMessage()}"
+            code = said.code if said is not None else -1 if self._opening.isGivenUp else 0
+            result.errback(StreamNotOpened(text, code))
 
     def _lose(self, reason: Failure) -> None:
         super()._lose(reason)
@@ -149,7 +151,7 @@ def openStream(
     @param heldBack: See L{PortalTransport}.
     @param lost: Called once when the stream has ended, or was never opened.
     @return: Fires with the protocol once it is connected; fails with
-        L{ConnectionClosed} or L{LimitReached}.  Cancel it to give up.
+        L{StreamNotOpened} or L{LimitReached}.  Cancel it to give up.
     """
     if len(inlet.streams) >= inlet.maxStreams:
         lost()

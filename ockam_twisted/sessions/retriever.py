@@ -113,6 +113,13 @@ class CredentialRetriever(Service):
         self._waiting: list[Deferred[None]] = []
         self._cancelExpiry: Callable[[], None] = lambda: None
 
+    @property
+    def why(self) -> str:
+        """
+        Why there is no credential, or no newer one; empty if there is.
+        """
+        return self._why
+
     def startService(self) -> None:
         """
         Use what is kept, and go on from there.

@@ -52,7 +52,6 @@ class Connect(WayOptions):
         """
         from twisted.internet import reactor
 
-        from ockam_twisted.checks import checkNames
         from ockam_twisted.config import listenEndpoint
         from ockam_twisted.errors import OckamError
         from ockam_twisted.places import serverEndpoint
@@ -62,9 +61,8 @@ class Connect(WayOptions):
         if self["ticket"] == "-" and not self["listen"]:
             raise usage.UsageError("--ticket -: standard input is what is connected; use @FILE")
         self._endpoint: Any = None
+        self.readWay()
         try:
-            self.nodeConfig = self.config()
-            checkNames(self.nodeConfig, reactor)
             if self["listen"]:
                 self._endpoint = serverEndpoint(reactor, listenEndpoint(self["listen"], "--listen"))
         except OckamError as error:

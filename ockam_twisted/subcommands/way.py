@@ -41,6 +41,9 @@ class WayOptions(BaseOptions):
     #: Seconds that a stream may take to be open, and may wait for a new way.
     connectTimeout, resumeTimeout = 10.0, 60.0
 
+    #: What the options say, once they were read.
+    nodeConfig: Any = None
+
     def __init__(self) -> None:
         super().__init__()
         self["to"] = self["authorized"] = ()
@@ -56,6 +59,21 @@ class WayOptions(BaseOptions):
         Identifier that the outlet must have; repeatable
         """
         self["authorized"] += (identifier,)
+
+    def readWay(self) -> None:
+        """
+        Check everything that the options alone can tell.
+        """
+        from twisted.internet import reactor
+
+        from ockam_twisted.checks import checkNames
+        from ockam_twisted.errors import OckamError
+
+        try:
+            self.nodeConfig = self.config()
+            checkNames(self.nodeConfig, reactor)
+        except OckamError as error:
+            raise usage.UsageError(str(error)) from None
 
     def config(self) -> Any:
         """

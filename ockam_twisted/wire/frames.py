@@ -69,7 +69,9 @@ class FrameDecoder:
         position = 0
         if not self._started:
             if data[0] != VERSION[0]:
-                self._fail(VersionMismatch(f"the first byte is {data[0]}, not the protocol version {VERSION[0]}"))
+                error = VersionMismatch(f"the first byte is {data[0]}, not the protocol version {VERSION[0]}")
+                error.found = data[0]
+                self._fail(error)
                 return frames
             self._started = True
             position = 1
