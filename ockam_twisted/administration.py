@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 from ockam_twisted.authority.authority import Authority
 from ockam_twisted.authority.ticket import MAX_OUTLETS, MAX_TEXT, MAX_WAYS, PinnedOutlet, Ticket
@@ -52,8 +51,6 @@ class Administration:
     See the module.  L{tasks} has everything by name; each takes the arguments
     it is given by name, and returns what it comes to, or a Deferred of it.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
@@ -186,7 +183,6 @@ class Administration:
             self.ticketFor(bytes(32), 2**33, outlets)
             token, code = await self._authority.createToken(granted, int(expires), int(uses), isStartup)
             ticket = self.ticketFor(code, token.expiresAt, outlets)
-            self._log.info("Ticket {id} was made, for {uses}", id=token.id, uses=token.uses, audit="ticket-made")
             return {"ticket": str(ticket), "id": token.id, "expires": token.expiresAt, "uses": token.uses}
 
         return Deferred.fromCoroutine(create())
@@ -226,7 +222,6 @@ class Administration:
         def revoked(found: bool) -> dict[str, Any]:
             if not found:
                 raise ConfigurationError(f"there is no ticket {id[:40]!a}: `ockam-twisted ticket list` shows all")
-            self._log.info("Ticket {id} was revoked", id=id, audit="ticket-revoked")
             return {"id": id}
 
         return self._authority.revokeToken(id).addCallback(revoked)
@@ -260,7 +255,6 @@ class Administration:
         """
         who = Identifier.parse(identifier)
         adding = self._authority.addMember(who, attributesOf(attributes, enroller, relay, outlet), "command")
-        self._log.info("{who} is a member now", who=str(who), audit="member-added")
         return adding.addCallback(lambda _: {"identifier": str(who)})
 
     def removeMember(self, identifier: str) -> Deferred[dict[str, Any]]:
@@ -272,13 +266,10 @@ class Administration:
         def removed(found: bool) -> dict[str, Any]:
             if not found:
                 raise ConfigurationError(f"{who} is no member: `ockam-twisted member list` shows all")
-            self._log.info("{who} is no member any more", who=str(who), audit="member-removed")
-            for id in revoked:
-                self._log.info("Ticket {id}, by which it came, was revoked", id=id, audit="ticket-revoked")
             return {"identifier": str(who), "revoked": revoked}
 
         revoked = [token.id for token in self._authority.openTokensOf(who)]
-        return self._authority.removeMember(who).addCallback(removed)
+        return self._authority.removeMember(who, "command").addCallback(removed)
 
 
 def attributesOf(given: Mapping[str, str], enroller: bool, relay: str, outlet: str) -> Attributes:

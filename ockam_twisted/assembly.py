@@ -28,9 +28,7 @@ from ockam_twisted.config import InletConfig, NodeConfig, RegistrationConfig
 from ockam_twisted.control import Control
 from ockam_twisted.errors import OckamError, StateUnusable
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.identity.trust import (
-    TrustIdentifier,
-)
+from ockam_twisted.identity.trust import TrustIdentifier
 from ockam_twisted.node import LISTENER_ADDRESSES, Node
 from ockam_twisted.offers import Offers, announce
 from ockam_twisted.places import clientEndpoint, serverEndpoint
@@ -165,7 +163,7 @@ class NodeService(MultiService):
             else:
                 at: Any = port.getHost()
                 where = f"{at.host}:{at.port}" if hasattr(at, "port") else str(at)
-                self._log.info("Listening on {where}", where=where)
+                self._log.info("Listening on {where}", where=where, event="listening")
 
         def failed(failure: Failure) -> None:
             value = failure.value
@@ -192,9 +190,9 @@ class NodeService(MultiService):
         if self._stopping is not None:
             return
         if failure.check(OckamError):
-            self._log.critical("Cannot start: {reason}", reason=failure.getErrorMessage())
+            self._log.critical("Cannot start: {reason}", reason=failure.getErrorMessage(), event="start-failed")
         else:
-            self._log.failure("Cannot start", failure)
+            self._log.failure("Cannot start: {reason}", failure, reason=failure.getErrorMessage(), event="start-failed")
         self._conclude(failure.getErrorMessage())
         self._reactor.callLater(0, self._reactor.stop)
 
@@ -211,11 +209,17 @@ class NodeService(MultiService):
                 "--vault: the key of this identity was made in the state folder and is still there; "
                 "`ockam-twisted identity rotate --command {command}` while this node runs makes one in the token",
                 command=config.command,
+                event="key-outside-token",
             )
         if config.trust.everyone and config.outlets:
-            self._log.warn("--trust-everyone: whoever knows the way to this node can use what it offers")
+            self._log.warn(
+                "--trust-everyone: whoever knows the way to this node can use what it offers", event="everyone-may-use"
+            )
         if any(inlet.trust.everyone for inlet in config.inlets):
-            self._log.warn("--trust-everyone: whoever is at the end of the way can read and answer what clients send")
+            self._log.warn(
+                "--trust-everyone: whoever is at the end of the way can read and answer what clients send",
+                event="everyone-may-answer",
+            )
         administration = Administration(node.authority, self._store, identifier, config.command, node.calendar.now)
         administration.tasks["identity rotate"] = self._rotate
         administration.tasks["status"] = lambda: node.status().asJSON()
@@ -246,7 +250,9 @@ class NodeService(MultiService):
             party = self.node.requireParty()
             await party.rotate()
             count = len(party.identity.history.changes)
-            self._log.info("The key of this identity is another: number {count}", count=count, audit="key-rotated")
+            self._log.info(
+                "The key of this identity is another: number {count}", count=count, audit="changed", event="key-rotated"
+            )
             return {"identifier": str(party.identity.identifier), "changes": str(count)}
 
         return Deferred.fromCoroutine(rotate())
@@ -254,7 +260,9 @@ class NodeService(MultiService):
     def _clockSetBack(self) -> None:
         count = self.node.authority.expireTokens()
         if count:
-            self._log.warn("{count} tickets count no more: make new ones", count=count)
+            self._log.warn(
+                "{count} tickets count no more: make new ones", count=count, event="tickets-void", audit="changed"
+            )
         if self._retriever is not None:
             self._retriever.expire()
 
@@ -274,12 +282,8 @@ class NodeService(MultiService):
                 await authority.addMember(identifier, pairs, BY_CONFIGURATION)
         for member in authority.members():
             if member.addedBy == BY_CONFIGURATION and member.identifier not in named:
-                self._log.info(
-                    "{who} is not named by --enroller or --members any more, and no member any more",
-                    who=str(member.identifier),
-                    audit="member-removed",
-                )
-                await authority.removeMember(member.identifier)
+                # --enroller or --members names it no more.
+                await authority.removeMember(member.identifier, BY_CONFIGURATION)
 
     def _offer(self, listenerFlow: str) -> None:
         """
@@ -340,10 +344,17 @@ class NodeService(MultiService):
                 label=label,
                 now=identifier,
                 before=before.decode("ascii", "replace"),
+                event="relay-identity-changed",
+                audit="changed",
             )
         if before != identifier.encode("ascii"):
             self._store.storeSetting(setting, identifier.encode("ascii")).addErrback(
-                lambda failure: self._log.warn("{reason}", reason=failure.getErrorMessage())
+                lambda failure: self._log.warn(
+                    "The identity of {label} was not stored: {reason}",
+                    label=label,
+                    reason=failure.getErrorMessage(),
+                    event="relay-identity-not-stored",
+                )
             )
 
     def _say(self, label: str, value: str) -> None:
@@ -351,7 +362,7 @@ class NodeService(MultiService):
         if line not in self._announced:
             self._announced.add(line)
             announce(label, value)
-            self._log.info("{line}", line=line)
+            self._log.info("{label}: {value}", label=label, value=value, event="announced")
 
     # ---------------------------------------------------------------- stop
 
@@ -366,7 +377,9 @@ class NodeService(MultiService):
         if self._stopping is None:
             self._stopping = Deferred()
             Deferred.fromCoroutine(self._stop()).addErrback(
-                lambda failure: self._log.failure("The state was not closed as it should", failure)
+                lambda failure: self._log.failure(
+                    "The state was not closed as it should", failure, event="state-not-closed"
+                )
             ).chainDeferred(self._stopping)
         stopped: Deferred[None] = Deferred()
 

@@ -144,20 +144,23 @@ class Calendar(Service):
         self._log.warn(
             "The clock is {seconds} s behind what it was: no ticket and no stored credential counts any more",
             seconds=int(seconds),
-            audit="clock-set-back",
+            audit="changed",
+            event="clock-behind",
         )
         for call in list(self.setBack):
             try:
                 call()
             except Exception:
-                self._log.failure("That the clock was set back was not followed")
+                self._log.failure("That the clock was set back was not followed", event="clock-behind-failed")
         self._note()
 
     def _note(self) -> None:
         self._noted = self.now()
         if self._store is not None:
             self._store.storeSetting(NEWEST, b"%d" % self._noted).addErrback(
-                lambda failure: self._log.warn("{reason}", reason=failure.getErrorMessage())
+                lambda failure: self._log.warn(
+                    "The time was not stored: {reason}", reason=failure.getErrorMessage(), event="time-not-stored"
+                )
             )
 
     def look(self) -> None:
@@ -187,4 +190,4 @@ class Calendar(Service):
                     call()
                 except Exception:
                     # One deadline must not keep another from coming.
-                    self._log.failure("What was to happen now did not")
+                    self._log.failure("What was to happen now did not", event="deadline-failed")

@@ -133,6 +133,7 @@ class ClockWatch(Service):
             "The clock was set {direction} by {step:.0f} s: timers go on as before",
             direction="forward" if step > 0 else "back",
             step=abs(step),
+            event="clock-set",
         )
         self._stepped()
 

@@ -82,7 +82,7 @@ class ControlProtocol(LineOnlyReceiver):
         if failure.check(OckamError):
             self._reply({"error": failure.getErrorMessage()})
         else:
-            self._log.failure("A command failed", failure)
+            self._log.failure("A command failed", failure, event="command-failed")
             self._reply({"error": "it failed: the log of the node says why"})
 
     def _reply(self, reply: dict[str, Any]) -> None:

@@ -55,17 +55,23 @@ async def drain(
         await portal.drain()
     if streams:
         _log.info(
-            "Shutting down: {count} streams have {timeout:g} s to come to their end", count=streams, timeout=timeout
+            "Shutting down: {count} streams have {timeout:g} s to come to their end",
+            count=streams,
+            timeout=timeout,
+            event="draining-streams",
         )
     if names:
         _log.info(
-            "Shutting down: who sends to {count} names here has {timeout:g} s to move on", count=names, timeout=timeout
+            "Shutting down: who sends to {count} names here has {timeout:g} s to move on",
+            count=names,
+            timeout=timeout,
+            event="draining-names",
         )
     deadline = clock.seconds() + timeout
     while any(count()) and clock.seconds() < deadline:
         await deferLater(clock, INTERVAL)
     streams, names = count()
     if streams:
-        _log.warn("{left} streams have not come to their end and are reset", left=streams)
+        _log.warn("{left} streams have not come to their end and are reset", left=streams, event="streams-cut")
     if names:
-        _log.warn("{left} names are still sent to", left=names)
+        _log.warn("{left} names are still sent to", left=names, event="names-left")

@@ -304,7 +304,11 @@ class InletEndpoint:
             starting, self._starting = self._starting, None
             starting.cancel()
             stopping = Deferred.fromCoroutine(self._owned.stop())
-            stopping.addErrback(lambda failure: self._log.failure("The node did not stop as it should", failure))
+            stopping.addErrback(
+                lambda failure: self._log.failure(
+                    "The node did not stop as it should", failure, event="node-stop-failed"
+                )
+            )
             self._stopping = _Shared(stopping)
 
 

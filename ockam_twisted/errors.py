@@ -123,7 +123,13 @@ class HandshakeFailed(RemoteProtocolError):
 class PeerNotTrusted(HandshakeFailed):
     """
     The peer proved an identity that the trust policy does not accept.
+
+    @ivar identifier: Which one.
     """
+
+    def __init__(self, reason: str, identifier: str = "") -> None:
+        super().__init__(reason)
+        self.identifier = identifier
 
 
 class EnrollmentRefused(RemoteProtocolError):

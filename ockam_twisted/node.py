@@ -367,6 +367,10 @@ class Node(WayHost):
                 try:
                     await maybeDeferred(service.stopService)
                 except Exception:
-                    self._log.failure("{service} did not stop as it should", service=type(service).__name__)
+                    self._log.failure(
+                        "{service} did not stop as it should",
+                        service=type(service).__name__,
+                        event="service-stop-failed",
+                    )
 
         return Deferred.fromCoroutine(stop())

@@ -178,7 +178,11 @@ class Offers(Service):
         store, encoded = self._node.store, encodeWays(self.ways())
         if store.setting(WAYS) != encoded:
             store.storeSetting(WAYS, encoded).addErrback(
-                lambda failure: self._log.warn("{reason}", reason=failure.getErrorMessage())
+                lambda failure: self._log.warn(
+                    "The ways to this node were not stored: {reason}",
+                    reason=failure.getErrorMessage(),
+                    event="ways-not-stored",
+                )
             )
 
     def _reachable(self) -> None:
@@ -215,7 +219,7 @@ class Offers(Service):
                     uses=tickets.uses, expires=tickets.expires, isStartup=True
                 )
             except OckamError as error:
-                self._log.warn("No ticket: {reason}", reason=str(error))
+                self._log.warn("No ticket: {reason}", reason=str(error), event="ticket-not-made")
                 return
             announce("Ticket", made["ticket"])
             self._log.info(
@@ -224,6 +228,7 @@ class Offers(Service):
                 uses="one inlet" if tickets.uses == 1 else tickets.uses,
                 minutes=round(tickets.expires / 60, 1),
                 command=self._config.command,
+                event="ticket-shown",
             )
 
         Deferred.fromCoroutine(offer())
@@ -231,10 +236,11 @@ class Offers(Service):
     def _redeemed(self, token: EnrollmentToken, member: Member) -> None:
         announce("Ticket used by", str(member.identifier))
         self._log.info(
-            "Ticket {id} was used by {member}, who is a member now; to undo that: "
-            "ockam-twisted member remove {member} --command {command}",
-            id=token.id,
-            member=str(member.identifier),
+            "Ticket {ticket} was used by {peer}, who is a member now; to undo that: "
+            "ockam-twisted member remove {peer} --command {command}",
+            ticket=token.id,
+            peer=str(member.identifier),
             command=self._config.command,
-            audit="ticket-used",
+            audit="allowed",
+            event="ticket-used",
         )

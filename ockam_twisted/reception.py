@@ -93,7 +93,10 @@ class Reception:
             authority = Identifier.parse(config.authorities[0].identifier)
             ways = (checkListener(config.authorities[0].address),)
             if ticket is not None and ticket.authority != authority:
-                self._log.warn("The ticket is of another authority than --authority, and is not used")
+                self._log.warn(
+                    "The ticket is of another authority than --authority, and is not used",
+                    event="ticket-of-another-authority",
+                )
                 ticket = None
         elif ticket is not None and ticket.authority is not None:
             authority, ways = ticket.authority, ticket.authorityWays
@@ -140,13 +143,17 @@ class Reception:
             count = len(node.authority.members())
             if count and config.outlets and (config.trust.authorized or self._authority):
                 self._log.info(
-                    "{count} members of this node may connect, too: `ockam-twisted member list` shows them", count=count
+                    "{count} members of this node may connect, too: `ockam-twisted member list` shows them",
+                    count=count,
+                    event="members-may-connect",
                 )
         if self._authority:
             policies.append(TrustCredential(Identifier(self._authority)))
             if config.outlets and not config.trust.allow:
                 self._log.info(
-                    "Every member of {authority} may connect; --allow says what they need", authority=self._authority
+                    "Every member of {authority} may connect; --allow says what they need",
+                    authority=self._authority,
+                    event="attested-may-connect",
                 )
         if config.trust.allow and not authorized and relay is None:
             # Who may be told by the identifier alone.

@@ -108,6 +108,16 @@ class AuthorityAnswers:
         member = self._member(message)
         return member is not None and member.isEnroller
 
+    def _denied(self, message: LocalMessage, what: str, why: str) -> None:
+        self._log.warn(
+            "{peer} asked for {what} and was refused: {reason}",
+            peer=self._peer(message).identifier,
+            what=what,
+            reason=why,
+            event="request-refused",
+            audit="refused",
+        )
+
     # ------------------------------------------------------- one's own word
 
     def issueCredential(self, request: Request, message: LocalMessage) -> Response | Deferred[Response]:
@@ -120,10 +130,19 @@ class AuthorityAnswers:
             return refuse(request, BAD_REQUEST, "unknown path")
         member = self._member(message)
         if member is None:
+            self._denied(message, "a credential", "it is no member")
             return refuse(request, FORBIDDEN, "unauthorized member")
 
         async def issue(member: Member) -> Response:
-            return respond(request, await self._issue(member.identifier, member.attributes))
+            credential = await self._issue(member.identifier, member.attributes)
+            self._log.info(
+                "{peer} was given a credential",
+                peer=str(member.identifier),
+                attributes=len(member.attributes),
+                event="credential-issued",
+                audit="allowed",
+            )
+            return respond(request, credential)
 
         return Deferred.fromCoroutine(issue(member))
 
@@ -138,11 +157,15 @@ class AuthorityAnswers:
         if _path(request) not in ("", "tokens"):
             return refuse(request, BAD_REQUEST, "unknown path")
         if not self._isEnroller(message):
+            self._denied(message, "a ticket", "it is no enroller")
             return refuse(request, FORBIDDEN, "not an enroller")
         try:
             asked = decodeTokenRequest(request.body or b"")
             making = self._authority.createToken(
-                asked.attributes, TOKEN_LIFETIME if asked.ttl is None else asked.ttl, asked.uses or 1
+                asked.attributes,
+                TOKEN_LIFETIME if asked.ttl is None else asked.ttl,
+                asked.uses or 1,
+                by=self._peer(message).identifier,
             )
         except (DecodeError, LocalProtocolError) as error:
             return refuse(request, BAD_REQUEST, str(error))
@@ -182,7 +205,11 @@ class AuthorityAnswers:
         if len(self._guesses) > _COUNTED:
             self._guesses.popitem(last=False)
         self._log.warn(
-            "A code of {peer} was refused: {why}", peer=peer.identifier, why=printable(why), audit="enrollment-refused"
+            "A code of {peer} was refused: {reason}",
+            peer=peer.identifier,
+            reason=printable(why),
+            audit="refused",
+            event="code-refused",
         )
         if count >= GUESSES:
             self._guesses.pop(peer.encryptor)
@@ -196,6 +223,7 @@ class AuthorityAnswers:
         L{DIRECT_AUTHENTICATOR}: enrollers manage members.
         """
         if not self._isEnroller(message):
+            self._denied(message, "members", "it is no enroller")
             return refuse(request, FORBIDDEN, "not an enroller")
         first, _, rest = _path(request).partition("/")
         if first == "member_ids" and not rest:
@@ -236,12 +264,6 @@ class AuthorityAnswers:
             adding = self._authority.addMember(Identifier.fromDigest(digest), attributes, enroller)
         except (DecodeError, LocalProtocolError) as error:
             return refuse(request, BAD_REQUEST, str(error))
-        self._log.info(
-            "{enroller} has added the member {member}",
-            enroller=enroller,
-            member=str(Identifier.fromDigest(digest)),
-            audit="member-added",
-        )
         return adding.addCallbacks(
             lambda _: respond(request),
             lambda failure: failure.trap(LimitReached) and refuse(request, FORBIDDEN, failure.getErrorMessage()),
@@ -255,13 +277,8 @@ class AuthorityAnswers:
 
         async def remove() -> Response:
             for each in whom:
-                if each != enroller and await self._authority.removeMember(each):
-                    self._log.info(
-                        "{enroller} has removed the member {member}",
-                        enroller=enroller,
-                        member=str(each),
-                        audit="member-removed",
-                    )
+                if each != enroller:
+                    await self._authority.removeMember(each, enroller)
             return respond(request)
 
         return Deferred.fromCoroutine(remove())

@@ -82,14 +82,22 @@ class Authority:
             return fail(LimitReached(f"there are {MAX_MEMBERS} members already"))
         checkAttributes(attributes)
         storing = self._store.storeMember(Member(identifier, attributes, self._now(), addedBy))
+        self._log.info(
+            "{peer} is a member now, added by {by}",
+            peer=str(identifier),
+            by=addedBy,
+            event="member-added",
+            audit="changed",
+        )
         self._changed(identifier)
         return storing
 
-    def removeMember(self, identifier: Identifier) -> Deferred[bool]:
+    def removeMember(self, identifier: Identifier, by: str = "") -> Deferred[bool]:
         """
         Put a member out, and take back the ticket by which it came, if that
         is still open: it would come again, as somebody else.
 
+        @param by: Who does; for the log.
         @return: Fires with whether there was one, once it is stored; what it
             had here has ended by then.
         """
@@ -98,6 +106,13 @@ class Authority:
         for token in self.openTokensOf(identifier):
             self._revoke(token)
         removing = self._store.deleteMember(identifier)
+        self._log.info(
+            "{peer} is no member any more, removed by {by}",
+            peer=str(identifier),
+            by=by or "this program",
+            event="member-removed",
+            audit="changed",
+        )
         self._changed(identifier)
         return removing.addCallback(lambda _: True)
 
@@ -114,7 +129,9 @@ class Authority:
                 watcher(identifier)
             except Exception:
                 # The others must hear of it nevertheless.
-                self._log.failure("A change of {who} was not followed", who=str(identifier))
+                self._log.failure(
+                    "A change of {peer} was not followed", peer=str(identifier), event="member-change-failed"
+                )
 
     # -------------------------------------------------------------- tokens
 
@@ -132,13 +149,19 @@ class Authority:
         return any(token.isOpen(now) for token in self._store.tokens().values())
 
     def createToken(
-        self, attributes: Attributes = (), lifetime: int = TOKEN_LIFETIME, uses: int = 1, isStartup: bool = False
+        self,
+        attributes: Attributes = (),
+        lifetime: int = TOKEN_LIFETIME,
+        uses: int = 1,
+        isStartup: bool = False,
+        by: str = "command",
     ) -> Deferred[tuple[EnrollmentToken, bytes]]:
         """
         Make a token.
 
         @param lifetime: Seconds.
         @param isStartup: It replaces the one of the last start.
+        @param by: Who asks for it; for the log.
         @return: Fires with it and its code once it is stored.
         """
         checkAttributes(attributes)
@@ -160,7 +183,19 @@ class Authority:
                 if each.isStartup and each.redemptions and each.isOpen(now):
                     self._revoke(each)
         if useless:
-            self._store.deleteTokens(useless).addErrback(lambda failure: self._log.failure("Not deleted", failure))
+            self._store.deleteTokens(useless).addErrback(
+                lambda failure: self._log.failure(
+                    "Tickets that count no more were not deleted", failure, event="tickets-not-deleted"
+                )
+            )
+        self._log.info(
+            "Ticket {ticket} was made by {by}, for {uses}",
+            ticket=token.id,
+            by=by,
+            uses=uses,
+            event="ticket-made",
+            audit="changed",
+        )
         return self._store.storeToken(token).addCallback(lambda _: (token, code))
 
     def revokeToken(self, id: str) -> Deferred[bool]:
@@ -173,7 +208,7 @@ class Authority:
         found = [each for each in self._store.tokens().values() if each.id == id]
         if not found:
             return succeed(False)
-        return self._store.storeToken(_revoked(found[0])).addCallback(lambda _: True)
+        return self._withdraw(found[0]).addCallback(lambda _: True)
 
     def expireTokens(self) -> int:
         """
@@ -189,9 +224,15 @@ class Authority:
         return len(open)
 
     def _revoke(self, token: EnrollmentToken) -> None:
-        self._store.storeToken(_revoked(token)).addErrback(
-            lambda failure: self._log.failure("A ticket was not taken back on the disk", failure)
+        self._withdraw(token).addErrback(
+            lambda failure: self._log.failure(
+                "A ticket was not taken back on the disk", failure, event="ticket-not-withdrawn"
+            )
         )
+
+    def _withdraw(self, token: EnrollmentToken) -> Deferred[None]:
+        self._log.info("Ticket {ticket} was revoked", ticket=token.id, event="ticket-revoked", audit="changed")
+        return self._store.storeToken(_revoked(token))
 
     def redeem(self, code: bytes, identifier: Identifier) -> Deferred[Member]:
         """

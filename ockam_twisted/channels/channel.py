@@ -181,7 +181,12 @@ class SecureChannel:
         except RecordRefused as error:
             if self._ordered:
                 # One missing record would be a hole in some stream.
-                self._log.error("Ending the channel with {peer}: {reason}", peer=self.peerIdentifier, reason=str(error))
+                self._log.error(
+                    "Ending the channel with {peer}: {reason}",
+                    peer=self.peerIdentifier,
+                    reason=str(error),
+                    event="channel-broken",
+                )
                 self.fail(str(error))
             return
         self.heard += 1
@@ -206,7 +211,12 @@ class SecureChannel:
         A record makes no sense.  One line for each channel is enough.
         """
         if not self._dropped:
-            self._log.warn("A record of {peer} was dropped: {reason}", peer=self.peerIdentifier, reason=str(error))
+            self._log.warn(
+                "A record of {peer} was dropped: {reason}",
+                peer=self.peerIdentifier,
+                reason=str(error),
+                event="record-dropped",
+            )
         self._dropped += 1
 
     def _find(self, plaintext: bytes) -> _Inbound | None:

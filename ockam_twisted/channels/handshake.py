@@ -128,7 +128,9 @@ def _connectionLost() -> ConnectionClosed:
 
 
 def _forget(vault: IVault, ephemeral: bytes) -> None:
-    vault.deleteKey(ephemeral).addErrback(lambda failure: _log.failure("An ephemeral key was not deleted", failure))
+    vault.deleteKey(ephemeral).addErrback(
+        lambda failure: _log.failure("An ephemeral key was not deleted", failure, event="ephemeral-not-deleted")
+    )
 
 
 #: Makes the channel: remote address, route to the peer, who it is, keys.

@@ -21,11 +21,11 @@ from ockam_twisted.channels.handshake import initiate, respond
 from ockam_twisted.channels.noise import Keys
 from ockam_twisted.channels.pace import Pace
 from ockam_twisted.channels.party import Party
-from ockam_twisted.errors import OckamError, PeerNotTrusted, TimedOut
+from ockam_twisted.errors import IdentityRefused, OckamError, PeerNotTrusted, TimedOut
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.payload import VerifiedPeer
 from ockam_twisted.interfaces import IRouter, ITrustPolicy, IWorker
-from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.flow import newFlowId
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.wire.channel import REFUSED
@@ -35,6 +35,8 @@ HANDSHAKE_TIMEOUT = 10.0
 
 #: Seconds that a channel for enrolment lives.
 ENROLMENT_TIMEOUT = 10.0
+
+_log = Logger()
 
 
 def createSecureChannel(
@@ -75,9 +77,29 @@ def createSecureChannel(
     def explain(failure: Failure) -> Failure:
         if failure.check(DeferredTimeout):
             return Failure(TimedOut(f"no answer to a handshake within {timeout:.0f} s from {route[-1]}"))
+        if failure.check(PeerNotTrusted, IdentityRefused):
+            # Whoever wanted the channel says so; this is for the audit log.
+            _log.debug(
+                "Who is at the end of {way} was refused: {reason}",
+                peer=getattr(failure.value, "identifier", ""),
+                reason=printable(failure.getErrorMessage()),
+                way=printable(str(route)),
+                event="peer-refused",
+                audit="refused",
+            )
         return failure
 
-    return result.addErrback(explain)
+    def made(channel: SecureChannel) -> SecureChannel:
+        _log.debug(
+            "{peer} is at the end of {way}",
+            peer=channel.peerIdentifier,
+            way=printable(str(route)),
+            event="peer-accepted",
+            audit="allowed",
+        )
+        return channel
+
+    return result.addCallbacks(made, explain)
 
 
 #: Seconds between two lines about handshakes that come too fast.
@@ -195,19 +217,23 @@ class SecureChannelListener(Service):
         self._unfinished[result] = source
         result.addTimeout(self._timeout, self._clock)
         result.addBoth(self._finished, result)
-        result.addCallbacks(self._opened, self._failed)
+        result.addCallbacks(self._opened, self._failed, callbackArgs=(source,), errbackArgs=(source,))
 
     def _tooMany(self, source: Route) -> None:
         now = self._clock.seconds()
         if now - self._warnedAt >= WARNING_INTERVAL:
             self._warnedAt = now
-            self._log.warn("Dropping handshakes that come too fast, the first one from {source}", source=str(source))
+            self._log.warn(
+                "Dropping handshakes that come too fast, the first one from {source}",
+                source=printable(str(source)),
+                event="handshakes-too-fast",
+            )
 
     def _make(self, remote: Address, road: Route, peer: VerifiedPeer, keys: Keys) -> SecureChannel:
         # Much may have happened since it was verified: a disk was waited for.
         isAccepted = self._party.accepts(self._trust, peer)
         if not isAccepted and not (self._enrolment is not None and self._party.accepts(self._enrolment, peer)):
-            raise PeerNotTrusted(f"the peer {peer.identifier} is not trusted here any more")
+            raise PeerNotTrusted(f"the peer {peer.identifier} is not trusted here any more", str(peer.identifier))
         channel = SecureChannel(
             self._router,
             remote,
@@ -276,7 +302,10 @@ class SecureChannelListener(Service):
             return  # It ends once everybody has heard of that.
         if not (trust.accepts(peer) and trust.confirms(peer, channel.credential)):
             self._log.info(
-                "The channel with {peer} ends: it is not accepted any more", peer=peer, audit="channel-ended"
+                "The channel with {peer} ends: it is not accepted any more",
+                peer=peer,
+                audit="ended",
+                event="channel-ended",
             )
             self._router.peers.refuse(channel.encryptor)
             channel.fail("it is not accepted any more", REFUSED)
@@ -285,8 +314,17 @@ class SecureChannelListener(Service):
         self._unfinished.pop(result, None)
         return outcome
 
-    def _opened(self, channel: SecureChannel) -> None:
-        if channel.hasEnded or channel in self._enrolling:
+    def _opened(self, channel: SecureChannel, source: Route) -> None:
+        enrols = channel in self._enrolling
+        self._log.info(
+            "A channel with {peer} was accepted{only}",
+            peer=channel.peerIdentifier,
+            only=", for enrolment only" if enrols else "",
+            source=printable(str(source)),
+            event="channel-accepted",
+            audit="allowed",
+        )
+        if channel.hasEnded or enrols:
             return
         if len(self.channels) >= self._maxChannels:
             self._mostSilent().fail("there are too many channels")
@@ -313,10 +351,26 @@ class SecureChannelListener(Service):
             self.channels[channel] = channel.heard
         return next(iter(self.channels))
 
-    def _failed(self, failure: Failure) -> None:
+    def _failed(self, failure: Failure, source: Route) -> None:
         if failure.check(CancelledError, DeferredTimeout):
             return
-        if failure.check(OckamError):
-            self._log.warn("A handshake failed: {reason}", reason=failure.getErrorMessage())
+        if failure.check(PeerNotTrusted, IdentityRefused):
+            self._log.warn(
+                "A channel was refused: {reason}",
+                peer=getattr(failure.value, "identifier", ""),
+                reason=printable(failure.getErrorMessage()),
+                source=printable(str(source)),
+                event="channel-refused",
+                audit="refused",
+            )
+        elif failure.check(OckamError):
+            self._log.warn(
+                "A handshake failed: {reason}",
+                reason=printable(failure.getErrorMessage()),
+                source=printable(str(source)),
+                event="handshake-failed",
+            )
         else:
-            self._log.failure("A handshake failed", failure)
+            self._log.failure(
+                "A handshake came to nothing", failure, source=printable(str(source)), event="handshake-error"
+            )

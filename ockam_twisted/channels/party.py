@@ -129,10 +129,16 @@ class Party:
         )
         if peer.credentialRefused is not None:
             _log.warn(
-                "A credential of {peer} does not count: {reason}", peer=peer.identifier, reason=peer.credentialRefused
+                "A credential of {peer} does not count: {reason}",
+                peer=peer.identifier,
+                reason=peer.credentialRefused,
+                event="credential-refused",
+                audit="refused",
             )
         if not everybody.confirms(peer.identifier, peer.credential):
-            raise PeerNotTrusted(f"the peer {peer.identifier} is not trusted here: it has no credential that says so")
+            raise PeerNotTrusted(
+                f"the peer {peer.identifier} is not trusted here: it has no credential that says so", peer.identifier
+            )
         # Anybody can make identities without end: those of strangers are
         # not worth a place on the disk.
         isAccepted = not isinstance(trust, TrustEveryone) and self.accepts(trust, peer)
@@ -168,5 +174,7 @@ class Party:
         # Of strangers nothing is stored, as in a handshake.
         if refresh.historyIsNewer and self._isKnown(identifier):
             storing = self.store.storeChangeHistory(identifier, refresh.history)
-            storing.addErrback(lambda failure: _log.failure("A change history was not stored", failure))
+            storing.addErrback(
+                lambda failure: _log.failure("A change history was not stored", failure, event="history-not-stored")
+            )
         return refresh.credential

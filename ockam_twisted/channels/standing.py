@@ -87,7 +87,9 @@ class Standing:
             self._cancel = self._until(credential.expiresAt, self._expired)
 
     def _expired(self) -> None:
-        self._log.info("The credential of {peer} has expired", peer=self.info.identifier, audit="credential-expired")
+        self._log.info(
+            "The credential of {peer} has expired", peer=self.info.identifier, audit="ended", event="credential-expired"
+        )
         with self._router.turn:
             self._replace(None)
 

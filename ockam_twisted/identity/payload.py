@@ -143,7 +143,7 @@ def verifyPayload(
     received = IdentityPayload.decode(payload)
     identifier = received.history.identifier
     if not trust.accepts(identifier):
-        raise PeerNotTrusted(f"the peer {identifier} is not trusted here")
+        raise PeerNotTrusted(f"the peer {identifier} is not trusted here", str(identifier))
     history = received.history.verify()
     newer = _isNewer(history, known(identifier))
     received.attestation.verify(history, now)

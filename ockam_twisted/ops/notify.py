@@ -94,7 +94,9 @@ class Notifications:
                 sending.setblocking(False)
                 sending.sendto("\n".join(lines).encode("utf-8", "replace"), self._address)
         except OSError as error:
-            self._log.debug("The service manager could not be told: {reason}", reason=str(error))
+            self._log.debug(
+                "The service manager could not be told: {reason}", reason=str(error), event="manager-not-told"
+            )
 
     def ready(self) -> None:
         """

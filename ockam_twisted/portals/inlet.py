@@ -18,6 +18,7 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ockam_twisted.errors import NotAccepted
@@ -32,6 +33,8 @@ from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.portals.socket import PortalSocket
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.wire.extension import SHUTTING_DOWN, Reset
+
+_log = Logger()
 
 _STOPPING = "the inlet is shutting down"
 
@@ -287,7 +290,7 @@ class Inlet(Service):
         self._unwatch: Callable[[], None] | None = None
         self.streams: set[InletStream] = set()
         self.late: set[Late] = set()
-        self._refusals = Refusals(clock, "A client was refused: {reason}")
+        self._refusals = Refusals(clock)
 
     def startService(self) -> None:
         """
@@ -322,7 +325,8 @@ class Inlet(Service):
         """
         Log that a client was refused, one line for each reason in a while.
         """
-        self._refusals.log(reason)
+        if self._refusals.isNews(reason):
+            _log.warn("A client was refused: {reason}", reason=reason, event="client-refused")
 
     def drain(self) -> Deferred[None]:
         """

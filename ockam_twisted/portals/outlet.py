@@ -137,8 +137,7 @@ class Outlet(Service):
         self._unwatch: Callable[[], None] | None = None
         self.settings = StreamSettings(clock) if settings is None else settings
         self.resumptions = Resumptions(self.settings)
-        self._refusals = Refusals(clock, "A stream was refused: {reason}")
-        self._denials = Refusals(clock, "Denied: {reason}")
+        self._refusals = Refusals(clock)
 
     def startService(self) -> None:
         """
@@ -179,25 +178,24 @@ class Outlet(Service):
         if not back or message.source is None:
             return
         if kind == _PAYLOAD:
-            self._refusals.log("its inlet does not wait for Pong (it uses skip_handshake)")
+            self._refuse("its inlet does not wait for Pong (it uses skip_handshake)")
             self._answer(back, (DISCONNECT,))
         elif kind == RESUME_KIND:
             refusal = self._refusal(message.peerIdentity)
-            if refusal:
-                self._deny(message.peerIdentity, refusal)
+            self._decided(message.peerIdentity, refusal, "go on")
             answer = self.resumptions.ask(message, refusal)
             if answer is not None:
                 self._answer(back, (answer,))
         elif kind == _PING:
             refusal = self._refusal(message.peerIdentity)
+            self._decided(message.peerIdentity, refusal, "open")
             if refusal:
-                self._deny(message.peerIdentity, refusal)
                 self._answer(back, self._said(message, POLICY, ""))
             elif self._draining:
-                self._refusals.log("the outlet is shutting down")
+                self._refuse("the outlet is shutting down")
                 self._answer(back, self._said(message, SHUTTING_DOWN, "the outlet is shutting down"))
             elif len(self.streams) >= self._maxStreams or len(self._dialing) >= self._maxDialing:
-                self._refusals.log(f"there are {len(self.streams)} already")
+                self._refuse(f"there are {len(self.streams)} already")
                 self._answer(back, REFUSAL)
             else:
                 self._dial(message)
@@ -212,9 +210,38 @@ class Outlet(Service):
     def _refusal(self, peer: PeerIdentity | None) -> str:
         return "" if self._admission is None else self._admission.refusal(peer)
 
-    def _deny(self, peer: PeerIdentity | None, why: str) -> None:
-        who = "somebody without a secure channel" if peer is None else peer.identifier
-        self._denials.log(f"{who} may not use {printable(self.address.value)}: {why}")
+    def _refuse(self, reason: str) -> None:
+        if self._refusals.isNews(reason):
+            self._log.warn("A stream was refused: {reason}", reason=reason, event="stream-refused")
+
+    def _decided(self, peer: PeerIdentity | None, refusal: str, request: str) -> None:
+        """
+        Log whether somebody may have a stream.
+
+        @param request: What for: to C{open} one, to C{go on}, to C{keep} it.
+        """
+        who, outlet = "somebody without a secure channel" if peer is None else peer.identifier, ""
+        if refusal or self.settings.tells:
+            outlet = printable(self.address.value)
+        if refusal:
+            self._log.warn(
+                "Denied: {peer} may not use {outlet}: {reason}",
+                peer=who,
+                outlet=outlet,
+                reason=refusal,
+                request=request,
+                event="stream-denied",
+                audit="refused",
+            )
+        elif self.settings.tells:
+            self._log.debug(
+                "{peer} may use {outlet}",
+                peer=who,
+                outlet=outlet,
+                request=request,
+                event="stream-allowed",
+                audit="allowed",
+            )
 
     def _peerChanged(self, encryptor: Address) -> None:
         """
@@ -235,7 +262,7 @@ class Outlet(Service):
                 if its is not None and (
                     its.encryptor == encryptor or (isRefused and peer is not None and its.identifier == peer.identifier)
                 ):
-                    self._deny(its, refusal)
+                    self._decided(its, refusal, "keep")
                     stream.abandon("it is not permitted any more", POLICY)
 
     def _answer(self, back: Route, messages: Iterable[bytes]) -> None:
@@ -266,7 +293,7 @@ class Outlet(Service):
         self._dialing.pop(stream, None)
         if self._failing:
             self._failing = False
-            self._log.info("The target {target} answers again", target=self._target.label)
+            self._log.info("The target {target} answers again", target=self._target.label, event="target-back")
         with self._router.turn:
             stream.pong()
             self.resumptions.opened(stream)
@@ -283,6 +310,7 @@ class Outlet(Service):
                 "The target {target} does not answer: {reason}; clients are refused, and the next one tries again",
                 target=self._target.label,
                 reason=failure.getErrorMessage(),
+                event="target-down",
             )
         with self._router.turn:
             code = next((code for kind, code in _CODES if failure.check(kind)), UNREACHABLE)

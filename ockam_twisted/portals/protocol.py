@@ -216,7 +216,7 @@ class PortalTransport:
         try:
             event(*arguments)
         except Exception:
-            self._log.failure("The protocol for {label} failed", label=self._label)
+            self._log.failure("The protocol for {label} failed", label=self._label, event="protocol-failed")
             self.abortConnection()
 
     def _send(self) -> None:

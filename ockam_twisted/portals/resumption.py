@@ -146,7 +146,9 @@ class Resumptions:
         waiting[stream] = None
         if len(waiting) > MAX_ROUTELESS:
             self._log.warn(
-                "Too many streams of {peer} wait for another way: the oldest ends", peer=stream.peer.identifier
+                "Too many streams of {peer} wait for another way: the oldest ends",
+                peer=stream.peer.identifier,
+                event="streams-forgotten",
             )
             next(iter(waiting)).abandon("too many streams wait for another way")
 
@@ -226,6 +228,7 @@ class Resumptions:
                 "{peer} goes on with a stream as it cannot be: {reason}",
                 peer=printable(peer.identifier),
                 reason=str(error),
+                event="resume-broken",
             )
             return encodeExtension(Reset(PROTOCOL_ERROR, 0, str(error)))
         return None

@@ -49,6 +49,7 @@ class StreamSettings:
     @ivar resumeTimeout: Seconds that a stream waits for another way; 0: it
         ends with its way.
     @ivar budget: What all windows share.
+    @ivar tells: Is each stream to be logged, also one that is permitted?
     @ivar lives: Asks whether the peer of a channel, named by its encryptor,
         is still there; fires within seconds.
     """
@@ -60,6 +61,7 @@ class StreamSettings:
     resumeTimeout: float = RESUME_TIMEOUT
     budget: WindowBudget = field(factory=WindowBudget)
     lives: Lives = _isThere
+    tells: bool = False
     _budgets: WeakValueDictionary[str, PeerBudget] = field(factory=WeakValueDictionary, init=False)
     _shares: WeakValueDictionary[Address, ChannelShare] = field(factory=WeakValueDictionary, init=False)
 

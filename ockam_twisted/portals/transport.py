@@ -112,7 +112,7 @@ class _ClientTransport(PortalTransport):
         try:
             protocol = self._factory.buildProtocol(self.getPeer())
         except Exception:
-            self._log.failure("No protocol for {label} could be made", label=self._label)
+            self._log.failure("No protocol for {label} could be made", label=self._label, event="protocol-not-made")
         if protocol is None:
             self.abortConnection()
         return protocol

@@ -220,7 +220,9 @@ class Arrivals(Factory):
         """
         host = str(getattr(addr, "host", ""))
         if self._perAddress[host] >= self._settings.perAddress or self._total >= self._settings.total:
-            self._log.warn("Refusing a connection from {host}: there are too many", host=host)
+            self._log.warn(
+                "Refusing a connection from {host}: there are too many", host=host, event="connection-refused"
+            )
             return None
         self._perAddress[host] += 1
         self._total += 1

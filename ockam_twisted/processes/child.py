@@ -207,7 +207,7 @@ class Child(ProcessProtocol):
         try:
             word, *values = unpack(data)
         except (DecodeError, ValueError):
-            self._log.error("Process {number} makes no sense", number=self.number)
+            self._log.error("Process {number} makes no sense", number=self.number, event="process-confused")
             self.kill()
             return
         if word == Word.READY:

@@ -288,7 +288,7 @@ class Link(Protocol):
                 raise self._frames.failure
         except Exception:
             # One of us has gone wrong: both are better off without it.
-            self._log.failure("Losing the link to process {number}", number=self.number)
+            self._log.failure("Losing the link to process {number}", number=self.number, event="link-failed")
             self.hasFailed = True
             self.transport.abortConnection()  # type: ignore[union-attr]
         finally:
@@ -377,7 +377,11 @@ class Link(Protocol):
         if what == Told.CLEAR:
             source = self._sources.get(address)
             for output in source.clear() if source is not None else ():
-                self._log.warn("Closing {whom}: it makes no progress and holds others back", whom=output.label)
+                self._log.warn(
+                    "Closing {whom}: it makes no progress and holds others back",
+                    whom=output.label,
+                    event="link-stalled",
+                )
                 output.abortConnection()
             return
         hop = self.settings.router.worker(address)

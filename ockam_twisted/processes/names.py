@@ -182,7 +182,7 @@ class NameTable:
         try:
             relay.start(self._consumerIds, self._drop, self._lostSender, self._newSender)
         except AddressTaken:
-            self._log.error("There is a worker at {address} already", address=str(address))
+            self._log.error("There is a worker at {address} already", address=str(address), event="name-occupied")
             return
         if self._router.worker(address) is relay:
             self.relays[address] = relay

@@ -145,7 +145,7 @@ class OtherProcess:
             else:
                 self._answers[word](*values)
         except Exception:
-            self._log.failure("A packet of the first process came to nothing")
+            self._log.failure("A packet of the first process came to nothing", event="packet-failed")
             # It has no other chance than to begin anew.
             self._end()
         finally:
@@ -242,7 +242,7 @@ class OtherProcess:
 
         def stopped(result: object) -> None:
             if isinstance(result, Failure) and not result.check(OckamError):
-                self._log.failure("This process did not stop as it should", result)
+                self._log.failure("This process did not stop as it should", result, event="process-stop-failed")
             self._end()
 
         self.transport.stopService().addBoth(stopped)

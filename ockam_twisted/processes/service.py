@@ -132,7 +132,7 @@ class Processes(Service):
                 child.link(other.number, one)
                 other.link(child.number, two)
         self.directory.listen(child.number, child.send)
-        self._log.info("Process {number} runs: {pid}", number=child.number, pid=child.pid)
+        self._log.info("Process {number} runs: {pid}", number=child.number, pid=child.pid, event="process-started")
         if len(self._running()) == len(self._children):
             self._settled()
 
@@ -177,14 +177,20 @@ class Processes(Service):
         deaths = self._deaths[number] = 0 if lived >= GOOD_LIFE else self._deaths.get(number, -1) + 1
         wait = min(MAX_RESTART, RESTART * 2.0 ** min(deaths, 20))
         self._log.error(
-            "Process {number} has died and is started again in {wait:g} s: {why}", number=number, wait=wait, why=why
+            "Process {number} has died and is started again in {wait:g} s: {reason}",
+            number=number,
+            wait=wait,
+            reason=why,
+            event="process-died",
         )
         self._restarts[number] = self._reactor.callLater(wait, self._start, number)
 
     def _ping(self) -> None:
         for child in self._running():
             if child.unanswered >= MAX_UNANSWERED:
-                self._log.error("Process {number} does not answer, and is killed", number=child.number)
+                self._log.error(
+                    "Process {number} does not answer, and is killed", number=child.number, event="process-hung"
+                )
                 child.kill()
             else:
                 child.ping()

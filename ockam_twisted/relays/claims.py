@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Container
 
 from attrs import frozen
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from ockam_twisted.errors import InvalidRelayName, RegistrationRefused
@@ -17,10 +16,6 @@ from ockam_twisted.relays.names import REGISTER, checkRelayName, identifierShape
 from ockam_twisted.relays.quotas import DIRECT, NOTIFY, extensionFlags
 from ockam_twisted.routing.addresses import MAX_ADDRESS, MAX_HOPS, Address, Route, printable
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
-
-#: Seconds between two log lines about the same kind of refusal.
-_QUIET = 10.0
-
 
 #: Why a peer may not have a name; empty if it may.
 Admits = Callable[[PeerIdentity, str], str]
@@ -146,33 +141,42 @@ class ClaimReader:
         return "" if self._admits is None or peer is None else self._admits(peer, name)
 
 
-class Refusals:
+class Decisions:
     """
-    Logs refused registrations, one line for each reason in a while.
+    Logs which registrations were granted, and which refused.
     """
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
-        self._noted: dict[str, tuple[float, int]] = {}
+    def granted(self, claim: Claim, before: Claim | None) -> None:
+        """
+        A registrant has its name.
 
-    def note(self, reason: str, name: str, peer: str) -> None:
+        @param before: Who had it until now.
+        """
+        address = claim.address.value.decode("ascii")
+        if before is not None and before.peer != claim.peer:
+            self._log.info(
+                "{peer} has taken over {address} from {before}",
+                peer=claim.peer,
+                address=address,
+                before=before.peer,
+                event="name-taken-over",
+                audit="changed",
+            )
+        self._log.info(
+            "{peer} is reached at {address}", peer=claim.peer, address=address, event="name-given", audit="allowed"
+        )
+
+    def refused(self, reason: str, name: str, peer: str) -> None:
         """
         A registration was refused.
         """
-        now = self._clock.seconds()
-        since, count = self._noted.get(reason, (float("-inf"), 0))
-        if now - since < _QUIET:
-            self._noted[reason] = (since, count + 1)
-            return
-        if len(self._noted) > 100:
-            self._noted.clear()
-        self._noted[reason] = (now, 0)
         self._log.warn(
-            "No relay name {name} for {peer}: {reason}{more}",
+            "No relay name {name} for {peer}: {reason}",
             name=printable(name, 80),
             peer=peer,
-            reason=reason,
-            more=f" ({count} more like this before)" if count else "",
+            reason=printable(reason),
+            event="name-refused",
+            audit="refused",
         )

@@ -53,6 +53,7 @@ class Fights:
             one=old.claim.peer,
             other=claim.peer,
             wait=wait,
+            event="name-fought",
         )
         # The latest registration is the one that waits.
         earlier = self.waiting.pop(claim.address, None)

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from ockam_twisted.interfaces import IRouter
-from ockam_twisted.relays.claims import Claim, ClaimReader, Refusals
+from ockam_twisted.relays.claims import Claim, ClaimReader, Decisions
 from ockam_twisted.relays.relay import Relay
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.local_message import PeerIdentity
@@ -30,7 +30,7 @@ class Rechecks:
         router: IRouter,
         clock: IReactorTime,
         claims: ClaimReader,
-        refusals: Refusals,
+        decisions: Decisions,
         relays: Mapping[Address, Relay],
         drop: Callable[[Relay], None],
     ) -> None:
@@ -40,7 +40,7 @@ class Rechecks:
         """
         self._router = router
         self._claims = claims
-        self._refusals = refusals
+        self._decisions = decisions
         self._relays = relays
         self._drop = drop
         self._unwatch: Callable[[], None] = lambda: None
@@ -70,7 +70,7 @@ class Rechecks:
             for relay in [each for each in self._relays.values() if isMeant(each.claim)]:
                 why = self.refusal(relay.claim)
                 if why:
-                    self._refusals.note(why, relay.claim.name, relay.claim.peer)
+                    self._decisions.refused(why, relay.claim.name, relay.claim.peer)
                     self._drop(relay)
 
     def refusal(self, claim: Claim) -> str:

@@ -24,7 +24,7 @@ from zope.interface import implementer
 from ockam_twisted.errors import AddressTaken, DecodeError, InvalidRelayName, RegistrationRefused
 from ockam_twisted.interfaces import INameStore, IRelayDirectory, IRouter, IWorker
 from ockam_twisted.relays.alone import NoDirectory
-from ockam_twisted.relays.claims import Admits, Claim, ClaimReader, Refusals
+from ockam_twisted.relays.claims import Admits, Claim, ClaimReader, Decisions
 from ockam_twisted.relays.fights import Fights
 from ockam_twisted.relays.names import (
     FORWARDING_SERVICE,
@@ -103,13 +103,13 @@ class RelayService(Service):
         self._byHost: dict[str, set[str]] = {}
         # Names in use that are not in the store, other than identifiers.
         self._unstored: set[str] = set()
-        self._refusals = Refusals(clock)
+        self._decisions = Decisions()
         self._sweeping = LoopingCall(self._sweep)
         self._sweeping.clock = clock
         self._isPrivate = admits is not None
         self._isLeaving = False
         self._notices = Notices(router, self.relays, consumerIds)
-        self._rechecks = Rechecks(router, clock, self._claims, self._refusals, self.relays, self._drop)
+        self._rechecks = Rechecks(router, clock, self._claims, self._decisions, self.relays, self._drop)
 
     # ---------------------------------------------------------------- life
 
@@ -179,7 +179,9 @@ class RelayService(Service):
 
     def _forgotten(self, count: int) -> None:
         if count:
-            self._log.info("{count} relay names were not used for long and are free again", count=count)
+            self._log.info(
+                "{count} unused relay names are free again", count=count, event="names-freed", audit="changed"
+            )
         for name in [name for name in self._noted if self._ownerOf(name) is None]:
             del self._noted[name]
         for host, names in list(self._byHost.items()):
@@ -188,7 +190,7 @@ class RelayService(Service):
                 del self._byHost[host]
 
     def _sweepFailed(self, failure: Failure) -> None:
-        self._log.failure("Relay names that are not used could not be freed", failure)
+        self._log.failure("Relay names that are not used could not be freed", failure, event="names-not-freed")
 
     # ------------------------------------------------------------- reading
 
@@ -205,7 +207,7 @@ class RelayService(Service):
         except (DecodeError, InvalidRelayName, RegistrationRefused) as error:
             peer = getattr(self._router.worker(message.return_route[0]), "peer", "") if message.return_route else ""
             who = message.peerIdentity.identifier if message.peerIdentity is not None else "somebody"
-            self._refusals.note(str(error), name, f"{who} at {printable(str(peer))}")
+            self._decisions.refused(str(error), name, f"{who} at {printable(str(peer))}")
 
     # ------------------------------------------------------------ deciding
 
@@ -263,7 +265,7 @@ class RelayService(Service):
         def answered(lives: bool) -> None:
             self._probes.pop(claim.address, None)
             if lives:
-                self._refusals.note("the name is in use", claim.name, claim.peer)
+                self._decisions.refused("the name is in use", claim.name, claim.peer)
             else:
                 self._again(claim, dead=old)
 
@@ -275,7 +277,7 @@ class RelayService(Service):
             try:
                 self._consider(claim, waited, dead)
             except RegistrationRefused as error:
-                self._refusals.note(str(error), claim.name, claim.peer)
+                self._decisions.refused(str(error), claim.name, claim.peer)
 
     def _checkQuotas(self, claim: Claim, old: Relay | None, owner: str | None) -> None:
         """
@@ -317,7 +319,9 @@ class RelayService(Service):
     def _storeFailed(self, failure: Failure, claim: Claim) -> None:
         self._storing.pop(claim.name, None)
         self._noted.pop(claim.name, None)
-        self._log.failure("The relay name {name} could not be stored", failure, name=claim.name)
+        self._log.failure(
+            "The relay name {name} could not be stored", failure, name=claim.name, event="name-not-stored"
+        )
 
     def _install(self, claim: Claim) -> None:
         """
@@ -329,7 +333,7 @@ class RelayService(Service):
         refusal = self._rechecks.refusal(claim)
         if refusal:
             # It was removed meanwhile.
-            self._refusals.note(refusal, claim.name, claim.peer)
+            self._decisions.refused(refusal, claim.name, claim.peer)
             return
         takeovers: tuple[float, ...] = ()
         old = self.relays.get(claim.address)
@@ -340,7 +344,7 @@ class RelayService(Service):
         try:
             relay.start(self._consumerIds, self._gone, self._notices.senderGone)
         except AddressTaken:
-            self._refusals.note("this is the name of a worker of this node", claim.name, claim.peer)
+            self._decisions.refused("this is the name of a worker of this node", claim.name, claim.peer)
             return
         self.relays[claim.address] = relay
         self._perConnection[claim.hop] += 1
@@ -348,7 +352,7 @@ class RelayService(Service):
             self._byHost.setdefault(network(claim.host), set()).add(claim.name)
             if claim.identifier is None:
                 self._unstored.add(claim.name)
-        self._log.info("{peer} is reached at {address}", peer=claim.peer, address=claim.address.value.decode("ascii"))
+        self._decisions.granted(claim, None if old is None else old.claim)
         told = self._directory.added(relay)
         told.addCallback(lambda _: self._answer(relay))
         if old is not None and old.claim.hop != claim.hop:

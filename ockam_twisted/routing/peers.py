@@ -66,7 +66,11 @@ class Peers:
                 watcher(encryptor)
             except Exception:
                 # The others must hear of it nevertheless.
-                _log.failure("A change of the peer behind {encryptor} was not followed", encryptor=str(encryptor))
+                _log.failure(
+                    "A change of the peer behind {encryptor} was not followed",
+                    encryptor=str(encryptor),
+                    event="peer-change-failed",
+                )
 
     def refuse(self, encryptor: Address) -> None:
         """

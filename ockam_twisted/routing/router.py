@@ -126,7 +126,9 @@ class Router(Service):
                         try:
                             gone()
                         except Exception:
-                            self._log.failure("Who watches {address} failed", address=str(address))
+                            self._log.failure(
+                                "Who watches {address} failed", address=str(address), event="watcher-failed"
+                            )
 
     def worker(self, address: Address) -> IWorker | None:
         """
@@ -222,7 +224,7 @@ class Router(Service):
 
     def _failed(self, message: LocalMessage) -> None:
         self.dropped[FAILED] += 1
-        self._log.failure("A message for {to} was dropped", to=str(message.onward_route[0]))
+        self._log.failure("A message for {to} was dropped", to=str(message.onward_route[0]), event="message-failed")
 
     def _admit(self, message: LocalMessage) -> _Mailbox | None:
         """

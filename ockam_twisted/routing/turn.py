@@ -60,7 +60,7 @@ class Turn:
                     if source is not None and output.full:
                         output.holdBack(source)
                 except Exception:
-                    self._log.failure("Could not send to {whom}", whom=output.label)
+                    self._log.failure("Could not send to {whom}", whom=output.label, event="send-failed")
 
     def enter(self, source: ISource | None) -> None:
         """
@@ -96,7 +96,7 @@ class Turn:
                         output.holdBack(source)
                 except Exception:
                     # One broken output must not keep the others from leaving.
-                    self._log.failure("Could not send to {whom}", whom=output.label)
+                    self._log.failure("Could not send to {whom}", whom=output.label, event="send-failed")
             self._source = None
             self.depth = 0
         else:

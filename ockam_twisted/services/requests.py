@@ -209,7 +209,11 @@ class RequestWorker(WorkerService):
         except RemoteProtocolError:
             return
         if len(self._unanswered) >= self._maxUnanswered:
-            self._log.warn("A request to {address} was dropped: there are too many", address=str(self.address))
+            self._log.warn(
+                "A request to {address} was dropped: there are too many",
+                address=str(self.address),
+                event="requests-too-many",
+            )
             return
         try:
             response = self._answer(request, message)
@@ -237,5 +241,5 @@ class RequestWorker(WorkerService):
     def _failed(self, failure: Failure, message: LocalMessage, request: Request) -> None:
         if failure.check(CancelledError):
             return
-        self._log.failure("A request to {address} failed", failure, address=str(self.address))
+        self._log.failure("A request to {address} failed", failure, address=str(self.address), event="request-failed")
         self._respond(refuse(request, INTERNAL_ERROR, STATUS[INTERNAL_ERROR]), message)

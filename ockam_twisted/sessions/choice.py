@@ -192,4 +192,6 @@ class Choice(MultiService):
         self.chosen = chosen
         if chosen is not None and len(self.sessions) > 1:
             because = f": {reason}" if reason else ""
-            self._log.info("New streams go over the {label}{because}", label=chosen.label, because=because)
+            self._log.info(
+                "New streams go over the {label}{because}", label=chosen.label, because=because, event="outlet-chosen"
+            )

@@ -174,6 +174,7 @@ class RegistrationAttempt:
                 label=self._label,
                 name=self._name,
                 address=registration.address.value.decode("ascii"),
+                event="name-unexpected",
             )
         self._unanswered = 0
         return registration
@@ -205,10 +206,16 @@ class RegistrationAttempt:
                     "{label}: the relay has no secure-channel listener, so the name is registered without proof of "
                     "who we are",
                     label=self._label,
+                    event="relay-without-listener",
                 )
             return None
         except OckamError as error:
-            self._log.warn("{label}: no channel to the relay itself: {reason}", label=self._label, reason=str(error))
+            self._log.warn(
+                "{label}: no channel to the relay itself: {reason}",
+                label=self._label,
+                reason=str(error),
+                event="relay-without-channel",
+            )
             return None
         self._proven(str(channel.peerIdentifier))
         return channel

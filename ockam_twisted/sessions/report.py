@@ -51,6 +51,7 @@ class Report:
             label=self._label,
             lacking=self.lacking(),
             description=description,
+            event="session-up",
         )
 
     def down(self) -> None:
@@ -70,19 +71,24 @@ class Report:
                 reason=reason,
                 lacking=self.lacking(),
                 delay=delay,
+                event="session-waiting",
             )
 
     def tryingOn(self, reason: str) -> None:
         """
         The way is lost while another one is being made.
         """
-        self._log.warn("{label}: {reason}; the next try is under way", label=self._label, reason=reason)
+        self._log.warn(
+            "{label}: {reason}; the next try is under way", label=self._label, reason=reason, event="session-lost"
+        )
 
     def renewing(self, reason: str) -> None:
         """
         Another way is being made.
         """
-        self._log.info("{label}: making another way, {reason}", label=self._label, reason=reason)
+        self._log.info(
+            "{label}: making another way, {reason}", label=self._label, reason=reason, event="session-renewing"
+        )
 
     def kept(self, reason: str, delay: float) -> None:
         """
@@ -94,6 +100,7 @@ class Report:
                 label=self._label,
                 reason=reason,
                 delay=delay,
+                event="session-not-renewed",
             )
 
     def moved(self, description: str) -> None:
@@ -101,7 +108,9 @@ class Report:
         It is in use.
         """
         self._last = ("", float("-inf"))
-        self._log.info("{label}: moved to {description}", label=self._label, description=description)
+        self._log.info(
+            "{label}: moved to {description}", label=self._label, description=description, event="session-moved"
+        )
 
     def stopped(self, state: str, since: float) -> None:
         """
@@ -110,4 +119,10 @@ class Report:
         @param state: What it was until now, and since when.
         """
         lasted = max(0.0, self._clock.seconds() - since)
-        self._log.info("{label}: stopped, {state} for {lasted:.0f} s", label=self._label, state=state, lasted=lasted)
+        self._log.info(
+            "{label}: stopped, {state} for {lasted:.0f} s",
+            label=self._label,
+            state=state,
+            lasted=lasted,
+            event="session-stopped",
+        )

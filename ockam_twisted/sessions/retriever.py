@@ -173,7 +173,11 @@ class CredentialRetriever(Service):
         The clock cannot be trusted: fetch another.
         """
         self._party.credential = b""
-        self._store.deleteSetting(SETTING).addErrback(lambda failure: self._log.failure("Not deleted", failure))
+        self._store.deleteSetting(SETTING).addErrback(
+            lambda failure: self._log.failure(
+                "A credential that counts no more was not deleted", failure, event="credential-not-deleted"
+            )
+        )
         if self._next is not None and self._next.active():
             self._next.reset(0)
 
@@ -186,7 +190,7 @@ class CredentialRetriever(Service):
     def _start(self) -> None:
         self._running = Deferred.fromCoroutine(self._attempt())
         self._running.addErrback(lambda failure: failure.trap(CancelledError) and None)
-        self._running.addErrback(lambda failure: self._log.failure("No credential", failure))
+        self._running.addErrback(lambda failure: self._log.failure("No credential", failure, event="credential-failed"))
 
     async def _attempt(self) -> None:
         way = self._ways[self._number % len(self._ways)]
@@ -204,7 +208,12 @@ class CredentialRetriever(Service):
         else:
             self._delay = FIRST_DELAY
             if self._why or self._number == 1:
-                self._log.info("{authority} attests who we are", authority=str(self.authority))
+                self._log.info(
+                    "{authority} attests who we are",
+                    authority=str(self.authority),
+                    event="credential-received",
+                    audit="allowed",
+                )
             self._why = ""
             self._present(both, verified)
             self._again(max(1.0, (verified.expiresAt - verified.createdAt) / 2))
@@ -234,7 +243,12 @@ class CredentialRetriever(Service):
             if self._refused is not None:
                 why = str(self._refused)
         if why != self._why:
-            self._log.warn("No credential of {authority}: {why}", authority=str(self.authority), why=why)
+            self._log.warn(
+                "No credential of {authority}: {reason}",
+                authority=str(self.authority),
+                reason=why,
+                event="credential-missing",
+            )
         self._why = why
         self._again(self._delay * random.uniform(0.75, 1.25))
         self._delay = min(MAX_DELAY, self._delay * 2)

@@ -237,7 +237,7 @@ class Session(Service):
         self._trying = None
         reason = reasonOf(failure, ATTEMPT_TIMEOUT)
         if not failure.check(OckamError, CancelledError, DeferredTimeout, *NETWORK_ERRORS):
-            self._log.failure("{label}: an attempt failed", failure, label=self.label)
+            self._log.failure("{label}: an attempt failed", failure, label=self.label, event="attempt-failed")
         refused = failure.check(*REFUSALS) is not None
         self._life.failed(reason)
         if refused and self.state is State.WAITING:

@@ -138,6 +138,7 @@ class Watch:
                 "{label}: this node did not run for {slept:.0f} s: is the other end still there?",
                 label=self._label,
                 slept=slept,
+                event="node-slept",
             )
             self.suspect("this node did not run for a while")
             return ""

@@ -120,6 +120,7 @@ class PortGuard:
             "raise it with LimitNOFILE= in the unit, or ulimit -n",
             where=_where(self._port),
             limit=_limit(),
+            event="descriptors-gone",
         )
 
     def _look(self) -> None:
@@ -133,7 +134,11 @@ class PortGuard:
 
     def _calmed(self) -> None:
         self._calm = None
-        self._log.info("There are file descriptors again for connections to {where}", where=_where(self._port))
+        self._log.info(
+            "There are file descriptors again for connections to {where}",
+            where=_where(self._port),
+            event="descriptors-back",
+        )
 
     def connectionLost(self, reason: Failure) -> Any:
         """

@@ -41,7 +41,9 @@ class MessageStreamFactory(Factory):
         if self._spawnerId is not None and (
             self._perAddress[host] >= settings.perAddress or len(self.hops) >= settings.total
         ):
-            self._log.warn("Refusing a connection from {host}: there are too many", host=host)
+            self._log.warn(
+                "Refusing a connection from {host}: there are too many", host=host, event="connection-refused"
+            )
             return None
         hop = MessageStreamProtocol(settings, self._spawnerId, greets)
         self.hops.add(hop)

@@ -334,7 +334,7 @@ class SocketPool:
                 isRead = False
                 why = selectable.doWrite()
         except BaseException as error:
-            self._log.failure("{what} has failed", what=type(selectable).__name__)
+            self._log.failure("{what} has failed", what=type(selectable).__name__, event="socket-failed")
             why = error
         if why:
             self._disconnect(selectable, why, isRead)

@@ -244,7 +244,8 @@ class ProxiedFactory(Factory):
         if now - self._told >= 60:
             self._told = now
             self._log.warn(
-                "A connection was closed that began with no header of the PROXY protocol: {why}. "
+                "A connection was closed that began with no header of the PROXY protocol: {reason}. "
                 "Only proxies may connect to a haproxy: endpoint",
-                why=why,
+                reason=why,
+                event="proxy-refused",
             )

@@ -143,7 +143,7 @@ class StallWatch(Service):
             try:
                 self._judge(output, watched, now)
             except Exception:
-                self._log.failure("Could not look at {whom}", whom=output.label)
+                self._log.failure("Could not look at {whom}", whom=output.label, event="stall-watch-failed")
         for source, own in list(self._unread.items()):
             if own.lost:
                 self._unread.pop(source, None)
@@ -151,7 +151,7 @@ class StallWatch(Service):
             try:
                 source.checkLiveness()
             except Exception:
-                self._log.failure("Could not look at {whom}", whom=own.label)
+                self._log.failure("Could not look at {whom}", whom=own.label, event="stall-watch-failed")
         if not self._watched and not self._unread and self._loop.running:
             self._loop.stop()
 
@@ -172,6 +172,7 @@ class StallWatch(Service):
                 whom=output.label,
                 queued=output.queued,
                 seconds=idle,
+                event="reader-stalled",
             )
             output.abortConnection()
         elif seconds >= output.patience and read < STALL_RATE * seconds:
@@ -188,5 +189,6 @@ class StallWatch(Service):
             whom=output.label,
             read=read,
             seconds=seconds,
+            event="reader-slow",
         )
         output.abortConnection()

@@ -200,7 +200,7 @@ class MessageStreamProtocol(Protocol):
         except RemoteProtocolError as error:
             self.abortConnection(str(error))
         except Exception:
-            self._log.failure("Losing the connection with {peer}", peer=self.peer)
+            self._log.failure("Losing the connection with {peer}", peer=self.peer, event="connection-failed")
             self.abortConnection("an internal error")
         finally:
             turn.leave()
@@ -304,7 +304,10 @@ class MessageStreamProtocol(Protocol):
         if not self._warned:
             self._warned = True
             self._log.warn(
-                "Dropping messages for {peer} that are too large, the first of {size} bytes", peer=self.peer, size=size
+                "Dropping messages for {peer} that are too large, the first of {size} bytes",
+                peer=self.peer,
+                size=size,
+                event="message-too-large",
             )
 
     def messageReceived(self, message: LocalMessage) -> None:
@@ -345,7 +348,12 @@ class MessageStreamProtocol(Protocol):
             self._reason = reason
             # Until it is ready, who has made it is told, and says so.
             if self._greeted or self._spawnerId is not None:
-                self._log.warn("Losing the connection with {peer}: {reason}", peer=self.peer, reason=reason)
+                self._log.warn(
+                    "Losing the connection with {peer}: {reason}",
+                    peer=self.peer,
+                    reason=reason,
+                    event="connection-broken",
+                )
         self.output.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

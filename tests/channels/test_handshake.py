@@ -171,7 +171,7 @@ class TrustTests(ChannelTestCase):
         self.network.pump()
         self.assertEqual(inbox.messages, [])
         self.assertEqual(self.listener.channels, {})
-        self.assertEqual(self.lines(), [f"A handshake failed: the peer {mallory.identifier} is not trusted here"])
+        self.assertEqual(self.lines(), [f"A channel was refused: the peer {mallory.identifier} is not trusted here"])
         self.assertIsNone(self.bob.store.changeHistory(mallory.identifier))
 
     def test_historiesOfTheTrusted(self) -> None:

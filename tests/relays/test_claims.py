@@ -4,9 +4,7 @@ Tests for L{ockam_twisted.relays.claims}.
 
 from __future__ import annotations
 
-from twisted.internet.task import Clock
-
-from ockam_twisted.relays.claims import Refusals
+from ockam_twisted.relays.claims import Decisions
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.services.hop import HopService
@@ -98,32 +96,15 @@ class ClaimReaderTests(RelayTestCase):
         self.assertIn(str(bob.node.identifier), relay.claim.peer)
 
 
-class RefusalsTests(RelayTestCase):
+class DecisionsTests(RelayTestCase):
     """
-    A flood of refusals is a few lines.
+    What is said of registrations.
     """
 
-    def test_quiet(self) -> None:
+    def test_printable(self) -> None:
         """
-        One line for each reason in ten seconds, which then says how many
-        there were.
+        Names of strangers are made fit for a log.
         """
-        clock = Clock()
-        refusals = Refusals(clock)
-        for number in range(50):
-            refusals.note("too many", f"name{number}", "somebody")
-        self.assertEqual(len(self.lines()), 1)
-        clock.advance(10)
-        refusals.note("too many", "name", "somebody")
-        self.assertIn("49 more like this before", self.lines()[1])
-
-    def test_bounded(self) -> None:
-        """
-        Reasons without end are not remembered, and names are made fit for a
-        log.
-        """
-        refusals = Refusals(Clock())
-        for number in range(1000):
-            refusals.note(f"reason {number}", "a\n\x1b[2Jb" * 1000, "somebody")
-        self.assertLess(len(refusals._noted), 102)
-        self.assertTrue(all(len(line) < 400 and "\x1b" not in line and "\n" not in line for line in self.lines()))
+        Decisions().refused("no\nreason", "a\n\x1b[2Jb" * 1000, "somebody")
+        [line] = self.lines()
+        self.assertTrue(len(line) < 400 and line.isprintable(), line)

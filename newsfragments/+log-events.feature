@@ -1,0 +1,1 @@
+Every line that a node logs has a stable name and fields: ``docs/log-events.rst`` lists them all. Each decision about trust (channels, streams, relay names, tickets, members, credentials, keys) is one of them.
