@@ -20,6 +20,7 @@ from ockam_twisted.subcommands.completion import Completion
 from ockam_twisted.subcommands.connect import Connect
 from ockam_twisted.subcommands.identity import Identity
 from ockam_twisted.subcommands.members import Member, Ticket, Unpair
+from ockam_twisted.subcommands.ping import Ping
 from ockam_twisted.subcommands.status import Status
 
 
@@ -67,6 +68,7 @@ class Options(BaseOptions):
     subCommands = [
         ["connect", None, Connect, "Standard input and output as a stream to a private service: for ssh, rsync, git"],
         ["check", None, Check, "Which step of the way to an outlet fails, and whose fault that is"],
+        ["ping", None, Ping, "The round trip to each node on the way to an outlet"],
         ["status", None, Status, "How the nodes on this machine are, and over which ways"],
         ["ticket", None, Ticket, "Let somebody in: make, list and revoke tickets"],
         ["member", None, Member, "Who is in: list, add and remove members"],

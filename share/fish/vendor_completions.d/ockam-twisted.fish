@@ -2,7 +2,7 @@
 function __ockam_twisted_at --description 'Is this the task that was typed?'
     set -l command ockam-twisted
     for word in (commandline -opc)[2..]
-        if contains -- "$command $word" 'ockam-twisted' 'ockam-twisted connect' 'ockam-twisted check' 'ockam-twisted status' 'ockam-twisted ticket' 'ockam-twisted ticket create' 'ockam-twisted ticket list' 'ockam-twisted ticket revoke' 'ockam-twisted member' 'ockam-twisted member list' 'ockam-twisted member add' 'ockam-twisted member remove' 'ockam-twisted identity' 'ockam-twisted identity show' 'ockam-twisted identity export' 'ockam-twisted identity import' 'ockam-twisted identity rotate' 'ockam-twisted identity backup' 'ockam-twisted identity restore' 'ockam-twisted unpair' 'ockam-twisted completion' 'ockam-twisted demo'
+        if contains -- "$command $word" 'ockam-twisted' 'ockam-twisted connect' 'ockam-twisted check' 'ockam-twisted ping' 'ockam-twisted status' 'ockam-twisted ticket' 'ockam-twisted ticket create' 'ockam-twisted ticket list' 'ockam-twisted ticket revoke' 'ockam-twisted member' 'ockam-twisted member list' 'ockam-twisted member add' 'ockam-twisted member remove' 'ockam-twisted identity' 'ockam-twisted identity show' 'ockam-twisted identity export' 'ockam-twisted identity import' 'ockam-twisted identity rotate' 'ockam-twisted identity backup' 'ockam-twisted identity restore' 'ockam-twisted unpair' 'ockam-twisted completion' 'ockam-twisted demo'
             set command "$command $word"
         end
     end
@@ -20,6 +20,7 @@ end
 complete -c ockam-twisted -f
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -a connect -d 'Standard input and output as a stream to a private service: for ssh, rsync, git'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -a check -d 'Which step of the way to an outlet fails, and whose fault that is'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -a ping -d 'The round trip to each node on the way to an outlet'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -a status -d 'How the nodes on this machine are, and over which ways'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -a ticket -d 'Let somebody in: make, list and revoke tickets'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -a member -d 'Who is in: list, add and remove members'
@@ -62,6 +63,22 @@ complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted check\'' -l tru
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted check\'' -l vault -r -f -d 'The token of its signing keys, as the inlet has it'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted check\'' -l help -d 'Display this help and exit'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted check\'' -l version -d 'Display the version and exit'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted ping\'' -l allow -r -f -d 'What the outlet must be by the word of --authority: a policy over attributes'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted ping\'' -l authority -r -f -d 'IDENTIFIER@MULTIADDR of an ockam-authority that attests who the outlet is'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted ping\'' -l authorized -r -f -d 'Identifier that the outlet must have'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted ping\'' -l count -s c -r -f -d 'How often each hop is asked'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted ping\'' -l ephemeral -d 'Use no state: a new identity each time'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted ping\'' -l instance -r -f -d 'Which ockam-inlet\'s state is used: its identity, and whom it is paired with'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted ping\'' -l interval -s i -r -f -d 'Seconds between; who does not know us answers no more than ten times a second'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted ping\'' -l json -d 'Print JSON, at the end; times are in seconds'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted ping\'' -l passphrase -r -F -d 'FILE with the passphrase of its secrets, or credential:NAME'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted ping\'' -l state-dir -r -f -a '(__fish_complete_directories)' -d 'The state folder'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted ping\'' -l ticket -r -F -d 'The ticket of an outlet: TICKET, @FILE, or - for standard input'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted ping\'' -l to -r -f -d 'Way to the outlet [default: as the pairing says]: MULTIADDR or IDENTIFIER@MULTIADDR'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted ping\'' -l trust-everyone -d 'Accept whoever is at the end of the way; excludes --authorized'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted ping\'' -l vault -r -f -d 'The token of its signing keys, as the inlet has it'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted ping\'' -l help -d 'Display this help and exit'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted ping\'' -l version -d 'Display the version and exit'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted status\'' -l command -r -f -a 'ockam-inlet ockam-outlet ockam-relay ockam-authority' -d 'Which kind of node: ockam-inlet, ockam-outlet, ockam-relay, ockam-authority'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted status\'' -l instance -r -f -d 'Which instance of it'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted status\'' -l json -d 'Print JSON; with --watch, each time on a line of its own'
