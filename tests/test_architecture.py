@@ -112,7 +112,14 @@ PLUGIN_LAZY_IMPORTS = {"ockam_twisted.endpoints.parseServer", "ockam_twisted.end
 HEAVY = ("cryptography", "nacl", "OpenSSL", "twisted.web", "ockam_twisted.node")
 
 #: Tests that have no source module of their own, relative to tests/.
-NOT_MIRRORED = ("scenarios/", "interop/", "test_architecture.py", "test_packaging.py", "test_examples.py")
+NOT_MIRRORED = (
+    "scenarios/",
+    "interop/",
+    "test_architecture.py",
+    "test_packaging.py",
+    "test_examples.py",
+    "test_troubleshooting.py",
+)
 
 #: Ends of the names of tests that are about a whole folder.
 OF_A_FOLDER = ("_machine.py", "_attacks.py")
