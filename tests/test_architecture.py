@@ -79,7 +79,7 @@ ARROWS: dict[str, set[str]] = {
     "endpoints": {"assembly"},
     "manuals": set(),
     "visits": {"reception"},
-    "subcommands": {"tasks", "visits", "manuals", "configuration"},
+    "subcommands": {"tasks", "visits", "manuals", "configuration", "tap"},
     "command": {"demo", "subcommands"},
 }
 

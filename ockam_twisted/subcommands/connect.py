@@ -50,23 +50,9 @@ class Connect(WayOptions):
         """
         Check everything that the options alone can tell.
         """
-        from twisted.internet import reactor
-
-        from ockam_twisted.config import listenEndpoint
-        from ockam_twisted.errors import OckamError
-        from ockam_twisted.places import serverEndpoint
-
-        self.connectTimeout = self.number("connect-timeout", 0.1, 3600)
-        self.resumeTimeout = self.number("resume-timeout", 0, 86400)
         if self["ticket"] == "-" and not self["listen"]:
             raise usage.UsageError("--ticket -: standard input is what is connected; use @FILE")
-        self._endpoint: Any = None
         self.readWay()
-        try:
-            if self["listen"]:
-                self._endpoint = serverEndpoint(reactor, listenEndpoint(self["listen"], "--listen"))
-        except OckamError as error:
-            raise usage.UsageError(str(error)) from None
 
     def run(self) -> int:
         """
@@ -78,6 +64,7 @@ class Connect(WayOptions):
         from twisted.internet.error import CannotListenError
 
         from ockam_twisted.errors import ConfigurationError
+        from ockam_twisted.places import serverEndpoint
         from ockam_twisted.visits.connection import connectOne, connectStandard
         from ockam_twisted.visits.standard import StandardStreams
         from ockam_twisted.visits.visit import Visit
@@ -86,10 +73,10 @@ class Connect(WayOptions):
             visit = Visit(reactor, self.nodeConfig, redeems=True, creates=True)
             try:
                 await visit.open()
-                if self._endpoint is None:
-                    outcome, reason = await connectStandard(reactor, visit, StandardStreams(reactor))
+                if self["listen"]:
+                    outcome, reason = await connectOne(visit, serverEndpoint(reactor, visit.inlet.listen))
                 else:
-                    outcome, reason = await connectOne(visit, self._endpoint)
+                    outcome, reason = await connectStandard(reactor, visit, StandardStreams(reactor))
             except CannotListenError as error:
                 why = getattr(error.socketError, "strerror", None) or error.socketError
                 raise ConfigurationError(f"cannot listen on {self['listen']}: {why}") from None

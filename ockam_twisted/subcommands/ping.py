@@ -63,8 +63,8 @@ class Ping(WayOptions):
     longdesc = (
         "Connects along a way and shows how long that takes, then asks the echo of each node on it again and again: of "
         "the relay, of the node behind its name, and of that node once more inside of the secure channel. Without a "
-        "way it is the one that the ockam-inlet of the same --instance is paired with, whether that runs or not. Of a way "
-        "that does not say who must be at its end, whoever is there is shown. The exit status is 0 if the far end of "
+        "way it is the one that the ockam-inlet of the same --instance is paired with, whether that runs or not. Of a "
+        "way that does not say who must be at its end, whoever is there is shown. The exit status is 0 if the far end of "
         "each way has answered, else 1."
     )
     examples = """\
@@ -96,16 +96,16 @@ class Ping(WayOptions):
         from ockam_twisted.places import checkRoad
         from ockam_twisted.sessions.destination import readPinnedWay
 
-        self._count = int(self.number("count", 1, 1_000_000))
-        self._interval = self.number("interval", 0.01, 3600)
         self._to: Any = None
-        if not self._way:
-            self.readWay()
-            return
         given = [name for name in ("to", "ticket", "allow", "authority") if self[name]]
-        if given:
+        if self._way and given:
             raise usage.UsageError(f"the way is given already: it excludes --{given[0]}")
         try:
+            self._count = int(self.number("count", 1, 1_000_000, True))
+            self._interval = self.number("interval", 0.01, 3600)
+            if not self._way:
+                self.readWay()
+                return
             self._to = readPinnedWay(self._way)
             checkRoad(self._to[1], "the way")
             self.nodeConfig = self.config()

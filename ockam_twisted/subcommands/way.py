@@ -13,8 +13,6 @@ from twisted.python import usage
 
 from ockam_twisted.subcommands.base import BaseOptions
 
-_MAX_TICKET = 16 * 1024
-
 #: Stands for the place where an inlet would listen.
 NOWHERE = "tcp:0:interface=127.0.0.1"
 
@@ -37,9 +35,6 @@ class WayOptions(BaseOptions):
         ["trust-everyone", None, "Accept whoever is at the end of the way; excludes --authorized"],
         ["ephemeral", None, "Use no state: a new identity each time"],
     ]
-
-    #: Seconds that a stream may take to be open, and may wait for a new way.
-    connectTimeout, resumeTimeout = 10.0, 60.0
 
     #: What the options say, once they were read.
     nodeConfig: Any = None
@@ -77,59 +72,27 @@ class WayOptions(BaseOptions):
 
     def config(self) -> Any:
         """
-        What the options say, as the structure of an inlet.
+        What the options say, as the structure of an inlet: they are read as
+        C{ockam-inlet} reads its own.
 
-        @raise ConfigurationError: They cannot be carried out.
+        @raise OckamError: They cannot be carried out.
         """
-        from ockam_twisted.config import AuthorityConfig, InletConfig, NodeConfig, StateConfig, TrustConfig
+        from ockam_twisted.tap.inlet import Options
 
-        if self["trust-everyone"] and (self["authorized"] or self["allow"]):
-            raise usage.UsageError("--trust-everyone accepts anybody: it excludes --authorized and --allow")
-        if self["ephemeral"] and self["state-dir"]:
-            raise usage.UsageError("--ephemeral uses no state: it excludes --state-dir")
-        authorities: tuple[AuthorityConfig, ...] = ()
-        if self["authority"]:
-            identifier, at, address = self["authority"].partition("@")
-            if not at:
-                raise usage.UsageError("--authority is IDENTIFIER@MULTIADDR, as ockam-authority prints it at its start")
-            authorities = (AuthorityConfig(identifier, address),)
-        trust = TrustConfig(self["authorized"], bool(self["trust-everyone"]), self["allow"] or "")
-        state = StateConfig(
-            self["state-dir"] or "",
-            self["instance"],
-            bool(self["ephemeral"]),
-            self["passphrase"] or "",
-            self["vault"] or "",
-        )
-        inlet = InletConfig(NOWHERE, self["to"], trust, self.connectTimeout, self._readTicket())
-        return NodeConfig(
-            "ockam-inlet", state, inlets=(inlet,), authorities=authorities, resumeTimeout=self.resumeTimeout
-        )
+        its = Options()
+        its.update((offer.option, self[offer.option]) for offer in its.offers if offer.option in self)
+        its["listen"] = its["listen"] or NOWHERE
+        return its.config()
 
-    def _readTicket(self) -> str:
-        text = self["ticket"] or ""
-        if text == "-":
-            text = sys.stdin.read(_MAX_TICKET)
-        elif text.startswith("@"):
-            try:
-                with open(text[1:], encoding="ascii", errors="replace") as file:
-                    text = file.read(_MAX_TICKET)
-            except OSError as error:
-                raise usage.UsageError(f"--ticket: cannot read {text[1:]}: {error.strerror}") from None
-        if self["ticket"] and not text.strip():
-            raise usage.UsageError("--ticket: there is no ticket: it is empty")
-        return text.strip()
-
-    def number(self, name: str, least: float, most: float) -> float:
+    def number(self, name: str, least: float, most: float, isWhole: bool = False) -> float:
         """
         A number within bounds.
+
+        @raise ConfigurationError: It is none, or out of them.
         """
-        try:
-            value = float(self[name])
-        except ValueError:
-            value = float("nan")
-        if not least <= value <= most:
-            raise usage.UsageError(f"--{name} is a number from {least:g} to {most:g}, not {self[name][:40]!r}")
+        from ockam_twisted.configuration.forms import Number
+
+        value: float = Number("numbers", "1", least, most, isWhole).read(self[name], f"--{name}")
         return value
 
 
