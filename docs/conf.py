@@ -5,8 +5,10 @@ writes the reference of the API beside them.
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "extensions")]
@@ -36,3 +38,23 @@ html_theme_options = {"light_logo": "mark.svg", "dark_logo": "mark.svg", "naviga
 copybutton_prompt_text = r"\$ |# "
 copybutton_prompt_is_regexp = True
 copybutton_line_continuation_character = "\\"
+
+
+def linked(app: Any, name: str, source: list[str]) -> None:
+    """
+    Pages are also read as files, where another page is called by its path:
+    here that is a link.
+    """
+
+    def link(match: re.Match[str]) -> str:
+        page = match[1]
+        return f":doc:`/{page}`" if (ROOT / "docs" / f"{page}.rst").exists() else match[0]
+
+    source[0] = re.sub(r"``docs/([a-z/-]+)\.rst``", link, source[0])
+
+
+def setup(app: Any) -> None:
+    """
+    See Sphinx.
+    """
+    app.connect("source-read", linked)

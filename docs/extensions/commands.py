@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from ockam_twisted.command import Options
-from ockam_twisted.manuals.outline import Command, Option, everyCommand
+from ockam_twisted.manuals.outline import Command, Option, everyCommand, plugins
 
 
 def words(text: str) -> list[nodes.Node]:
@@ -86,8 +86,8 @@ def examples(text: str) -> list[nodes.Node]:
 
 class CommandDirective(SphinxDirective):
     """
-    C{.. command:: ockam-relay}: a section for it, and below it one for each
-    of its tasks.
+    C{.. command:: ockam-twisted}: a section for it, and below it one for each
+    of its tasks; C{.. command:: twist}: one for each of our plugins.
     """
 
     required_arguments = 1
@@ -98,10 +98,10 @@ class CommandDirective(SphinxDirective):
         Make the sections.
         """
         name = self.arguments[0]
-        found = [each for each in everyCommand(Options) if each.name == name]
+        found = plugins() if name == "twist" else [each for each in everyCommand(Options) if each.name == name]
         if not found:
             raise self.error(f"there is no command {name!r}")
-        return [self.section(found[0])]
+        return [self.section(each) for each in found]
 
     def section(self, command: Command) -> nodes.section:
         """
