@@ -17,6 +17,7 @@ from ockam_twisted.errors import OckamError
 from ockam_twisted.subcommands.base import BaseOptions
 from ockam_twisted.subcommands.check import Check
 from ockam_twisted.subcommands.completion import Completion
+from ockam_twisted.subcommands.config import Config
 from ockam_twisted.subcommands.connect import Connect
 from ockam_twisted.subcommands.identity import Identity
 from ockam_twisted.subcommands.members import Member, Ticket, Unpair
@@ -64,6 +65,7 @@ class Options(BaseOptions):
     twist ockam-outlet      beside the private service
     twist ockam-inlet       beside the client
     twist ockam-authority   for many of these
+    twist ockam-node        several of these in one process, from a file
 """
     subCommands = [
         ["connect", None, Connect, "Standard input and output as a stream to a private service: for ssh, rsync, git"],
@@ -74,6 +76,7 @@ class Options(BaseOptions):
         ["member", None, Member, "Who is in: list, add and remove members"],
         ["identity", None, Identity, "Who a node is: show, export, rotate, back up"],
         ["unpair", None, Unpair, "Forget which outlet an inlet is paired with"],
+        ["config", None, Config, "Files for ockam-node: check one, write one to begin with"],
         ["completion", None, Completion, "Have a shell complete all this"],
         ["demo", None, Demo, "See it work on this machine"],
     ]

@@ -3,10 +3,11 @@ How settings are declared: fields of attrs classes that say what form they
 have and what they are for.  Everything that reads or shows settings goes by
 these declarations.
 
-To add one: a line in a class of L{ockam_twisted.configuration.settings}; what
-it does in its method C{config}; and, if a command has it as an option, a line
-in L{ockam_twisted.configuration.commands}.  The option, its help, the key of
-the file, the schema, the example and the manual follow.
+To add one: a line in a class of L{ockam_twisted.configuration.parts} or
+L{ockam_twisted.configuration.settings}; what it does in its method C{config};
+and, if a command has it as an option, a line in
+L{ockam_twisted.configuration.commands}.  The option, its help, the key of the
+file, the schema, the example and the manual follow.
 """
 
 from __future__ import annotations

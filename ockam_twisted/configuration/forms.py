@@ -214,6 +214,10 @@ class Read(Form):
             return self.reader(text, what)
         except OckamError as error:
             reason = str(error)
+            # Some name the option.
+            named = re.match("--[a-z-]+", reason)
+            if named is not None:
+                reason = f"{what}{reason[named.end() :]}"
             raise ConfigurationError(reason if reason.startswith(what) else f"{what}: {reason}") from None
 
 

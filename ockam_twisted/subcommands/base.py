@@ -13,7 +13,7 @@ from twisted.python import usage
 from ockam_twisted import __version__
 
 #: Whose state there may be.
-COMMANDS = ("ockam-inlet", "ockam-outlet", "ockam-relay", "ockam-authority")
+COMMANDS = ("ockam-inlet", "ockam-outlet", "ockam-relay", "ockam-authority", "ockam-node")
 
 
 class BaseOptions(usage.Options):

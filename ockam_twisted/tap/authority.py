@@ -7,7 +7,8 @@ from __future__ import annotations
 from attrs import evolve
 
 from ockam_twisted.config import NodeConfig, TrustConfig, listenEndpoint
-from ockam_twisted.configuration.settings import AuthorityServiceSettings, NodeSettings
+from ockam_twisted.configuration.parts import AuthorityServiceSettings
+from ockam_twisted.configuration.settings import NodeSettings
 from ockam_twisted.tap.options import NodeOptions, makeNodeService
 
 

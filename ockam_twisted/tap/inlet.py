@@ -8,7 +8,8 @@ from attrs import evolve
 from twisted.python import usage
 
 from ockam_twisted.config import NodeConfig
-from ockam_twisted.configuration.settings import InletSettings, NodeSettings
+from ockam_twisted.configuration.parts import InletSettings
+from ockam_twisted.configuration.settings import NodeSettings
 from ockam_twisted.tap.options import NodeOptions, makeNodeService
 
 

@@ -18,7 +18,8 @@ from twisted.python.util import runAsEffectiveUser
 from ockam_twisted import __version__
 from ockam_twisted.config import NodeConfig
 from ockam_twisted.configuration.commands import COMMANDS, Offer
-from ockam_twisted.configuration.settings import AuthoritySettings, NodeSettings, StateSettings, TicketsSettings
+from ockam_twisted.configuration.parts import AuthoritySettings, StateSettings, TicketsSettings
+from ockam_twisted.configuration.settings import NodeSettings
 from ockam_twisted.errors import OckamError, StateUnusable
 from ockam_twisted.tap.garbage import collectSeldom
 from ockam_twisted.tap.signals import endAtSecondSignal

@@ -7,7 +7,8 @@ from __future__ import annotations
 from twisted.python import usage
 
 from ockam_twisted.config import listenEndpoint
-from ockam_twisted.configuration.settings import NodeSettings, RelaySettings
+from ockam_twisted.configuration.parts import RelaySettings
+from ockam_twisted.configuration.settings import NodeSettings
 from ockam_twisted.processes.packets import isSupported
 from ockam_twisted.tap.options import NodeOptions, makeNodeService
 

@@ -28,6 +28,13 @@ ockamInlet = ServiceMaker(
     "ockam-inlet",
 )
 
+ockamNode = ServiceMaker(
+    "ockam-node",
+    "ockam_twisted.tap.node",
+    "Ockam node: any number of outlets, inlets and relays in one process, from a file.",
+    "ockam-node",
+)
+
 ockamAuthority = ServiceMaker(
     "ockam-authority",
     "ockam_twisted.tap.authority",

@@ -1,0 +1,1 @@
+A process may do all that a file says: ``twist ockam-node --config FILE``, with any number of outlets, inlets and relays. ``ockam-twisted config`` checks such a file, writes one to begin with, and the schema for editors.

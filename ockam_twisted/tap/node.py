@@ -1,0 +1,70 @@
+"""
+C{twist ockam-node}: everything that a file says, in one process.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+from twisted.python import usage
+
+from ockam_twisted import __version__
+from ockam_twisted.tap.options import makeNodeService
+
+
+class Options(usage.Options):
+    """
+    See the module.
+    """
+
+    command = "ockam-node"
+    synopsis = "--config FILE"
+    longdesc = (
+        "Runs what a file says: any number of outlets, inlets, listeners, registrations at relays, a relay, an "
+        "authority, with one identity, in one process. SIGHUP and `ockam-twisted reload` apply a changed file: what "
+        "did not change in it goes on undisturbed."
+    )
+    examples = """\
+  Write a file with every key there is, change it, and look what is wrong with it:
+    ockam-twisted config example > node.yaml
+    ockam-twisted config check node.yaml
+  Run it:
+    twist ockam-node --config node.yaml
+"""
+    optParameters = [["config", "c", None, "The file, in YAML; `ockam-twisted config example` writes one"]]
+    #: Tickets are named in the file, and not seen by others.
+    shownTickets = False
+
+    def getUsage(self, width: int | None = None) -> str:
+        """
+        The help, with examples that are not wrapped.
+        """
+        return f"{super().getUsage(width)}\nExamples:\n{self.examples}"
+
+    def opt_version(self) -> None:
+        """
+        Display the version and exit.
+        """
+        print(f"{self.command} {__version__}")
+        sys.exit(0)
+
+    def postOptions(self) -> None:
+        """
+        Read the file.
+        """
+        from twisted.internet import reactor
+
+        from ockam_twisted.configuration.load import Refused, check
+
+        if not self["config"]:
+            raise usage.UsageError("--config says which file; `ockam-twisted config example` writes one")
+        self.reread = partial(check, self["config"], reactor)
+        try:
+            self.nodeConfig = self.reread()
+        except Refused as error:
+            # What is wrong is not how it was called: no help about that.
+            raise SystemExit("\n".join(f"{self.command}: {line}" for line in error.lines)) from None
+
+
+makeService = makeNodeService

@@ -1,0 +1,3 @@
+"""
+Tests for L{ockam_twisted.configuration}.
+"""
