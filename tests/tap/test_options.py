@@ -140,7 +140,7 @@ class ServiceTests(SynchronousTestCase):
         these.
         """
         found = {each.tapname: each for each in getPlugins(IServiceMaker) if each.tapname.startswith("ockam-")}
-        self.assertEqual(set(found), {"ockam-relay", "ockam-outlet", "ockam-inlet", "ockam-authority"})
+        self.assertEqual(set(found), {"ockam-relay", "ockam-outlet", "ockam-inlet", "ockam-authority", "ockam-node"})
         for name, maker in found.items():
             options = maker.options()
             self.assertIsInstance(options, NodeOptions)
