@@ -4,16 +4,14 @@ C{twist ockam-node}: everything that a file says, in one process.
 
 from __future__ import annotations
 
-import sys
 from functools import partial
 
 from twisted.python import usage
 
-from ockam_twisted import __version__
-from ockam_twisted.tap.options import makeNodeService
+from ockam_twisted.tap.options import CommandOptions, makeNodeService
 
 
-class Options(usage.Options):
+class Options(CommandOptions):
     """
     See the module.
     """
@@ -33,21 +31,6 @@ class Options(usage.Options):
     twist ockam-node --config node.yaml
 """
     optParameters = [["config", "c", None, "The file, in YAML; `ockam-twisted config example` writes one"]]
-    #: Tickets are named in the file, and not seen by others.
-    shownTickets = False
-
-    def getUsage(self, width: int | None = None) -> str:
-        """
-        The help, with examples that are not wrapped.
-        """
-        return f"{super().getUsage(width)}\nExamples:\n{self.examples}"
-
-    def opt_version(self) -> None:
-        """
-        Display the version and exit.
-        """
-        print(f"{self.command} {__version__}")
-        sys.exit(0)
 
     def postOptions(self) -> None:
         """

@@ -51,19 +51,41 @@ def _added(offer: Offer) -> Any:
     return add
 
 
-class NodeOptions(usage.Options):
+class CommandOptions(usage.Options):
     """
-    The options of a command, made from what it offers
-    (L{ockam_twisted.configuration.commands}).
+    What the options of all commands have in common.
 
     @cvar command: What it is called; names the state folder.
     @cvar examples: Lines that can be copied; they end the help.
-    @cvar offers: Its options.
     @ivar shownTickets: Was a ticket given that other users can see?
     """
 
     command = ""
     examples = ""
+    shownTickets = False
+
+    def getUsage(self, width: int | None = None) -> str:
+        """
+        The help, with examples that are not wrapped.
+        """
+        return f"{super().getUsage(width)}\nExamples:\n{self.examples}"
+
+    def opt_version(self) -> None:
+        """
+        Display the version and exit.
+        """
+        print(f"{self.command} {__version__}")
+        sys.exit(0)
+
+
+class NodeOptions(CommandOptions):
+    """
+    The options of a command, made from what it offers
+    (L{ockam_twisted.configuration.commands}).
+
+    @cvar offers: Its options.
+    """
+
     offers: tuple[Offer, ...] = ()
     optParameters: ClassVar[list[Any]] = []
     optFlags: ClassVar[list[Any]] = []
@@ -82,24 +104,10 @@ class NodeOptions(usage.Options):
         for each in self.offers:
             if each.isRepeatable:
                 self[each.option] = ()
-        self.shownTickets = False
         self._hasReadInput = False
         self._paths = {each.path: f"--{each.option}" for each in self.offers}
         # Put together from one option.
         self._paths["authorities"] = "--authority"
-
-    def getUsage(self, width: int | None = None) -> str:
-        """
-        The help, with examples that are not wrapped.
-        """
-        return f"{super().getUsage(width)}\nExamples:\n{self.examples}"
-
-    def opt_version(self) -> None:
-        """
-        Display the version and exit.
-        """
-        print(f"{self.command} {__version__}")
-        sys.exit(0)
 
     # ------------------------------------------------------------- reading
 

@@ -18,7 +18,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from ockam_twisted.assembly import NodeService
 from ockam_twisted.storage.folder import StateFolder
-from ockam_twisted.tap.options import NodeOptions, makeNodeService
+from ockam_twisted.tap.options import CommandOptions, NodeOptions, makeNodeService
 from ockam_twisted.tap.relay import Options
 
 NOBODY = 65534
@@ -136,14 +136,14 @@ class ServiceTests(SynchronousTestCase):
 
     def test_plugins(self) -> None:
         """
-        C{twist} finds the four plugins, with options and services that are
+        C{twist} finds the plugins, with options and services that are
         these.
         """
         found = {each.tapname: each for each in getPlugins(IServiceMaker) if each.tapname.startswith("ockam-")}
         self.assertEqual(set(found), {"ockam-relay", "ockam-outlet", "ockam-inlet", "ockam-authority", "ockam-node"})
         for name, maker in found.items():
             options = maker.options()
-            self.assertIsInstance(options, NodeOptions)
+            self.assertIsInstance(options, CommandOptions)
             self.assertEqual(options.command, name)
             self.assertIs(maker.makeService, makeNodeService)
             self.assertTrue(maker.description.isprintable())
