@@ -64,8 +64,8 @@ class Ping(WayOptions):
         "Connects along a way and shows how long that takes, then asks the echo of each node on it again and again: of "
         "the relay, of the node behind its name, and of that node once more inside of the secure channel. Without a "
         "way it is the one that the ockam-inlet of the same --instance is paired with, whether that runs or not. Of a "
-        "way that does not say who must be at its end, whoever is there is shown. The exit status is 0 if the far end of "
-        "each way has answered, else 1."
+        "way that does not say who must be at its end, whoever is there is shown. The exit status is 0 if the far end "
+        "of each way has answered, else 1."
     )
     examples = """\
   Of the inlet on this machine:

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamServerEndpoint
 
-from ockam_twisted.visits.sole import Outcome, SoleClient, SoleFactory
+from ockam_twisted.portals.sole import Outcome, SoleClient, SoleFactory
 from ockam_twisted.visits.standard import StandardStreams
 from ockam_twisted.visits.visit import Visit
 
