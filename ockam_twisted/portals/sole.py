@@ -19,6 +19,12 @@ from ockam_twisted.portals.inletstream import InletStream
 from ockam_twisted.portals.plain import State
 from ockam_twisted.wire.extension import ROUTE_LOST, SHUTTING_DOWN, TIMED_OUT, UNREACHABLE
 
+#: Seconds of silence after which a far end that knows no half-close is taken to
+#: have said all, once we have.
+PLAIN_PATIENCE = 10.0
+
+_FINISHED = "nothing more comes from it"
+
 #: Of a stream that was not opened: nobody said no, but nobody was there.
 _NOBODY = (UNREACHABLE, TIMED_OUT, SHUTTING_DOWN, ROUTE_LOST)
 
@@ -67,6 +73,7 @@ class SoleClient(InletSocket):
         super().__init__(inlet.router, inlet.sockets, label)
         self.over: Deferred[tuple[Outcome, str]] = Deferred()
         self.finished = finished
+        self._inlet = inlet
         self.opening = SoleOpening(inlet, self)
 
     def streamOpened(self) -> None:
@@ -75,6 +82,29 @@ class SoleClient(InletSocket):
         """
         self.wasOpened = True
         super().streamOpened()
+
+    def readConnectionLost(self) -> None:
+        """
+        The client has said all.  What tells a far end without our extension
+        ends the whole stream, so that it is heard out first.
+        """
+        if self.stream.extension is None and self.stream.state is State.OPEN:
+            self._isRead = True
+            self.source.pauseFor(_FINISHED)
+            self._hearOut(self.stream.received)
+        else:
+            super().readConnectionLost()
+
+    def _hearOut(self, received: int) -> None:
+        def look() -> None:
+            if self.stream.received > received:
+                self._hearOut(self.stream.received)
+            elif not self._isGone:
+                with self.stream.router.turn:
+                    self.stream.disconnect("both sides have said all")
+                    self.output.loseConnection()
+
+        self._inlet.clock.callLater(PLAIN_PATIENCE, look)
 
     def streamFinished(self) -> None:
         """
