@@ -252,7 +252,7 @@ class PageTestCase(ScenarioTestCase):
         self._in(holder, "ip", "link", "set", "lo", "up")
         self._in(holder, "ip", "address", "add", f"{machine.address}/24", "dev", there)
         self._in(holder, "ip", "link", "set", there, "up")
-        if match := re.search(r"[a-z-]+(?:\.[a-z]+)*\.example\.com", name):
+        if match := re.search(r"[a-z0-9-]+\.example\.com", name):
             with self.hosts.open("a") as file:
                 file.write(f"{machine.address} {match[0]}\n")
         setUp = (

@@ -154,6 +154,41 @@ class HowToTests(PageTestCase):
         require("nft")
         self.do("how-to/public-relay.rst")
 
+    def test_withoutAPort(self) -> None:
+        """
+        A request by standard input, with a ticket and without.
+        """
+        self.relay()
+        self.serve("beside the service", 8000, "Hello from a private place")
+        self.do("how-to/without-a-port.rst")
+
+    def test_whoIsLetIn(self) -> None:
+        """
+        Tickets, identifiers, and an authority.
+        """
+        require("curl")
+        self.relay()
+        self.machine("on authority.example.com")
+        self.serve("beside the service", 8000, "Hello from a private place")
+        self.serve("beside another service", 8000, "Hello from another place")
+        self.do("how-to/who-is-let-in.rst")
+
+    def test_several(self) -> None:
+        """
+        Two relays, of which one is stopped, and two outlets, the same.
+        """
+        require("curl")
+        first, second = (f"on {each}.example.com" for each in ("relay", "relay2"))
+        for each in (first, second):
+            self.machine(each)
+        for each in (first, second):
+            relay = self.on(each, "exec twist ockam-relay --listen tcp:4000")
+            relay.value("Identifier")
+            self.running[(each, "ockam-relay")] = relay
+        self.serve("beside the service", 8000, "Hello from a private place")
+        self.serve("beside the same service", 8000, "Hello from the same place")
+        self.do("how-to/several.rst")
+
     def test_movingAKey(self) -> None:
         """
         An outlet goes to another machine; its inlet follows.
