@@ -19,7 +19,7 @@ project = "ockam_twisted"
 copyright = "the authors of ockam_twisted, Apache-2.0"
 version = release = __version__
 
-extensions = ["sphinx_copybutton", "commands"]
+extensions = ["sphinx_copybutton", "commands", "settings"]
 exclude_patterns: list[str] = []
 highlight_language = "none"
 nitpicky = True

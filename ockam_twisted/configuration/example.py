@@ -15,6 +15,9 @@ from ockam_twisted.configuration.settings import NodeSettings
 
 _WIDTH = 100
 
+#: What is no comment: the least that others can reach.
+_GIVEN = ("outlets", "outlets.target", "registrations", "registrations.relay")
+
 _HEAD = """\
 # A node of ockam_twisted: twist ockam-node --config FILE
 #
@@ -31,58 +34,59 @@ _HEAD = """\
 
 def example() -> str:
     """
-    The file, as text: a node with one outlet, and everything else as comments.
+    The file, as text: a node with one outlet, registered at a relay, and
+    everything else as comments.
     """
-    return "\n".join([_HEAD, *_group(NodeSettings, "", isGiven=True)])
+    return "\n".join([_HEAD, *_group(NodeSettings, "", _WIDTH, isGiven=True)])
 
 
-def _group(kind: Any, indent: str, isGiven: bool) -> Iterator[str]:
+def _group(kind: Any, prefix: str, width: int, isGiven: bool) -> Iterator[str]:
+    """
+    @param width: How wide a line may be.
+    @param isGiven: Is the group itself no comment?
+    """
     for one in declared(kind):
-        setting = one.setting
-        yield from _comment(one, indent)
+        setting, path = one.setting, prefix + one.key
+        mark = "" if isGiven and path in _GIVEN else "#: "
+        yield from _comment(one, width)
         if setting.group is None:
-            yield _key(one, indent, isGiven)
-            yield ""
-            continue
-        shown = isGiven and one.key == "outlets"
-        mark = "" if shown else "#: "
-        yield f"{indent}{mark}{one.key}:"
-        inner = list(_group(setting.group, "", shown))[:-1]
-        if setting.isMany:
-            yield from _entry(inner, f"{indent}{mark}", shown)
+            yield f"{mark}{one.key}: {_value(one)}"
         else:
-            yield from (f"{indent}{mark}  {each}".rstrip() for each in _plain(inner))
+            yield f"{mark}{one.key}:"
+            # All but the empty line at its end.
+            inner = list(_group(setting.group, f"{path}.", width - len(mark) - 4, not mark))[:-1]
+            # In a comment, all keys are one.
+            plain = inner if not mark else [each.removeprefix("#: ") for each in inner]
+            yield from (f"{mark}{each}".rstrip() for each in (_entry(plain) if setting.isMany else _indented(plain)))
         yield ""
 
 
-def _plain(lines: list[str]) -> Iterator[str]:
-    """
-    Keys that are comments of a group that is one.
-    """
-    return (each.removeprefix("#: ") for each in lines)
+def _indented(lines: list[str]) -> Iterator[str]:
+    return (f"  {each}" if each else "" for each in lines)
 
 
-def _entry(lines: list[str], indent: str, isGiven: bool) -> Iterator[str]:
+def _entry(lines: list[str]) -> Iterator[str]:
     """
-    One entry of a list.
+    One entry of a list: a dash before the first key.
     """
     first = True
-    for each in lines if isGiven else _plain(lines):
+    for each in lines:
         isKey = bool(each) and not each.startswith("#")
-        yield f"{indent}{'  - ' if first and isKey else '    '}{each}".rstrip()
+        yield f"{'  - ' if first and isKey else '    '}{each}"
         first = first and not isKey
 
 
-def _comment(one: Declared, indent: str) -> Iterator[str]:
+def _comment(one: Declared, width: int) -> Iterator[str]:
     text = one.setting.help
-    form = one.setting.form
-    if form is not None and form.allowed not in ("text", "true or false") and one.setting.isMany:
+    if one.setting.form is not None and one.setting.isMany:
         text += " (one, or a list)"
-    for line in textwrap.wrap(text, _WIDTH - len(indent) - 2):
-        yield f"{indent}# {line}"
+    return (f"# {line}" for line in textwrap.wrap(text, width - 2, break_on_hyphens=False))
 
 
-def _key(one: Declared, indent: str, isGiven: bool) -> str:
+def _value(one: Declared) -> str:
+    """
+    What it is by default, or an example.
+    """
     default, form = one.default, one.setting.form
     assert form is not None
     if isinstance(default, bool):
@@ -91,7 +95,5 @@ def _key(one: Declared, indent: str, isGiven: bool) -> str:
         value = form.example or ("true" if default is None else "...")
     else:
         value = f"{default:g}" if isinstance(default, float) else str(default)
-    if value[:1] in "[{*&!|>%@`'\"" or ": " in value or " #" in value:
-        value = f"'{value}'"
-    mark = "" if isGiven and default is NOTHING else "#: "
-    return f"{indent}{mark}{one.key}: {value}"
+    quoted = value[:1] in "[{*&!|>%@`'\"" or ": " in value or " #" in value
+    return f"'{value}'" if quoted else value

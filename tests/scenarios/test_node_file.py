@@ -1,0 +1,192 @@
+"""
+C{twist ockam-node}: several things in one process, from a file, as an
+operator would.  Real processes, sockets and programs, in real time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.scenarios.processes import CURL, PATIENCE, ROOT, Program, ScenarioTestCase, freePort, require
+
+
+class NodeFileTests(ScenarioTestCase):
+    """
+    Nodes from files, and a relay, each a process.
+    """
+
+    def node(self, name: str, text: str) -> Program:
+        """
+        Start a node from a file.
+        """
+        path = self.folder / f"{name}.yaml"
+        path.write_text(f"state:\n  folder: {self.folder / name}\n{text}")
+        return self.start(sys.executable, "-m", "twisted", "ockam-node", "--config", str(path))
+
+    def relay(self) -> int:
+        """
+        Start a relay.
+
+        @return: Its port.
+        """
+        port = freePort()
+        self.twist("ockam-relay", "--listen", f"tcp:{port}:interface=127.0.0.1", state="relay").value("Identifier")
+        return port
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """
+        Run C{ockam-twisted}.
+        """
+        return subprocess.run(
+            [sys.executable, "-m", "ockam_twisted.command", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            cwd=self.folder,
+            check=False,
+        )
+
+    def got(self, port: int, path: str) -> bytes:
+        """
+        What curl gets.
+        """
+        return subprocess.run([*CURL, f"http://127.0.0.1:{port}/{path}"], capture_output=True, check=True).stdout
+
+    def echoed(self, port: int, data: bytes) -> bytes:
+        """
+        What comes back through a port, until it is as much as was sent or the
+        end.
+        """
+        got = b""
+        with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+            client.settimeout(PATIENCE)
+            try:
+                client.sendall(data)
+                while len(got) < len(data) and (more := client.recv(65536)):
+                    got += more
+            except ConnectionError:
+                pass
+        return got
+
+    def test_severalInOne(self) -> None:
+        """
+        Two outlets, an inlet and a registration in one process; its peer has
+        as many.  Bytes pass each way, through one relay.
+        """
+        require("curl")
+        relay = self.relay()
+        web, folder = self.serveFolder()
+        content = os.urandom(1 << 20) * 4
+        (folder / "large").write_bytes(content)
+        echo = self.target("echo")
+        one, two = self.identity("one"), self.identity("two")
+        self.node(
+            "one",
+            f"""\
+registrations:
+  - relay: 127.0.0.1:{relay}
+    name: one
+outlets:
+  - target: 127.0.0.1:{web}
+    address: web
+  - target: 127.0.0.1:{echo}
+    address: echoes
+authorized: [{two}]
+inlets:
+  - name: back
+    listen: {(back := freePort())}
+    to: {two}@/ip4/127.0.0.1/tcp/{relay}/service/forward_to_two/secure/api/service/outlet
+""",
+        ).value("Forwarding address")
+        way = f"{one}@/ip4/127.0.0.1/tcp/{relay}/service/forward_to_one/secure/api/service/"
+        self.node(
+            "two",
+            f"""\
+registrations:
+  - {{relay: "127.0.0.1:{relay}", name: two}}
+outlets:
+  - target: 127.0.0.1:{web}
+authorized: {one}
+inlets:
+  - {{name: web, listen: {(webAt := freePort())}, to: {way}web}}
+  - {{name: echo, listen: {(echoAt := freePort())}, to: {way}echoes}}
+""",
+        ).value("Forwarding address")
+        for port in (webAt, echoAt, back):
+            self.waitForPort(port)
+        for port in (webAt, back):
+            self.assertEqual(hashlib.sha256(self.got(port, "large")).digest(), hashlib.sha256(content).digest())
+        self.assertEqual(self.echoed(echoAt, content[:500_000]), content[:500_000])
+
+    def test_tickets(self) -> None:
+        """
+        A node whose outlets nobody was let in to prints a ticket; an inlet is
+        paired by it, from a file that its configuration names.
+        """
+        require("curl")
+        relay = self.relay()
+        web, folder = self.serveFolder()
+        (folder / "small").write_bytes(b"behind")
+        far = self.node(
+            "far",
+            f"""\
+registrations:
+  - relay: 127.0.0.1:{relay}
+outlets:
+  - target: 127.0.0.1:{web}
+""",
+        )
+        (self.folder / "ticket.txt").write_text(far.value("Ticket") + "\n")
+        port = freePort()
+        text = f"""\
+inlets:
+  - name: web
+    listen: {port}
+    ticket: file:{self.folder / "ticket.txt"}
+"""
+        near = self.node("near", text)
+        self.waitForPort(port)
+        self.assertEqual(self.got(port, "small"), b"behind")
+        near.end()
+        self.assertNotIn("ockamticket", near.text())
+        # From then on it knows whom it is paired with.
+        self.node("near", text.replace(f"    ticket: file:{self.folder / 'ticket.txt'}\n", ""))
+        self.waitForPort(port)
+        self.assertEqual(self.got(port, "small"), b"behind")
+
+    def test_wrong(self) -> None:
+        """
+        What is wrong with a file is said in lines, by the node itself and by
+        C{config check}, and nothing is started.
+        """
+        text = f"state: {{folder: {self.folder / 'state'}}}\noutlet: []\nhop: maybe\n"
+        path = self.folder / "bad.yaml"
+        path.write_text(text)
+        said = [
+            f"{path}:2: there is no key 'outlet'; did you mean outlets?",
+            f"{path}:3: hop is true or false, not 'maybe'",
+        ]
+        checked = self.command("config", "check", str(path))
+        self.assertEqual((checked.returncode, checked.stderr.splitlines(), checked.stdout), (1, said, ""))
+        node = self.start(sys.executable, "-m", "twisted", "ockam-node", "--config", str(path))
+        self.assertEqual(node.process.wait(PATIENCE), 1)
+        self.assertEqual(node.text().splitlines(), [f"ockam-node: {each}" for each in said])
+        self.assertFalse((self.folder / "state").exists())
+
+    def test_example(self) -> None:
+        """
+        The example is a file that is right, and starts.
+        """
+        written = self.command("config", "example")
+        self.assertEqual((written.returncode, written.stderr), (0, ""))
+        path = Path(self.folder / "node.yaml")
+        path.write_text(written.stdout)
+        checked = self.command("config", "check", str(path))
+        self.assertEqual((checked.returncode, checked.stderr), (0, ""))
+        self.assertIn("all right: 1 outlet", checked.stdout)
