@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))
 from ockam_twisted.command import Options  # noqa: E402
 from ockam_twisted.manuals.outline import plugins, program  # noqa: E402
 from ockam_twisted.manuals.pages import manualPages  # noqa: E402
+from ockam_twisted.manuals.settings import settingsPage  # noqa: E402
 from ockam_twisted.manuals.shells import PLACES, SHELLS  # noqa: E402
 
 
@@ -26,6 +27,7 @@ def files() -> dict[str, str]:
     """
     both = (plugins(), program(Options))
     found = {f"man/man1/{name}": text for name, text in manualPages(*both).items()}
+    found["man/man5/ockam-node.yaml.5"] = settingsPage()
     return found | {PLACES[shell]: write(*both) for shell, write in SHELLS.items()}
 
 

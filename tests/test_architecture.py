@@ -77,7 +77,7 @@ ARROWS: dict[str, set[str]] = {
     "configuration": {"checks"},
     "tap": {"assembly", "configuration"},
     "endpoints": {"assembly"},
-    "manuals": set(),
+    "manuals": {"configuration"},
     "visits": {"reception"},
     "subcommands": {"tasks", "visits", "manuals", "configuration", "tap"},
     "command": {"demo", "subcommands"},

@@ -22,7 +22,10 @@ def escape(text: str) -> str:
     return f"\\&{text}" if text.startswith(".") else text
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
+    """
+    A text, with its first letter and its end as in one.
+    """
     text = text[:1].upper() + text[1:]
     return text if text.endswith((".", "!", "?")) or not text else f"{text}."
 
@@ -32,7 +35,7 @@ def _option(option: Option) -> Iterator[str]:
     bold = ", ".join(f"\\fB{each}\\fR" for each in names)
     yield ".TP"
     yield f"{bold}=\\fI{escape(option.argument)}\\fR" if option.argument else bold
-    yield escape(_sentence(option.text))
+    yield escape(sentence(option.text))
     if option.repeatable:
         yield "May be given several times."
     if option.default:
@@ -64,11 +67,17 @@ def _synopsis(command: Command, runner: str) -> Iterator[str]:
         yield f"\\fB{escape(start)}\\fR {escape(command.synopsis)}".rstrip()
 
 
+def _reference(page: str) -> str:
+    name, bracket, section = page.partition("(")
+    return f"\\fB{escape(name)}\\fR({section if bracket else '1)'}"
+
+
 def manualPage(command: Command, others: tuple[str, ...], runner: str = "") -> str:
     """
     The manual page of a command.
 
-    @param others: Names of pages to look at, too.
+    @param others: Names of pages to look at, too; with section, C{name(5)},
+        if that is not 1.
     @param runner: The program that runs it; empty: it is one itself.
     """
     title = escape(command.page)
@@ -80,7 +89,7 @@ def manualPage(command: Command, others: tuple[str, ...], runner: str = "") -> s
         ".SH SYNOPSIS",
         *_synopsis(command, runner),
         ".SH DESCRIPTION",
-        escape(command.text) if command.text else escape(_sentence(command.summary)),
+        escape(command.text) if command.text else escape(sentence(command.summary)),
     ]
     if runner:
         lines += [
@@ -91,7 +100,7 @@ def manualPage(command: Command, others: tuple[str, ...], runner: str = "") -> s
     if command.tasks:
         lines.append(".SH TASKS")
         for task in command.tasks:
-            lines += [".TP", f"\\fB{escape(task.word)}\\fR", escape(_sentence(task.summary))]
+            lines += [".TP", f"\\fB{escape(task.word)}\\fR", escape(sentence(task.summary))]
             lines.append(f"See \\fB{escape(task.page)}\\fR(1).")
     lines.append(".SH OPTIONS")
     for option in command.options:
@@ -104,7 +113,7 @@ def manualPage(command: Command, others: tuple[str, ...], runner: str = "") -> s
     if command.examples:
         lines += [".SH EXAMPLES", *_examples(command.examples)]
     if others:
-        lines += [".SH SEE ALSO", ",\n".join(f"\\fB{escape(each)}\\fR(1)" for each in others)]
+        lines += [".SH SEE ALSO", ",\n".join(_reference(each) for each in others)]
     return "\n".join(lines) + "\n"
 
 
@@ -118,6 +127,8 @@ def manualPages(plugins: tuple[Command, ...], program: Command) -> dict[str, str
     found = {}
     for command in plugins:
         others = tuple(each for each in roots if each != command.page)
+        if command.page == "ockam-node":
+            others = ("ockam-node.yaml(5)", *others)
         found[f"{command.page}.1"] = manualPage(command, others, "twist")
     for command in program.everyTask():
         above = command.name.rpartition(" ")[0].replace(" ", "-")

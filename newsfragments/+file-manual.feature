@@ -1,0 +1,1 @@
+``man ockam-node.yaml`` explains every key of a configuration file.
