@@ -141,6 +141,7 @@ class ISource(Interface):
     """
 
     isShared: bool = Attribute("Anybody may send by way of it, also who has not been heard of: a hop connection.")
+    isPaused: bool = Attribute("Has anybody asked for a pause?")
 
     def pauseFor(asker: Hashable) -> None:
         """
@@ -639,6 +640,13 @@ class ISockets(Interface):
         @param transport: Of the Protocol that reads from it.
         @param lose: Ends the stream when the socket turns out to be dead.
         @param label: Whom the socket leads to, for people.
+        """
+
+    def readAhead(transport: Any) -> None:
+        """
+        Read a little of what has come already, if anything has.
+
+        @param transport: Of an attached socket that is not paused.
         """
 
 

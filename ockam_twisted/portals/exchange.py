@@ -132,7 +132,10 @@ class Exchange:
         """
         What is to be sent when the near end has taken so many bytes.
         """
-        return Credit(self.offset.next, self.receiving.grant(delivered, now))
+        receiving = self.receiving
+        if self.theirFinal is not None:
+            return Credit(receiving.received + 1, receiving.granted)
+        return Credit(receiving.received, receiving.grant(delivered, now))
 
     # ----------------------------------------------------------- receiving
 

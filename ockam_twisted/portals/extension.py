@@ -81,7 +81,8 @@ class Extension:
         self._clock = settings.clock
         self._local = stream.local
         self._output: IOutput = self._local.output
-        self._feeder = Source(_nothing, self._wake, None, lambda: False, _nothing)
+        # Made when something has had to wait.
+        self._feeder: Source | None = None
         self._waking: IDelayedCall | None = None
         self._deadline: IDelayedCall | None = None
         self._acknowledging: IDelayedCall | None = None
@@ -177,9 +178,10 @@ class Extension:
         sending = self.exchange.sending
         left = _BATCH
         turn = self._stream.router.turn
-        turn.enter(self._feeder)
+        feeder = self._feeder = self._feeder or Source(_nothing, self._wake, None, lambda: False, _nothing)
+        turn.enter(feeder)
         try:
-            while left > 0 and self._isOpen and not self._feeder.pauses:
+            while left > 0 and self._isOpen and not feeder.pauses:
                 piece = sending.take()
                 if piece is None:
                     break
@@ -191,7 +193,7 @@ class Extension:
                 self._finishIfDue()
         finally:
             turn.leave()
-        if left <= 0 and not self._feeder.pauses:
+        if left <= 0 and not feeder.pauses:
             self._wake()
         if sending.isIdle and self._isOpen:
             self._local.source.resumeFor(self)

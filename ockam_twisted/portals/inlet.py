@@ -156,12 +156,15 @@ class Opening:
         """
         Pong has arrived.
         """
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
+        self._stopLooking()
         # The way may have been replaced meanwhile.
         route = self._inlet.way.route
-        if route is not None and self.stream.state is State.OPEN:
+        if route is not None and route is not self._route and self.stream.state is State.OPEN:
             self.stream.resume(route)
+
+    def _stopLooking(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
 
     def _up(self, route: Route) -> None:
         self._waiting = None
@@ -195,7 +198,7 @@ class Opening:
         self._inlet.streams.discard(stream)
         if stream.result is not None and stream.extension is None:
             self._inlet.refused(f"the outlet says: {reasonOf(stream.result)}")
-        self.opened()
+        self._stopLooking()
         if self._waiting is not None:
             self._waiting.cancel()
         if stream.isAnswerDue and len(self._inlet.late) < self._inlet.maxStreams:
@@ -232,6 +235,7 @@ class InletSocket(PortalSocket):
         """
         self.opening.opened()
         super().streamOpened()
+        self.readAhead()
 
 
 class _InletFactory(Factory):

@@ -114,11 +114,14 @@ class InletStream(PortalStream):
             self._follow(message)
             if answer.exchange is not None and offer is not None:
                 self.extension = Extension(self, offer.settings, answer.exchange, answer.instance, True)
-                self.state = State.OPEN
-                self.extension.sayCredit()
             elif offer is not None:
                 offer.withdraw()
-            self._open()
+            self._open(self._sayNothing if self.extension is None else self.extension.sayCredit)
+
+    def _sayNothing(self) -> None:
+        """
+        An outlet without the extension waits for no answer to its Pong.
+        """
 
     def _follow(self, message: LocalMessage) -> None:
         """

@@ -60,8 +60,7 @@ class OutletStream(PortalStream):
                     self.abandon(str(error), REFUSED)
                     return
                 self.extension = Extension(self, self.offer.settings, exchange, self.offer.terms.instance, False)
-            self.emit((pong,), len(pong))
-            self._open()
+            self._open(lambda: self.emit((pong,), len(pong)))
 
     def resumeReceived(self, message: LocalMessage, resume: Resume) -> None:
         """

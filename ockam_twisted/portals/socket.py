@@ -62,6 +62,14 @@ class PortalSocket(Protocol):
         """
         self.source.resumeFor(self)
 
+    def readAhead(self) -> None:
+        """
+        What the local program has sent already need not wait until the
+        reactor comes around.
+        """
+        if not self.source.isPaused and self.stream.state is not State.ENDED:
+            self._sockets.readAhead(self.transport)
+
     def dataReceived(self, data: bytes) -> None:
         """
         Bytes from the local program: one Payload, or a few.
@@ -131,7 +139,7 @@ class PortalSocket(Protocol):
         """
         with self._turn:
             self.output.connectionLost()
-            if reason.check(ConnectionDone):
+            if isinstance(reason.value, ConnectionDone):
                 self.stream.disconnect("the local end has closed it")
             else:
                 self.stream.abandon("the local end was lost", RESET_BY_PEER)

@@ -107,13 +107,19 @@ class PortalStream:
         else:
             self._end("the way to the other end is gone", clean=False)
 
-    def _open(self) -> None:
-        if self.state is State.ENDED:
-            return
+    def _open(self, first: Callable[[], object]) -> None:
+        """
+        It is open.
+
+        @param first: Says so to the far end, before anything else is said.
+        """
         self.state = State.OPEN
-        # From now on payloads are taken without their routes.
+        # From now on payloads are taken without their routes.  Only then may
+        # something be sent: that flow begins here, and would be resolved twice.
         self.router.invalidate(self.address)
-        self.local.streamOpened()
+        first()
+        if self.state is not State.ENDED:
+            self.local.streamOpened()
 
     # ------------------------------------------------------------- sending
 

@@ -272,6 +272,8 @@ class ReceiveWindow:
         share, wanted = self._share, self.size
         if self._probe < 0:
             self._begin(delivered, now)
+            if delivered == self._taken:
+                return self.granted
         elif self.received > self._probe:
             elapsed = max(now - self._since, 1e-6)
             self.roundTrip(elapsed)

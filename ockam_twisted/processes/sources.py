@@ -46,6 +46,13 @@ class LinkSource:
     def __bool__(self) -> bool:
         return bool(self._askers)
 
+    @property
+    def isPaused(self) -> bool:
+        """
+        See L{ISource}.
+        """
+        return bool(self._askers)
+
     def pauseFor(self, asker: Hashable) -> None:
         """
         See L{ISource.pauseFor}.

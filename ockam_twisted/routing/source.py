@@ -53,6 +53,13 @@ class Source:
         self._fed: set[IOutput] = set()
         self._remembered = _REMEMBERED
 
+    @property
+    def isPaused(self) -> bool:
+        """
+        See L{ISource}.
+        """
+        return bool(self.pauses)
+
     def pauseFor(self, asker: Hashable) -> None:
         """
         See L{ISource.pauseFor}.

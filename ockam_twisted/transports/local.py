@@ -8,14 +8,18 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define
+from twisted.internet.error import ConnectionDone
 from zope.interface import implementer
 
 from ockam_twisted.interfaces import IOutput, ISockets, ISource
 from ockam_twisted.routing.source import Source
 from ockam_twisted.routing.turn import Turn
 from ockam_twisted.transports.queue import outputFor
-from ockam_twisted.transports.sockets import isDead, prepareSocket
+from ockam_twisted.transports.sockets import isDead, isPlainSocket, prepareSocket
 from ockam_twisted.transports.stalls import STREAM_SECONDS, StallWatch
+
+#: How much is read ahead, bytes.
+_AHEAD = 4096
 
 
 @implementer(ISockets)
@@ -56,3 +60,17 @@ class LocalSockets:
 
         source = Source(pause, resume, output, lambda: isDead(transport), lose)
         return output, source
+
+    def readAhead(self, transport: Any) -> None:
+        """
+        See L{ISockets.readAhead}.
+        """
+        if not isPlainSocket(transport):
+            return
+        # Whatever else is read in the same turn, this must not be much.
+        transport.bufferSize = _AHEAD
+        why = transport.doRead()
+        transport.bufferSize = self.read
+        # The reactor finds an end again, but a reset is told only once.
+        if why is not None and not isinstance(why, ConnectionDone):
+            transport.abortConnection()

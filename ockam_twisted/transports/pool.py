@@ -34,6 +34,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer, providedBy
 
+from ockam_twisted.transports.poller import Poller
+
 #: How many sockets are dealt with in one pass: others of the reactor wait for
 #: its end.
 MAX_READY = 128
@@ -208,16 +210,13 @@ class SocketPool:
         before = self._masks.get(fd, 0)
         if before & mask:
             return
-        if self._isOn:
-            if before:
-                self._poller.modify(fd, before | mask)
-            else:
-                self._poller.register(fd, mask)
-        else:
-            self._leave(selectable, mask)
         self._masks[fd] = before | mask
         self._selectables[fd] = selectable
-        if not self._isOn and len(self._masks) >= MANY:
+        if self._isOn:
+            self._poller.change(fd, selectable, before | mask)
+            return
+        self._leave(selectable, mask)
+        if len(self._masks) >= MANY:
             self._turnOn()
 
     def _remove(self, selectable: Any, mask: int) -> None:
@@ -236,14 +235,7 @@ class SocketPool:
         if not self._isOn:
             self._take(selectable, before & mask)
             return
-        try:
-            if after:
-                self._poller.modify(fd, after)
-            else:
-                self._poller.unregister(fd)
-        except OSError:
-            # As above.
-            pass
+        self._poller.change(fd, self._selectables.get(fd), after)
         if len(self._masks) < MANY // 2:
             self._turnOff()
 
@@ -266,7 +258,7 @@ class SocketPool:
             self._reactor.removeWriter(selectable)
 
     def _turnOn(self) -> None:
-        self._poller = select.epoll()
+        self._poller = Poller()
         readers = set(self._reactor.getReaders())
         for fd, mask in [*self._masks.items()]:
             selectable = self._selectables[fd]
@@ -276,7 +268,7 @@ class SocketPool:
                 mask = self._masks.get(fd, 0)
             if mask:
                 self._take(selectable, mask)
-                self._poller.register(fd, mask)
+                self._poller.change(fd, selectable, mask)
         self._isOn = True
         self._reactor.addReader(self)
 
@@ -306,16 +298,26 @@ class SocketPool:
         Called by the reactor: some sockets are ready.
         """
         selectables = self._selectables
-        ready = [(selectables[fd], fd, event) for fd, event in self._poller.poll(0, MAX_READY)]
+        poller = self._poller
+        ready = [(selectables.get(fd), fd, event) for fd, event in poller.poll(MAX_READY)]
         self._begin()
+        poller.begin()
         try:
             for selectable, fd, event in ready:
                 # One that was ready before it may have ended it, and another
                 # may have its number.
-                if selectables.get(fd) is selectable:
+                if selectable is None:
+                    poller.forget(fd)
+                elif selectables.get(fd) is selectable:
                     self._ready(selectable, event)
+            # What has nothing left but to be closed waits for no other pass.
+            for fd in tuple(poller.changed):
+                selectable = selectables.get(fd)
+                if self._masks.get(fd, 0) & _OUT and getattr(selectable, "disconnecting", False):
+                    self._ready(selectable, _OUT)
         finally:
             self._end()
+            poller.end()
 
     def _ready(self, selectable: Any, event: int) -> None:
         """

@@ -144,6 +144,15 @@ class DirectQueue(OutputQueue):
         else:
             self._loseHalf()
 
+    def _loseHalf(self) -> None:
+        super()._loseHalf()
+        transport = self._transport
+        # Twisted's buffer is empty: its last word need not wait for the kernel
+        # to ask for it.
+        if transport is not None and not self.losing and transport.connected and transport.doWrite() is not None:
+            # Who asks then hears that it is lost.
+            transport.startWriting()
+
     def connectionLost(self) -> None:
         """
         See L{IOutput}.

@@ -10,7 +10,6 @@ import socket
 import sys
 import termios
 from array import array
-from contextlib import suppress
 from struct import Struct
 from typing import Any
 
@@ -41,6 +40,21 @@ _INFO = Struct("=2xBB48xII")
 
 #: An option that Python has no name for.
 _TCP_RTO_MAX_MS = 44
+
+#: What every TCP socket gets, as far as a system has it.  The last one is there
+#: since Linux 6.15.
+_OPTIONS = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+_OPTIONS += [
+    (socket.IPPROTO_TCP, getattr(socket, name), value)
+    for name, value in (
+        ("TCP_KEEPIDLE", KEEPALIVE_IDLE),
+        ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL),
+        ("TCP_KEEPCNT", KEEPALIVE_COUNT),
+    )
+    if hasattr(socket, name)
+]
+if sys.platform.startswith("linux"):
+    _OPTIONS.append((socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, RETRY_LIMIT))
 
 #: TLS, PROXY and the like, above one socket.
 _MAX_WRAPPERS = 8
@@ -84,24 +98,15 @@ def prepareSocket(transport: Any, read: int) -> None:
         transport.bufferSize = read
         transport.SEND_LIMIT = SEND_LIMIT
     handle = _socketOf(transport)
-    if handle is None or handle.family not in (socket.AF_INET, socket.AF_INET6):
+    if handle is None:
         return
-    # Some systems refuse this once the peer has reset the connection.
-    with suppress(OSError):
-        handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        handle.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in (
-            ("TCP_KEEPIDLE", KEEPALIVE_IDLE),
-            ("TCP_KEEPINTVL", KEEPALIVE_INTERVAL),
-            ("TCP_KEEPCNT", KEEPALIVE_COUNT),
-        ):
-            option = getattr(socket, name, None)
-            if option is not None:
-                handle.setsockopt(socket.IPPROTO_TCP, option, value)
-    if sys.platform.startswith("linux"):
-        # Not before Linux 6.15.
-        with suppress(OSError):
-            handle.setsockopt(socket.IPPROTO_TCP, _TCP_RTO_MAX_MS, RETRY_LIMIT)
+    # Only TCP has these, and some systems refuse them once the peer has reset
+    # the connection.
+    try:
+        for level, option, value in _OPTIONS:
+            handle.setsockopt(level, option, value)
+    except OSError:
+        pass
 
 
 def _socketOf(transport: Any) -> socket.socket | None:

@@ -7,6 +7,7 @@ portal messages (C{docs/portal-extension.rst} has the bytes; design, section
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from attrs import frozen
 
@@ -35,6 +36,9 @@ MAX_OFFSET = 2**63 - 1
 ID_SIZE = 16
 MAX_TEXT = 200
 MAX_DATAGRAM = 65_507
+
+#: What takes 1, 2, 4 and 8 bytes after the first one, at least.
+_LEAST = (24, 0x100, 0x10000, 0x100000000)
 
 #: Why a stream ends.
 REFUSED, UNREACHABLE, TIMED_OUT, RESET_BY_PEER, POLICY, SHUTTING_DOWN, PROTOCOL_ERROR, ROUTE_LOST, UNKNOWN = range(
@@ -159,9 +163,17 @@ def encodeTerms(first: bytes, terms: Terms) -> bytes:
     stream = terms.stream
     head = first + MARK + cbor.mapHead(3 + (stream is not None) + (terms.client is not None))
     named = b"" if stream is None else b"\x02" + cbor.byteString(stream)
-    limits = b"\x00" + cbor.uint(terms.features) + b"\x01" + cbor.uint(terms.limit)
+    limits = _limits(terms.features, terms.limit)
     client = b"" if terms.client is None else b"\x04" + cbor.byteString(terms.client)
     return b"".join((head, limits, named, b"\x03", cbor.byteString(terms.instance), client))
+
+
+@lru_cache(64)
+def _limits(features: int, limit: int) -> bytes:
+    """
+    The fields that most streams have in common.
+    """
+    return b"\x00" + cbor.uint(features) + b"\x01" + cbor.uint(limit)
 
 
 def decodeTerms(message: bytes) -> Terms | None:
@@ -174,12 +186,60 @@ def decodeTerms(message: bytes) -> Terms | None:
     """
     if message[1 : 1 + len(MARK)] != MARK:
         return None
+    quick = _readTerms(message)
+    if quick is not None:
+        return quick
     reader = cbor.Reader(message, 1 + len(MARK))
     fields = readFields(reader, {0: cbor.Reader.readUint, 1: _readOffset, 2: _readId, 3: _readId, 4: _readClient})
     reader.expectEnd()
     if not {0, 1, 3} <= fields.keys():
         raise DecodeError("an offer of the portal extension has too few fields")
     return Terms(fields[0], fields[1], fields[3], fields.get(2), fields.get(4))
+
+
+def _uintAt(data: bytes | memoryview, position: int) -> tuple[int, int]:
+    """
+    Read an unsigned integer without a reader, where that takes too long.
+
+    @return: It, and where it ends; -1 for anything else, of which a reader
+        says what it is.
+    """
+    if position < len(data):
+        first = data[position]
+        position += 1
+        if first < 24:
+            return first, position
+        if first < 28:
+            stop = position + (1 << first - 24)
+            n = int.from_bytes(data[position:stop], "big")
+            if stop <= len(data) and n >= _LEAST[first - 24]:
+                return n, stop
+    return -1, position
+
+
+def _readTerms(message: bytes) -> Terms | None:
+    """
+    Read what we send ourselves, since each stream begins with it.
+
+    @return: L{None}: it is anything else.
+    """
+    position = 2 + len(MARK)
+    if message[position : position + 1] != b"\x00":
+        return None
+    features, position = _uintAt(message, position + 1)
+    if message[position : position + 1] != b"\x01":
+        return None
+    limit, position = _uintAt(message, position + 1)
+    stream = None
+    if message[position : position + 2] == b"\x02\x50":
+        stream = message[position + 2 : position + 2 + ID_SIZE]
+        position += 2 + ID_SIZE
+    count = 3 if stream is None else 4
+    if message[position : position + 2] != b"\x03\x50" or len(message) != position + 2 + ID_SIZE:
+        return None
+    if message[1 + len(MARK)] != 0xA0 + count or features < 0 or not 0 <= limit <= MAX_OFFSET:
+        return None
+    return Terms(features, limit, message[position + 2 :], stream)
 
 
 def _readOffset(reader: cbor.Reader) -> int:
@@ -234,7 +294,7 @@ def encodeExtension(message: ExtensionMessage) -> bytes:
 def _offset(number: int) -> bytes:
     if not 0 <= number <= MAX_OFFSET:
         raise EncodeError("an offset has at most 63 bits")
-    return cbor.uint(number)
+    return cbor.head(cbor.UINT, number)
 
 
 def _encode(kind: int, fields: tuple[object, ...]) -> bytes:
@@ -251,6 +311,17 @@ def decodeExtension(message: bytes | memoryview) -> ExtensionMessage:
 
     @raise DecodeError: It is none, or out of bounds.
     """
+    # The first two come with every stream; whatever is not right in them is
+    # left to the long way, which says what it is.
+    if message[:2] == b"\x0a\x82":
+        received, position = _uintAt(message, 2)
+        limit, position = _uintAt(message, position)
+        if position == len(message) and 0 <= received <= MAX_OFFSET and 0 <= limit <= MAX_OFFSET:
+            return Credit(received, limit)
+    elif message[:2] == b"\x0b\x81":
+        final, position = _uintAt(message, 2)
+        if position == len(message) and 0 <= final <= MAX_OFFSET:
+            return Finished(final)
     if not len(message) or not CREDIT_KIND <= message[0] <= DATAGRAM_KIND:
         raise DecodeError("not a message of the portal extension")
     kind, reader = message[0], cbor.Reader(message, 1)

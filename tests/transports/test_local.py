@@ -10,7 +10,7 @@ import struct
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.endpoints import TCP4ServerEndpoint
-from twisted.internet.error import ConnectionAborted
+from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
@@ -168,3 +168,50 @@ class LocalSocketsTests(TestCase):
             yield deferLater(reactor, 0.001, lambda: None)
         self.clock.advance(1)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    @inlineCallbacks
+    def test_readAhead(self):
+        """
+        What has come is read at once, but no more than a little; what has not
+        come is not waited for.
+        """
+        self.sockets.readAhead(self.attached.transport)
+        self.assertEqual(self.attached.largest, 0)
+        self.attached.source.pauseFor("nobody yet")
+        self.program.send(bytes(9_000))
+        yield deferLater(reactor, 0.01, lambda: None)
+        self.assertEqual(self.attached.largest, 0)
+        self.sockets.readAhead(self.attached.transport)
+        self.assertEqual(self.attached.largest, 4096)
+        self.attached.source.resumeFor("nobody yet")
+        while self.attached.output.sent < 9_000:
+            yield deferLater(reactor, 0.001, lambda: None)
+        self.assertEqual(self.attached.largest, 9_000 - 4096)
+
+    @inlineCallbacks
+    def test_readAheadOfEnd(self):
+        """
+        An end that is found then is one.
+        """
+        self.program.shutdown(socket.SHUT_WR)
+        self.sockets.readAhead(self.attached.transport)
+        self.assertFalse(self.attached.lost.called)
+        yield self.attached.lost
+        self.attached.reason.trap(ConnectionDone)
+
+    @inlineCallbacks
+    def test_readAheadOfReset(self):
+        """
+        A reset that is found then is not taken for an end.
+        """
+        self.program.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.program.close()
+        self.sockets.readAhead(self.attached.transport)
+        yield self.attached.lost
+        self.attached.reason.trap(ConnectionAborted)
+
+    def test_readAheadElsewhere(self) -> None:
+        """
+        Of other transports nothing is read ahead.
+        """
+        self.sockets.readAhead(object())

@@ -354,6 +354,36 @@ class SocketPoolTests(TestCase):
         """
         return Deferred.fromCoroutine(self._sameNumber())
 
+    async def _closes(self) -> None:
+        clients, made = await self.crowd(2 * MANY)
+        made[0].dataReceived = lambda data: made[0].transport.loseConnection()
+        clients[0].send(b"x")
+        del self.passes[:]
+        await made[0].lost
+        self.assertEqual(self.passes.count("begin"), 1)
+        self.assertTrue(made[0].ended.check(ConnectionDone))
+        # What is still to be sent leaves first.
+        made[1].dataReceived = lambda data: (
+            made[1].transport.write(b"!" * 3_000_000),
+            made[1].transport.loseConnection(),
+        )
+        clients[1].send(b"x")
+        got = 0
+        while not made[1].lost.called or got < 3_000_000:
+            await deferLater(reactor, 0.001)
+            try:
+                got += len(clients[1].recv(1 << 20))
+            except BlockingIOError:
+                continue
+        self.assertEqual((got, clients[1].recv(1)), (3_000_000, b""))
+
+    def test_closes(self) -> Deferred[None]:
+        """
+        A connection that ends in a pass is gone when that is over, unless it
+        has still something to send.
+        """
+        return Deferred.fromCoroutine(self._closes())
+
     async def _dials(self) -> None:
         port = await self.server()
         for text in (f"tcp:127.0.0.1:{port}", f"tcp:localhost:{port}"):

@@ -315,6 +315,38 @@ class DirectQueueTests(_Sockets):
         self.assertEqual((yield self.read(client, 5)), b"last")
 
     @inlineCallbacks
+    def test_finish(self):
+        """
+        The end of one direction is in the kernel at once if nothing waits, and
+        after what waits otherwise; the other direction goes on.
+        """
+        sender, client = yield self.connect(buffers=None)
+        sender.send(b"last")
+        sender.output.finish()
+        client.settimeout(5)
+        self.assertEqual((client.recv(100), client.recv(100)), (b"last", b""))
+        client.send(b"still")
+        while sender.received != b"still":
+            yield deferLater(reactor, 0, lambda: None)
+        client.close()
+        yield sender.lost
+        sender, client = yield self.connect(buffers=4 * KB)
+        sender.send(data := payload(2_000_000))
+        sender.output.finish()
+        self.assertTrue((yield self.read(client, len(data))) == data)
+        while (end := self._end(client)) is None:
+            yield deferLater(reactor, 0, lambda: None)
+        self.assertEqual(end, b"")
+        client.close()
+
+    @staticmethod
+    def _end(client):
+        try:
+            return client.recv(1)
+        except BlockingIOError:
+            return None
+
+    @inlineCallbacks
     def _random(self, seed, gather=False):
         chance = random.Random(seed)
         sender, client = yield self.connect(highWater=100 * KB, buffers=chance.choice((4 * KB, 64 * KB, None)))

@@ -80,6 +80,22 @@ class TermsTests(SynchronousTestCase):
             self.assertRaises(DecodeError, decodeTerms, b"\x00otw1" + cbor2.dumps(fields))
         self.assertRaises(DecodeError, decodeTerms, later + b"\x00")
 
+    @given(st.integers(0, 2**64 - 1), OFFSETS, st.none() | st.just(ID[::-1]), st.permutations(range(4)))
+    def test_order(self, features: int, limit: int, stream: bytes | None, order: list[int]) -> None:
+        """
+        What is in the order we send it in is read in another way than what is
+        not, and says the same.
+        """
+        terms = Terms(features, limit, ID, stream)
+        fields = {0: features, 1: limit, 2: stream, 3: ID}
+        sent = encodeTerms(PONG, terms)
+        other = b"\x01otw1" + cbor2.dumps({key: fields[key] for key in order if fields[key] is not None})
+        self.assertEqual(decodeTerms(sent), terms)
+        self.assertEqual(decodeTerms(other), terms)
+        for at in range(6, len(sent)):
+            self.assertRaises(DecodeError, decodeTerms, sent[:at])
+        self.assertRaises(DecodeError, decodeTerms, sent + b"\x00")
+
 
 class MessageTests(SynchronousTestCase):
     """
@@ -137,6 +153,29 @@ class MessageTests(SynchronousTestCase):
             self.assertRaises(DecodeError, decodeExtension, bytes([kind]) + cbor2.dumps(fields))
         self.assertRaises(DecodeError, decodeExtension, b"")
         self.assertRaises(DecodeError, decodeExtension, encodeExtension(Finished(1)) + b"\x00")
+
+    @given(st.sampled_from((0x0A, 0x0B)), st.integers(0, 2**64 - 1), st.integers(0, 4), st.binary(max_size=3))
+    def test_numbers(self, kind: int, number: int, longer: int, rest: bytes) -> None:
+        """
+        Numbers that are longer than they have to be, too large, cut short, or
+        followed by something are no offsets.
+        """
+        size = min((0, 1, 2, 4, 8)[longer], 8)
+        least = next(each for each in (0, 1, 2, 4, 8) if number < (24 if not each else 1 << 8 * each))
+        if size and number >> 8 * size == 0:
+            item = bytes((24 + (1, 2, 4, 8).index(size),)) + number.to_bytes(size, "big")
+        else:
+            size, item = least, cbor2.dumps(number)
+        count = 2 if kind == 0x0A else 1
+        body = bytes((kind, 0x80 + count)) + item * count
+        if size == least and number <= MAX_OFFSET:
+            expected = Credit(number, number) if count == 2 else Finished(number)
+            self.assertEqual(decodeExtension(body), expected)
+        else:
+            self.assertRaises(DecodeError, decodeExtension, body)
+        if rest:
+            self.assertRaises(DecodeError, decodeExtension, body + rest)
+        self.assertRaises(DecodeError, decodeExtension, body[:-1])
 
     @given(st.binary(max_size=60))
     def test_garbage(self, data: bytes) -> None:
