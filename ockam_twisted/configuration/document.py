@@ -20,7 +20,7 @@ from ockam_twisted.configuration.forms import shown
 from ockam_twisted.errors import ConfigurationError
 
 #: Bounds of a file: bytes, depth, values.
-MAX_BYTES = 1024 * 1024
+MAX_BYTES = 256 * 1024
 MAX_DEPTH = 12
 MAX_VALUES = 20_000
 
@@ -153,19 +153,11 @@ class _Reading:
         # Before 0.18 a node's tag was text.
         tag = str(getattr(node.tag, "value", node.tag) or "") if node.tag is not None else ""
         kind = tag.removeprefix(_TAG)
-        if kind == "str":
-            return text
         if kind == "null":
             return None
         if kind == "bool":
             return text.lower() in ("true", "yes", "on")
-        if kind == "int":
-            return int(text) if text.lstrip("+-").isdigit() else text
-        if kind == "float":
-            try:
-                return float(text)
-            except ValueError:
-                return text
-        if kind == "timestamp":
+        if kind in ("str", "int", "float", "timestamp"):
+            # Numbers stay as they were written: 0123 may be a name.
             return text
         raise self._refuse(node, f"{shown(tag)} is not taken: text, numbers, true and false are")

@@ -8,7 +8,7 @@ line for each of these says where it is, what was found, and what may be there.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -24,6 +24,7 @@ from cattrs.errors import (
 from cattrs.gen import make_dict_structure_fn, override
 
 from ockam_twisted.config import NodeConfig
+from ockam_twisted.configuration.agreement import Disagreement
 from ockam_twisted.configuration.commands import COMMANDS
 from ockam_twisted.configuration.declared import Declared, declared
 from ockam_twisted.configuration.document import MAX_BYTES, Document, Path, pathText, readDocument
@@ -72,9 +73,8 @@ def _config(document: Document) -> NodeConfig:
     settings = structure(document)
     try:
         return settings.config(COMMAND, lambda key: key)
-    except OckamError as error:
-        # It begins with one of the settings that do not go together.
-        raise Refused([document.error(_named(str(error)), str(error))]) from None
+    except Disagreement as error:
+        raise Refused(_located(document, error.each)) from None
 
 
 def check(path: str, reactor: Any) -> NodeConfig:
@@ -86,10 +86,23 @@ def check(path: str, reactor: Any) -> NodeConfig:
     """
     document = _document(path)
     config = _config(document)
-    lines = [document.error(at, text) for at, text in _misnamed(config, reactor)]
-    if lines:
-        raise Refused(lines)
+    wrong = list(_misnamed(config, reactor))
+    if wrong:
+        raise Refused(_located(document, wrong))
     return config
+
+
+def _located(document: Document, wrong: Iterable[tuple[str, str]]) -> list[str]:
+    """
+    Lines about paths, in the order of the file.
+    """
+    lines = []
+    for path, text in wrong:
+        said = text if text.startswith(path) or f"{path}." in text else f"{path}: {text}"
+        # It may name a key of that part.
+        named = _named(said if said.startswith(path) else path)
+        lines.append((document.line(named), document.error(named, said)))
+    return [line for _, line in sorted(lines)]
 
 
 #: What of a configuration is a list in a file, and what that is called there.
@@ -101,7 +114,7 @@ _LISTS = (
 )
 
 
-def _misnamed(config: NodeConfig, reactor: Any) -> Iterator[tuple[Path, str]]:
+def _misnamed(config: NodeConfig, reactor: Any) -> Iterator[tuple[str, str]]:
     """
     Which parts of a configuration name something that cannot be.
     """
@@ -112,29 +125,40 @@ def _misnamed(config: NodeConfig, reactor: Any) -> Iterator[tuple[Path, str]]:
     try:
         checkNames(alone, reactor)
     except OckamError as error:
-        text = asKeys(str(error))
-        yield _named(text), text
+        yield "", asKeys(str(error))
         return
     for name, key in _LISTS:
         right: tuple[Any, ...] = ()
-        for n, each in enumerate(getattr(config, name)):
+        its = getattr(config, name)
+        for n, each in enumerate(its):
             some: Any = {name: (*right, each)}
             try:
                 checkNames(evolve(alone, **some), reactor)
             except OckamError as error:
-                text = asKeys(str(error))
-                where = f"{key}[{n}]"
-                yield (key, n), text.replace(f"{key}.", f"{where}.") if f"{key}." in text else f"{where}: {text}"
+                text = asKeys(str(error), key)
+                where = key if key == "listen" and len(its) == 1 else f"{key}[{n}]"
+                yield where, text.replace(f"{key}.", f"{where}.")
             else:
                 right = (*right, each)
 
 
-def asKeys(text: str) -> str:
+def asKeys(text: str, within: str = "") -> str:
     """
     What names options, with the keys of a file instead.
+
+    @param within: The group that it is about; empty: the whole.
     """
-    keys = {f"--{each.option}": each.path for offers in COMMANDS.values() for each in offers}
-    return re.sub(r"--[a-z]+(?:-[a-z]+)*", lambda match: keys.get(match[0], match[0]), text)
+
+    def key(match: re.Match[str]) -> str:
+        every = (each for offers in COMMANDS.values() for each in offers)
+        # An authority is more than its address.
+        found = [
+            each.path.replace("authorities.address", "authorities") for each in every if f"--{each.option}" == match[0]
+        ]
+        near = [each for each in found if each.partition(".")[0] == within or (not within and "." not in each)]
+        return (near or found or [match[0]])[0]
+
+    return re.sub(r"--[a-z]+(?:-[a-z]+)*", key, text)
 
 
 def _document(path: str) -> Document:

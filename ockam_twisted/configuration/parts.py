@@ -48,7 +48,7 @@ from ockam_twisted.configuration.forms import (
     Number,
 )
 from ockam_twisted.configuration.secrets import SECRET, resolve
-from ockam_twisted.errors import ConfigurationError
+from ockam_twisted.errors import ConfigurationError, InvalidTicket
 
 #: What a setting is called where it was written, by its path.
 Names = Callable[[str], str]
@@ -212,14 +212,12 @@ class RegistrationSettings:
     name: str = one(RELAY_NAME, "Relay name to register [default: this node's identifier]", "")
     ticket: str = secret(SECRET, "Register at a private relay: its ticket (in place of the relay)")
 
-    def config(self, names: Names, ticket: str | None = None) -> RegistrationConfig:
+    def config(self, names: Names) -> RegistrationConfig:
         """
-        @param ticket: The ticket, if it was given itself.
         @raise ConfigurationError: They do not go together.
         @raise InvalidTicket: The ticket is none.
         """
-        if ticket is None:
-            ticket = resolve(self.ticket, names("ticket"), os.environ)
+        ticket = resolve(self.ticket, names("ticket"), os.environ)
         if not ticket:
             if not self.relay:
                 raise ConfigurationError(f"{names('relay')} says where to register: HOST:PORT, or a MultiAddr")
@@ -230,7 +228,10 @@ class RegistrationSettings:
             raise ConfigurationError(f"{names('ticket')} says which relay it is of: leave out {names('relay')}")
         from ockam_twisted.authority.ticket import Ticket
 
-        ways = Ticket.fromText(ticket).ways
+        try:
+            ways = Ticket.fromText(ticket).ways
+        except InvalidTicket as error:
+            raise InvalidTicket(f"{names('ticket')}: {error}") from None
         place = str(ways[0]).removesuffix("/secure/api") if ways else ""
         return RegistrationConfig(place, place, self.name, ticket)
 
@@ -283,9 +284,8 @@ class InletSettings:
         Number("seconds", "10", 0.1, 3600), "Seconds a client is held until its stream is open", 10.0
     )
 
-    def config(self, names: Names, ticket: str | None = None) -> InletConfig:
+    def config(self, names: Names) -> InletConfig:
         """
-        @param ticket: The ticket, if it was given itself.
         @raise ConfigurationError: They do not go together.
         """
         return InletConfig(
@@ -293,7 +293,7 @@ class InletSettings:
             self.to,
             trustOf(self, names),
             self.connectTimeout,
-            resolve(self.ticket, names("ticket"), os.environ) if ticket is None else ticket,
+            resolve(self.ticket, names("ticket"), os.environ),
             self.name,
             self.authority,
         )

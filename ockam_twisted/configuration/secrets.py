@@ -51,6 +51,19 @@ class Secret(Form):
 
 SECRET = Secret()
 
+#: What no file can say: the secret itself follows.
+_ITSELF = "text:"
+
+
+def given(secret: str) -> str:
+    """
+    A reference to a secret that was given itself, as an option of a command;
+    L{resolve} takes it.
+
+    @param secret: Empty for none.
+    """
+    return f"{_ITSELF}{secret}" if secret else ""
+
 
 def resolve(reference: str, what: str, environ: Mapping[str, str]) -> str:
     """
@@ -62,6 +75,8 @@ def resolve(reference: str, what: str, environ: Mapping[str, str]) -> str:
     """
     if not reference:
         return ""
+    if reference.startswith(_ITSELF):
+        return reference.removeprefix(_ITSELF)
     kind, _, name = reference.partition(":")
     if kind == "env":
         if name not in environ:

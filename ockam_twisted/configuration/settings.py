@@ -6,8 +6,11 @@ commands are taken from.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ockam_twisted.config import (
     NodeConfig,
@@ -15,6 +18,7 @@ from ockam_twisted.config import (
     TrustConfig,
     listenEndpoint,
 )
+from ockam_twisted.configuration.agreement import Disagreement, disagreements, unreached
 from ockam_twisted.configuration.declared import group, groups, many, one, secret
 from ockam_twisted.configuration.forms import (
     DURATION,
@@ -39,6 +43,7 @@ from ockam_twisted.configuration.parts import (
     trustOf,
 )
 from ockam_twisted.configuration.secrets import SECRET, resolve
+from ockam_twisted.errors import OckamError
 
 _MIN_FRAME, _MAX_FRAME = 64 * 1024, 16 * 1024 * 1024
 _SECONDS = Number("seconds", "60", 0, 86400)
@@ -94,48 +99,61 @@ class NodeSettings:
 
         @param command: The command it is started by.
         @param names: What settings are called where they were written.
-        @raise OckamError: They do not go together, or something they name
+        @raise Disagreement: They do not go together, or something they name
             cannot be read.
         """
-        relay = self.relay
-        authorities = tuple(each.config() for each in self.authorities)
-        trust = trustOf(self, names)
-        hasAuthority, called = bool(authorities), names("authorities")
-        ticket = resolve(self.authorityTicket, names("authority-ticket"), os.environ)
-        return NodeConfig(
+        wrong: list[tuple[str, str]] = []
+
+        def part(path: str, make: Callable[[], Any]) -> Any:
+            try:
+                return make()
+            except OckamError as error:
+                wrong.append((path, str(error)))
+                return None
+
+        def parts(key: str, each: Iterable[Any]) -> tuple[Any, ...]:
+            made = ((f"{key}[{n}]", one) for n, one in enumerate(each))
+            return tuple(part(path, partial(one.config, below(names, path))) for path, one in made)
+
+        def optional(key: str, one: Any, *more: Any) -> Any:
+            return None if one is None else part(key, partial(one.config, below(names, key), *more))
+
+        hasAuthority, called = bool(self.authorities), names("authorities")
+        trust = part("", lambda: trustOf(self, names))
+        ticket = part("authority-ticket", lambda: resolve(self.authorityTicket, names("authority-ticket"), os.environ))
+        outlets = parts("outlets", self.outlets)
+        config = NodeConfig(
             command,
-            self.state.config(below(names, "state")),
+            part("state", lambda: self.state.config(below(names, "state"))),
             listeners=tuple(listenEndpoint(text, names("listen")) for text in self.listen),
             trust=trust,
-            relayService=None if relay is None else relay.config(below(names, "relay"), hasAuthority, called),
-            registrations=tuple(
-                each.config(below(names, f"registrations[{n}]")) for n, each in enumerate(self.registrations)
-            ),
-            outlets=tuple(each.config(below(names, f"outlets[{n}]")) for n, each in enumerate(self.outlets)),
-            inlets=tuple(each.config(below(names, f"inlets[{n}]")) for n, each in enumerate(self.inlets)),
+            relayService=optional("relay", self.relay, hasAuthority, called),
+            registrations=parts("registrations", self.registrations),
+            outlets=outlets,
+            inlets=parts("inlets", self.inlets),
             maxFrame=self.maxFrame,
             uppercase=self.uppercase,
             hop=self.hop,
-            authorities=authorities,
+            authorities=tuple(each.config() for each in self.authorities),
             authorityTicket=ticket,
-            authorityService=None
-            if self.authorityService is None
-            else self.authorityService.config(below(names, "authority-service")),
-            tickets=self._tickets(trust, hasAuthority or bool(ticket)),
+            authorityService=optional("authority-service", self.authorityService),
             allowEcho=self.allowEcho,
             credentialLifetime=self.credentialLifetime,
             drainTimeout=self.drainTimeout,
             resumeTimeout=self.resumeTimeout,
         )
+        wrong += disagreements(self, names)
+        wrong = wrong or list(unreached(self, names))
+        if wrong:
+            raise Disagreement(wrong)
+        return evolve(config, tickets=self._tickets(config))
 
-    def _tickets(self, trust: TrustConfig, hasAuthority: bool) -> TicketsConfig | None:
-        relay = self.relay
-        if self.outlets:
-            letsIn = trust != TrustConfig() or hasAuthority
-            letsIn = letsIn or all(each.config(str).trust is not None for each in self.outlets)
-            return self.tickets.config(not letsIn, self.reachedAt)
-        if relay is not None and (relay.tickets or hasAuthority):
-            return self.tickets.config(relay.tickets, self.reachedAt)
-        if self.authorityService is not None:
-            return self.tickets.config(False, self.reachedAt)
-        return None
+    def _tickets(self, config: NodeConfig) -> TicketsConfig | None:
+        relay = config.relayService
+        isPrivate = relay is not None and relay.tickets
+        if not config.outlets and not isPrivate and config.authorityService is None:
+            return None
+        letsIn = config.trust != TrustConfig() or bool(config.authorities) or bool(config.authorityTicket)
+        isOpen = letsIn or all(each.trust is not None for each in config.outlets)
+        atStart = not isOpen or (self.relay is not None and self.relay.tickets)
+        return self.tickets.config(atStart, self.reachedAt)

@@ -4,11 +4,10 @@ C{twist ockam-inlet}: makes a private TCP service available here.
 
 from __future__ import annotations
 
-from attrs import evolve
 from twisted.python import usage
 
-from ockam_twisted.config import NodeConfig
 from ockam_twisted.configuration.parts import InletSettings
+from ockam_twisted.configuration.secrets import given
 from ockam_twisted.configuration.settings import NodeSettings
 from ockam_twisted.tap.options import NodeOptions, makeNodeService
 
@@ -48,18 +47,10 @@ class Options(NodeOptions):
         its = self.some("listen", "to", "authorized", "allow", "trust-everyone", "connect-timeout")
         return NodeSettings(
             state=self.state(),
-            inlets=(InletSettings(**its),),
+            inlets=(InletSettings(ticket=given(self.ticket("ticket")), **its),),
             authorities=self.authorities(),
             **self.some("resume-timeout", "drain-timeout", "max-frame"),
         )
-
-    def config(self) -> NodeConfig:
-        """
-        See L{NodeOptions.config}.  The ticket is given itself here.
-        """
-        ticket = self.ticket("ticket")
-        config = super().config()
-        return evolve(config, inlets=(evolve(config.inlets[0], ticket=ticket),))
 
 
 makeService = makeNodeService

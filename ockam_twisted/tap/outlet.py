@@ -4,11 +4,10 @@ C{twist ockam-outlet}: lets others reach a private TCP service.
 
 from __future__ import annotations
 
-from attrs import evolve
 from twisted.python import usage
 
-from ockam_twisted.config import NodeConfig
 from ockam_twisted.configuration.parts import OutletSettings, RegistrationSettings
+from ockam_twisted.configuration.secrets import given
 from ockam_twisted.configuration.settings import NodeSettings
 from ockam_twisted.tap.options import NodeOptions, makeNodeService
 
@@ -45,38 +44,24 @@ class Options(NodeOptions):
         """
         if not self["target"]:
             raise usage.UsageError("--target says which service to offer, for example --target 127.0.0.1:5432")
-        self._relayTicket = self.ticket("relay-ticket")
-        self._ticket = self.ticket("ticket")
-        relays = self.read("relay")
-        if not relays and not self["listen"] and not self._relayTicket:
-            raise usage.UsageError(
-                "nobody can reach this outlet: give --relay HOST:PORT (no open port), or --listen ENDPOINT"
-            )
-        if self["name"] and not relays and not self._relayTicket:
+        relayTicket = given(self.ticket("relay-ticket"))
+        name, relays = self.read("name"), self.read("relay")
+        registrations = [RegistrationSettings(relay=each, name=name) for each in relays]
+        if relayTicket:
+            registrations.append(RegistrationSettings(ticket=relayTicket, name=name))
+        if name and not registrations:
             raise usage.UsageError("--name is a name at a relay: give --relay HOST:PORT, too")
         return NodeSettings(
             state=self.state(),
             listen=self.read("listen"),
             outlets=(OutletSettings(**self.some("target", "address")),),
-            registrations=tuple(RegistrationSettings(relay=each, name=self.read("name")) for each in relays),
+            registrations=tuple(registrations),
             authorities=self.authorities(),
+            authorityTicket=given(self.ticket("ticket")),
             tickets=self.tickets(False if self["no-ticket"] else None),
             **self.some("reached-at", "authorized", "allow", "trust-everyone", "allow-echo", "credential-lifetime"),
             **self.some("resume-timeout", "drain-timeout", "max-frame"),
         )
-
-    def config(self) -> NodeConfig:
-        """
-        See L{NodeOptions.config}.  Tickets are given themselves here.
-        """
-        config = super().config()
-        registrations, tickets = config.registrations, config.tickets
-        if self._relayTicket:
-            made = RegistrationSettings(name=self.read("name")).config(self.nameOf, self._relayTicket)
-            registrations = (*registrations, made)
-        if self._ticket and tickets is not None:
-            tickets = evolve(tickets, atStart=False)
-        return evolve(config, registrations=registrations, tickets=tickets, authorityTicket=self._ticket)
 
 
 makeService = makeNodeService

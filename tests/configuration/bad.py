@@ -20,6 +20,10 @@ _TOP = (
 _OUTLET = "outlets:\n  - target: 127.0.0.1:5432\n"
 _INLET = f"inlets:\n  - listen: 5432\n    authorized: {WHO}\n"
 
+_RELAY = "registrations:\n  - relay: 127.0.0.1:4000\n"
+_WAY = "/dnsaddr/relay.example.com/tcp/4000/service/forward_to_db/secure/api/service/outlet"
+_AUTHORITIES = f"authorities:\n  - name: company\n    identifier: {WHO}\n    address: /ip4/192.0.2.1/tcp/1/secure/api\n"
+
 #: Name, file, what is said.
 BAD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     # ------------------------------------------------------------ the file
@@ -90,7 +94,7 @@ BAD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     # ------------------------------------------------------------- numbers
     ("text for a number", "drain-timeout: soon\n", ("1: drain-timeout is a number from 0 to 86400, not 'soon'",)),
     ("too small", "drain-timeout: -1\n", ("1: drain-timeout is a number from 0 to 86400, not '-1'",)),
-    ("too large", "resume-timeout: 1e9\n", ("1: resume-timeout is a number from 0 to 86400, not '1000000000.0'",)),
+    ("too large", "resume-timeout: 1e9\n", ("1: resume-timeout is a number from 0 to 86400, not '1e9'",)),
     ("not a number", "resume-timeout: .nan\n", ("1: resume-timeout is a number from 0 to 86400, not '.nan'",)),
     (
         "a flag for a number",
@@ -147,7 +151,7 @@ BAD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "a way to nowhere",
         _INLET + "    to: /ip4/127.0.0.1/tcp/1\n",
-        ("2: inlets[0].to: /ip4/127.0.0.1/tcp/1 does not end with the outlet, as in /secure/api/service/outlet",),
+        ("4: inlets[0].to: /ip4/127.0.0.1/tcp/1 does not end with the outlet, as in /secure/api/service/outlet",),
     ),
     (
         "an authority without listener",
@@ -245,20 +249,132 @@ BAD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ),
     (
         "the same address",
-        _OUTLET + "  - target: 127.0.0.1:1\n",
+        _OUTLET + "  - target: 127.0.0.1:1\n" + _RELAY,
         ("3: outlets[1].address: 'outlet' is taken by another service of the node",),
     ),
     (
         "an address of the node",
-        _OUTLET + "    address: echo\n",
-        ("2: outlets[0].address: 'echo' is taken by another service of the node",),
+        _OUTLET + "    address: echo\n" + _RELAY,
+        ("3: outlets[0].address: 'echo' is taken by another service of the node",),
     ),
     (
         "members",
         "authority-service: {members: /nowhere/m}\n",
         ("1: authority-service.members: cannot read /nowhere/m: No such file or directory",),
     ),
+    (
+        "nobody can reach it",
+        _OUTLET,
+        (
+            "1: outlets: nobody can reach this outlet: give registrations.relay HOST:PORT (no open port), or listen "
+            "ENDPOINT",
+        ),
+    ),
+    (
+        "a relay nowhere",
+        "hop: true\nrelay:\n",
+        ("2: relay: nobody can reach this relay: give listen, for example tcp:4000",),
+    ),
+    (
+        "an authority nowhere",
+        "authority-service:\n",
+        ("1: authority-service: nobody can reach this authority: give listen, for example tcp:4000",),
+    ),
+    (
+        "nothing to do",
+        "hop: true\n",
+        ("1: there is nothing to do for this node: give it outlets, inlets, or a relay",),
+    ),
+    (
+        "two inlets of one name",
+        f"inlets:\n  - {{name: db, listen: 1, to: '{WHO}@{_WAY}'}}\n  - {{name: db, listen: 2, to: '{WHO}@{_WAY}'}}\n",
+        ("3: inlets[1].name: 'db' is what inlets[0] is called, too",),
+    ),
+    (
+        "two inlets without names",
+        f"inlets:\n  - {{listen: 1, to: '{WHO}@{_WAY}'}}\n  - {{listen: 2, to: '{WHO}@{_WAY}'}}\n",
+        ("3: inlets[1].name is missing, as in inlets[0]",),
+    ),
+    (
+        "an authority that there is not",
+        _AUTHORITIES + _OUTLET + "    authority: companny\n",
+        ("7: outlets[0].authority: no authority is called 'companny'; did you mean company?",),
+    ),
+    (
+        "an authority that is none of these",
+        _AUTHORITIES + f"inlets:\n  - listen: 1\n    to: '{WHO}@{_WAY}'\n    authority: x\n",
+        ("8: inlets[0].authority: no authority is called 'x'; there is company",),
+    ),
+    (
+        "an authority where there is none",
+        _OUTLET + "    authority: company\n",
+        ("3: outlets[0].authority: no authority is called 'company'",),
+    ),
+    (
+        "two authorities of one name",
+        _AUTHORITIES + f"  - name: company\n    identifier: {WHO}\n    address: /ip4/192.0.2.1/tcp/1/secure/api\n",
+        ("5: authorities[1].name: 'company' is what authorities[0] is called, too",),
+    ),
+    (
+        "one place for two",
+        f"listen: 5432\ninlets:\n  - listen: 127.0.0.1:5432\n    to: '{WHO}@{_WAY}'\n",
+        ("3: inlets[0].listen: '127.0.0.1:5432' is where listen listens",),
+    ),
+    (
+        "one place twice",
+        "listen:\n  - 5432\n  - 5432\n",
+        ("3: listen[1]: '5432' is where listen[0] listens",),
+    ),
+    (
+        "one relay twice",
+        _RELAY + "  - relay: 127.0.0.1:4000\n",
+        ("3: registrations[1] is the same as registrations[0]",),
+    ),
+    (
+        "a relay, and its ticket",
+        _RELAY + "    ticket: env:SOME_TICKET\n",
+        ("3: registrations[0].ticket: there is no environment variable 'SOME_TICKET'",),
+    ),
+    (
+        "no authority for a policy",
+        f"inlets:\n  - listen: 1\n    allow: db\n    to: {_WAY}\n",
+        ("3: inlets[0].allow is about what an authority attests: give authorities, too",),
+    ),
+    (
+        "no secure channel",
+        f"inlets:\n  - listen: 1\n    to: {WHO}@/ip4/192.0.2.1/tcp/1/service/outlet\n",
+        (
+            "2: inlets[0]: /ip4/192.0.2.1/tcp/1/service/outlet has no secure channel, so nobody there proves who they "
+            "are: it ends with /secure/api/service/outlet where there is one",
+        ),
+    ),
+    (
+        "a listener that is none",
+        "listen: tcp:port=x\n",
+        ("1: listen: not an endpoint that can be used: tcp:port=x (invalid literal for int() with base 10: 'x')",),
+    ),
     # ------------------------------------------------------- several at once
+    (
+        "all that does not go together",
+        _OUTLET
+        + f"    trust-everyone: true\n    allow: dba\n{_RELAY}    ticket: file:/nowhere/t\nstate:\n  ephemeral: true\n"
+        + "  folder: /x\n",
+        (
+            "3: outlets[0].trust-everyone accepts anybody: it excludes outlets[0].authorized and outlets[0].allow",
+            "7: registrations[0].ticket: cannot read '/nowhere/t': No such file or directory",
+            "9: state.ephemeral keeps nothing: it excludes state.folder",
+        ),
+    ),
+    (
+        "all that is no name",
+        f"inlets:\n  - listen: 1\n    to: '{WHO}@/ip4/127.0.0.1/tcp/1'\n{_OUTLET}    address: echo\n"
+        + "  - target: 127.0.0.1:2\n    address: api\nlisten: 4000\n",
+        (
+            "3: inlets[0].to: /ip4/127.0.0.1/tcp/1 does not end with the outlet, as in /secure/api/service/outlet",
+            "6: outlets[0].address: 'echo' is taken by another service of the node",
+            "8: outlets[1].address: 'api' is taken by another service of the node",
+        ),
+    ),
     (
         "all that is wrong",
         "hop: 2\n" + _OUTLET + "    adress: db\nrelay:\n  processes: many\n",

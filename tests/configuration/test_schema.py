@@ -71,7 +71,7 @@ class SchemaTests(SynchronousTestCase):
         )  # fmt: skip
         missed, count = [], 0
         for name, text, said in BAD:
-            if any(part in line for part in says for line in said):
+            if any(part in line and "as in" not in line for part in says for line in said):
                 count += 1
                 # Nothing is no number to JSON, so it has no word for that.
                 if ".nan" not in text and self.judge.is_valid(value(text)):
