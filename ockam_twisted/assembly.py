@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
@@ -75,10 +75,8 @@ class NodeService(MultiService):
         self._reactor = reactor
         self.ready: Deferred[str] = Deferred()
         self._announced: set[str] = set()
-        store: Any
-        if config.state.ephemeral:
-            store = MemoryStore()
-        else:
+        store: Any = MemoryStore()
+        if not config.state.ephemeral:
             self._folder = stateFolder(config)
             store = SQLiteStore(self._folder.database, reactor)
         self._store = store
@@ -121,7 +119,7 @@ class NodeService(MultiService):
 
         @raise OckamError: Something is in the way; nothing is left open.
         """
-        Service.startService(self)
+        self._orStop(super().startService)
         self._orStop(self._open)
 
     def _orStop(self, step: Callable[[], None]) -> None:
@@ -395,6 +393,8 @@ class NodeService(MultiService):
         self._conclude("it was stopped before it was ready")
         await self.node.drain(self._config.drainTimeout)
         await self.node.stopService()
+        # What shows the node shows its end, too.
+        await gatherResults([maybeDeferred(each.stopService) for each in self if each is not self.node])
         if self._folder is not None:
             await self._store.close()
             self._folder.close()

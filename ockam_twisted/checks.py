@@ -97,7 +97,7 @@ def checkNames(config: NodeConfig, reactor: Any) -> None:
             raise ConfigurationError(f"--address: {outlet.address!a} is taken by another service of the node")
         taken.add(outlet.address)
         clientEndpoint(reactor, outlet.target)
-    for listener in config.listeners:
+    for listener in (*config.listeners, *filter(None, (config.http,))):
         serverEndpoint(reactor, listener)
     if not config.state.ephemeral:
         stateFolder(config)
@@ -210,7 +210,7 @@ def checkPorts(config: NodeConfig, reactor: Any) -> None:
 
     @raise ConfigurationError: No.
     """
-    for text in (*config.listeners, *(inlet.listen for inlet in config.inlets)):
+    for text in (*config.listeners, *(inlet.listen for inlet in config.inlets), *filter(None, (config.http,))):
         checkFree(reactor, text)
 
 

@@ -78,6 +78,35 @@ def listenEndpoint(text: str, what: str, everywhere: bool = False) -> str:
     return f"{'tcp6' if ':' in host else 'tcp'}:{port}:interface={_quote(host)}"
 
 
+def httpEndpoint(text: str, what: str) -> str:
+    """
+    The same, of a place that shows a node: nobody else can reach it, unless
+    that is what was written.
+
+    @raise ConfigurationError: It is no place, or open to everybody.
+    """
+    place = listenEndpoint(text, what)
+    kind = place.partition(":")[0]
+    if kind == "unix" and ":mode=" not in place:
+        return f"{place}:mode=600"
+    if kind in ("tcp", "tcp4", "tcp6", "ssl", "tls") and ":interface=" not in place:
+        raise ConfigurationError(
+            f"{what}: {place[:100]!a} is open to everybody: give a port alone (loopback), or say so with "
+            ":interface=0.0.0.0"
+        )
+    return place
+
+
+def isOpen(place: str) -> bool:
+    """
+    Can others than this machine reach a place to listen?
+
+    @param place: As L{httpEndpoint} gives it.
+    """
+    interface = place.partition(":interface=")[2].replace("\\:", "\0").partition(":")[0].replace("\0", ":")
+    return bool(interface) and interface not in ("localhost", "::1") and not interface.startswith("127.")
+
+
 def dialEndpoint(text: str, what: str) -> str:
     """
     Write the shorthands of a place to connect to as an endpoint string.
@@ -293,6 +322,7 @@ class NodeConfig:
         policy; empty: everybody.
     @ivar credentialLifetime: Seconds that a credential is good for that this
         node issues.
+    @ivar http: Where it shows itself: an endpoint string; empty: nowhere.
     @ivar resumeTimeout: Seconds that open streams wait for another way when
         theirs is lost; 0: they end with it.
     @ivar drainTimeout: Seconds that open streams have to come to their end
@@ -318,3 +348,4 @@ class NodeConfig:
     credentialLifetime: int = 600
     drainTimeout: float = 0.0
     resumeTimeout: float = 60.0
+    http: str = ""

@@ -30,7 +30,7 @@ from ockam_twisted.errors import LocalProtocolError
 from ockam_twisted.identity.creation import loadOrCreate
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.interfaces import IAccessControl, IAdmission, ITarget, ITrustPolicy, IVault, IWay
-from ockam_twisted.ops.status import NodeStatus
+from ockam_twisted.ops.status import Limits, NodeStatus
 from ockam_twisted.places import Place, asRoute, clientEndpoint, dial, serverEndpoint, trustPolicy
 from ockam_twisted.portals.inlet import CONNECT_TIMEOUT, Inlet
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
@@ -42,7 +42,15 @@ from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.sessions.attempt import Walk
 from ockam_twisted.sessions.liveness import Liveness
 from ockam_twisted.sessions.session import StaticWay
-from ockam_twisted.snapshot import portalStatus, sessionStatuses
+from ockam_twisted.snapshot import (
+    hopStatuses,
+    memberStatuses,
+    nameStatuses,
+    portalStatus,
+    sessionStatuses,
+    streamStatuses,
+    ticketStatuses,
+)
 from ockam_twisted.storage.memory import MemoryStore
 from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.local import LocalSockets
@@ -330,18 +338,28 @@ class Node(WayHost):
 
     def status(self) -> NodeStatus:
         """A picture of this node as it is now."""
-        now = self.reactor.seconds()
+        now, today = self.reactor.seconds(), self.calendar.now()
+        budget, settings, sessions = self._stalls.budget, self.streamSettings, self.sessions()
         return NodeStatus(
             str(self.name),
             str(self.identifier) if self.party is not None else "",
             tuple(self._listening),
-            tuple(sessionStatuses(self.sessions(), self._portals, now)),
+            tuple(sessionStatuses(sessions, self._portals, now)),
             sum(len(portal.streams) for portal in self._portals),
-            tuple(portalStatus(portal) for portal in self._portals),
+            tuple(portalStatus(portal, [session for session, _ in sessions]) for portal in self._portals),
             now - self._began,
             sum(len(relay.relays) for relay in self._relays),
             len(self.authority.members()),
             () if self.processes is None else self.processes.status(),
+            tuple(streamStatuses(self._portals)),
+            tuple(hopStatuses(self.transport.hops)),
+            len(self.transport.hops),
+            0 if self.party is None else len(self.party.channels),
+            tuple(nameStatuses(self._relays)),
+            tuple(ticketStatuses(self.authority, today)),
+            tuple(memberStatuses(self.authority, today)),
+            Limits((budget.used, budget.limit), (settings.budget.used, settings.budget.limit)),
+            dict(self.router.dropped),
         )
 
     async def drain(self, timeout: float) -> None:

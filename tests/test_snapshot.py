@@ -72,11 +72,23 @@ class SnapshotTests(NodeTestCase):
         self.network.advance(1)
         self.assertEqual(self.says(self.client(4001)), b"HELLO")
         status = client.status()
-        self.assertEqual(status.portals, (PortalStatus("inlet", "127.0.0.1:4001", 1),))
+        moved = {"total": 1, "sent": 5, "received": 5}
+        self.assertEqual(status.portals, (PortalStatus("inlet", "127.0.0.1:4001", 1, session=0, **moved),))
         [session] = status.sessions
         self.assertEqual((session.peer, session.streams, session.inUse), (str(server.identifier), 1, True))
         self.assertIn("/tcp/4000/", session.way)
         self.assertGreater(status.seconds, 0)
-        self.assertEqual(server.status().portals, (PortalStatus("outlet", "outlet", 1),))
+        self.assertEqual(server.status().portals, (PortalStatus("outlet", "outlet", 1, "127.0.0.1:5000", **moved),))
         self.assertEqual(json.loads(json.dumps(status.asJSON()))["sessions"][0]["label"], "way to the outlet")
         self.assertEqual((server.status().relayed, server.status().members), (0, 0))
+        steps = [(each.kind, each.at) for each in session.hops]
+        self.assertEqual(
+            steps, [("connection", "127.0.0.1:4000"), ("channel", str(server.identifier)), ("worker", "outlet")]
+        )
+        self.assertEqual([(each.state, each.why) for each in session.history], [("up", session.way)])
+        self.assertGreaterEqual(session.roundTrip, 0)
+        [stream] = status.open
+        self.assertEqual((stream.portal, stream.state, stream.peer), (0, "open", str(server.identifier)))
+        self.assertEqual((stream.sent, stream.received), (5, 5))
+        [connection] = status.connections
+        self.assertEqual((connection.isHeldBack, status.hops, status.channels), (False, 1, 1))

@@ -76,6 +76,7 @@ COMMON = (
     Offer("vault", "state.vault"),
     Offer("ephemeral", "state.ephemeral"),
     Offer("max-frame", "max-frame"),
+    Offer("http", "http"),
 )
 
 _AUTHORITY = "IDENTIFIER@MULTIADDR of an ockam-authority"

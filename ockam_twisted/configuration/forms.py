@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from attrs import frozen
 
-from ockam_twisted.config import dialEndpoint, duration, hostPort, listenEndpoint
+from ockam_twisted.config import dialEndpoint, duration, hostPort, httpEndpoint, listenEndpoint
 from ockam_twisted.errors import ConfigurationError, OckamError
 
 #: How much of what was written an error shows.
@@ -289,6 +289,7 @@ FLAG = Flag()
 DURATION = Read("a time: seconds, or 10m, 12h, 7d", "10m", reader=duration)
 LISTEN = Checked(f"a place to listen: {_PLACE}", "5432", reader=listenEndpoint)
 DIAL = Checked(f"a place to connect to: {_PLACE}", "127.0.0.1:5432", reader=dialEndpoint)
+HTTP = Read(f"a place to listen: {_PLACE}", "8080", reader=httpEndpoint)
 HOST_PORT = Read("HOST:PORT", "relay.example.com:4000", reader=hostPort)
 IDENTIFIER = Checked("an identifier", "I" + "0" * 64, reader=_identifier)
 POLICY = Checked("a policy over attributes", "dba or admin", reader=_policy)

@@ -24,6 +24,7 @@ from ockam_twisted.configuration.forms import (
     DURATION,
     FLAG,
     HOST_PORT,
+    HTTP,
     IDENTIFIER,
     LISTEN,
     POLICY,
@@ -83,6 +84,11 @@ class NodeSettings:
     allowEcho: str = one(POLICY, "Who may use the echo worker through a channel: a policy", "")
     uppercase: bool = one(FLAG, "Offer the `uppercase` worker, for trying out", False)
     hop: bool = one(FLAG, "Offer the `hop` worker: anybody may route through this node", False)
+    http: str = one(
+        HTTP,
+        "Show how this node is, over HTTP: PORT (loopback), HOST:PORT, or an endpoint string such as unix:/run/x.sock",
+        "",
+    )
     resumeTimeout: float = one(
         _SECONDS, "Seconds that open streams wait for a new way when theirs is lost; 0: reset at once", 60.0
     )
@@ -141,6 +147,7 @@ class NodeSettings:
             credentialLifetime=self.credentialLifetime,
             drainTimeout=self.drainTimeout,
             resumeTimeout=self.resumeTimeout,
+            http=self.http,
         )
         wrong += disagreements(self, names)
         wrong = wrong or list(unreached(self, names))

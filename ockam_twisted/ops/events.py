@@ -13,6 +13,7 @@ _OURS = "This is a mistake in this package: please report it, with the traceback
 EVENTS: dict[str, str] = {
     # ------------------------------------------------- start, stop, process
     "announced": "What people copy (identifier, forwarding address...), when it becomes true; also on standard output.",
+    "http-open": "--http names an address of the network: who may see how this node is? Nothing secret is shown.",
     "listening": "A port is open.",
     "start-failed": "The node ends at once. The reason says what is in the way.",
     "draining-streams": "The node was asked to stop, and waits for open streams: --drain-timeout.",

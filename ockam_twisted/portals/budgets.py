@@ -28,6 +28,13 @@ class WindowBudget:
         self._parent = parent
 
     @property
+    def limit(self) -> int:
+        """
+        How much may be given out, bytes.
+        """
+        return self._limit
+
+    @property
     def share(self) -> float:
         """
         How much is given out, of 1.

@@ -31,6 +31,7 @@ from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.refusals import Refusals
 from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.portals.socket import PortalSocket
+from ockam_twisted.portals.totals import Totals
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.wire.extension import SHUTTING_DOWN, Reset
 
@@ -86,6 +87,7 @@ class Opening:
         self.stream.anew = self._again
         self.stream.elsewhere = self._elsewhere
         inlet.streams.add(self.stream)
+        inlet.totals.opened += 1
 
     def start(self, client: bytes | None = None) -> None:
         """
@@ -196,6 +198,7 @@ class Opening:
 
     def _ended(self, stream: InletStream) -> None:
         self._inlet.streams.discard(stream)
+        self._inlet.totals.ended(stream)
         if stream.result is not None and stream.extension is None:
             self._inlet.refused(f"the outlet says: {reasonOf(stream.result)}")
         self._stopLooking()
@@ -262,6 +265,7 @@ class Inlet(Service):
     @ivar router: Where the streams live.
     @ivar way: Leads to the outlet's worker.
     @ivar streams: The streams there are.
+    @ivar totals: What all of them have done.
     @ivar late: Stand-ins of streams that were given up too early.
     @ivar port: Where it listens, once it does.
     @ivar settings: Of the portal extension.
@@ -293,6 +297,7 @@ class Inlet(Service):
         self.settings = StreamSettings(clock) if settings is None else settings
         self._unwatch: Callable[[], None] | None = None
         self.streams: set[InletStream] = set()
+        self.totals = Totals()
         self.late: set[Late] = set()
         self._refusals = Refusals(clock)
 

@@ -28,6 +28,7 @@ from ockam_twisted.portals.refusals import Refusals
 from ockam_twisted.portals.resumption import Resumptions
 from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.portals.socket import PortalSocket
+from ockam_twisted.portals.totals import Totals
 from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
 from ockam_twisted.wire.extension import POLICY, REFUSED, RESUME_KIND, SHUTTING_DOWN, TIMED_OUT, UNREACHABLE
@@ -96,6 +97,7 @@ class Outlet(Service):
 
     @ivar address: Where inlets send their Ping.
     @ivar streams: The streams there are.
+    @ivar totals: What all of them have done.
     @ivar settings: Of the portal extension.
     @ivar resumptions: Which streams may go on over another way.
     """
@@ -124,6 +126,7 @@ class Outlet(Service):
         """
         self.address = address
         self.streams: set[OutletStream] = set()
+        self.totals = Totals()
         self._router = router
         self._clock = clock
         self._target = target
@@ -138,6 +141,13 @@ class Outlet(Service):
         self.settings = StreamSettings(clock) if settings is None else settings
         self.resumptions = Resumptions(self.settings)
         self._refusals = Refusals(clock)
+
+    @property
+    def label(self) -> str:
+        """
+        What streams are connected to, for people.
+        """
+        return str(self._target.label)
 
     def startService(self) -> None:
         """
@@ -273,6 +283,7 @@ class Outlet(Service):
         local: Any = self._target.local()
         stream = local.stream = OutletStream(self._router, local, self._streamEnded, self._incoming, self.settings)
         self.streams.add(stream)
+        self.totals.opened += 1
         stream.pinged(ping)
         if stream.state is not State.DIALING:
             return
@@ -318,6 +329,7 @@ class Outlet(Service):
 
     def _streamEnded(self, stream: OutletStream) -> None:
         self.streams.discard(stream)
+        self.totals.ended(stream)
         self.resumptions.ended(stream)
         connecting = self._dialing.pop(stream, None)
         if connecting is not None:

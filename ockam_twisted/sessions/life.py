@@ -38,7 +38,11 @@ class Word:
 
     @ivar gone: Told that the rest of the way is gone, and by whom.
     @ivar leaving: Told that a part of it will end soon, and which.
+    @ivar roundTrip: How long the far end took to answer when it was asked last,
+        seconds; L{None}: it has not yet.
     """
+
+    roundTrip: float | None = None
 
     def __init__(self) -> None:
         self.gone: Callable[[str], object] = _nobody

@@ -5,8 +5,13 @@ and what comes next.
 
 from __future__ import annotations
 
+from collections import deque
+
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+
+#: How many changes are remembered.
+REMEMBERED = 30
 
 #: The same failure is logged again after so many seconds.
 REPEAT = 300.0
@@ -15,9 +20,14 @@ REPEAT = 300.0
 class Report:
     """
     See the module.
+
+    @ivar history: The last changes, each with when (on the clock), what, and
+        why.
+    @ivar changes: How often it came up, or was lost.
     """
 
     _log = Logger()
+    changes = 0
 
     def __init__(self, clock: IReactorTime, label: str) -> None:
         """
@@ -27,6 +37,11 @@ class Report:
         self._label = label
         self._last = ("", float("-inf"))
         self._downSince = clock.seconds()
+        self.history: deque[tuple[float, str, str]] = deque(maxlen=REMEMBERED)
+
+    def _remember(self, what: str, why: str) -> None:
+        self.history.append((self._clock.seconds(), what, why))
+        self.changes += what in ("up", "lost", "waiting", "moved")
 
     def _isNews(self, reason: str) -> bool:
         now = self._clock.seconds()
@@ -46,6 +61,7 @@ class Report:
         There is a way.
         """
         self._last = ("", float("-inf"))
+        self._remember("up", description)
         self._log.info(
             "{label}: up, after {lacking:.0f} s without a way: {description}",
             label=self._label,
@@ -65,6 +81,7 @@ class Report:
         The next try is after C{delay} seconds.
         """
         if self._isNews(reason):
+            self._remember("waiting", reason)
             self._log.warn(
                 "{label}: {reason}; no way for {lacking:.0f} s, next try in {delay:.1f} s",
                 label=self._label,
@@ -78,6 +95,7 @@ class Report:
         """
         The way is lost while another one is being made.
         """
+        self._remember("lost", reason)
         self._log.warn(
             "{label}: {reason}; the next try is under way", label=self._label, reason=reason, event="session-lost"
         )
@@ -86,6 +104,7 @@ class Report:
         """
         Another way is being made.
         """
+        self._remember("renewing", reason)
         self._log.info(
             "{label}: making another way, {reason}", label=self._label, reason=reason, event="session-renewing"
         )
@@ -108,6 +127,7 @@ class Report:
         It is in use.
         """
         self._last = ("", float("-inf"))
+        self._remember("moved", description)
         self._log.info(
             "{label}: moved to {description}", label=self._label, description=description, event="session-moved"
         )

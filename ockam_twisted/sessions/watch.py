@@ -67,10 +67,13 @@ class Watch:
         return self._uniform(0.75, 1.0) * PING_AFTER
 
     def _ping(self, timeout: float) -> None:
-        self.established.ping(timeout).addCallbacks(self._answered, lambda failure: None)
+        began = self._clock.seconds()
 
-    def _answered(self, answer: object) -> None:
-        self.answers = True
+        def answered(answer: object) -> None:
+            self.answers = True
+            self.established.word.roundTrip = max(0.0, self._clock.seconds() - began)
+
+        self.established.ping(timeout).addCallbacks(answered, lambda failure: None)
 
     @property
     def isSuspect(self) -> bool:

@@ -41,7 +41,7 @@ class Options(NodeOptions):
             state=self.state(),
             listen=tuple(listenEndpoint(text, "--listen", everywhere=True) for text in listeners),
             authorityService=AuthorityServiceSettings(enrollers=self.read("enroller"), members=self.read("members")),
-            **self.some("reached-at", "credential-lifetime", "max-frame"),
+            **self.some("reached-at", "credential-lifetime", "max-frame", "http"),
         )
 
     def config(self) -> NodeConfig:

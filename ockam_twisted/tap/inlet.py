@@ -49,7 +49,7 @@ class Options(NodeOptions):
             state=self.state(),
             inlets=(InletSettings(ticket=given(self.ticket("ticket")), **its),),
             authorities=self.authorities(),
-            **self.some("resume-timeout", "drain-timeout", "max-frame"),
+            **self.some("resume-timeout", "drain-timeout", "max-frame", "http"),
         )
 
 

@@ -254,7 +254,27 @@ def makeNodeService(options: Any) -> IService:
         )
     reactor.callWhenRunning(endAtSecondSignal, reactor)
     reactor.callWhenRunning(collectSeldom)
-    return NodeService(config, reactor)
+    service = NodeService(config, reactor)
+    if config.http:
+        _show(service, config.http, reactor)
+    return service
+
+
+def _show(service: Any, place: str, reactor: Any) -> None:
+    """
+    Let a node be looked at over HTTP.
+    """
+    from ockam_twisted.config import isOpen
+    from ockam_twisted.ops.http import HTTPService
+    from ockam_twisted.places import serverEndpoint
+
+    def life() -> str:
+        return "running" if service.node.running else "starting" if service.running else "stopping"
+
+    shown = HTTPService(
+        serverEndpoint(reactor, place, "--http"), place, service.node.status, reactor, life, isOpen(place)
+    )
+    shown.setServiceParent(service)
 
 
 def _checkState(config: NodeConfig, daemon: Any) -> None:

@@ -47,7 +47,7 @@ class Options(NodeOptions):
             relay=RelaySettings(processes=self._processes(), **self.some("authorized", "tickets", "allow")),
             authorities=self.authorities(),
             tickets=self.tickets(),
-            **self.some("reached-at", "allow-echo", "uppercase", "hop", "drain-timeout", "max-frame"),
+            **self.some("reached-at", "allow-echo", "uppercase", "hop", "drain-timeout", "max-frame", "http"),
         )
 
     def _processes(self) -> int:
