@@ -7,16 +7,15 @@ of the file in front: C{LINE: TEXT}, or C{TEXT} where no line is at fault.
 
 from __future__ import annotations
 
+from ockam_twisted.configuration.declared import declared
+from ockam_twisted.configuration.settings import NodeSettings
+
 WHO = "I" + "0" * 64
 
 _PLACES = "give PORT, HOST:PORT ([::1]:4000 for IPv6) or an endpoint string such as tcp:4000:interface=127.0.0.1"
 _SECRET = "is where a secret is: file:FILE, credential:NAME (systemd) or env:NAME, never the secret itself"
 _TIME = "is no time up to a year, such as 600, 10m, 12h or 7d"
-_TOP = (
-    "state, listen, reached-at, outlets, registrations, inlets, relay, authority-service, authorized, allow, "
-    "trust-everyone, authorities, authority-ticket, tickets, credential-lifetime, allow-echo, uppercase, hop, "
-    "resume-timeout, drain-timeout, max-frame"
-)
+_TOP = ", ".join(each.key for each in declared(NodeSettings))
 _OUTLET = "outlets:\n  - target: 127.0.0.1:5432\n"
 _INLET = f"inlets:\n  - listen: 5432\n    authorized: {WHO}\n"
 

@@ -37,6 +37,7 @@ FILE_ONLY = {
 
 #: A value for each option that has one of its own form.
 VALUES = {
+    "http": "8080",
     "state-dir": "/var/lib/x",
     "instance": "blue",
     "passphrase": "/run/p",
