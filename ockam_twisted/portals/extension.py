@@ -84,6 +84,7 @@ class Extension:
         # Made when something has had to wait.
         self._feeder: Source | None = None
         self._waking: IDelayedCall | None = None
+        self._isPumpDue = False
         self._deadline: IDelayedCall | None = None
         self._acknowledging: IDelayedCall | None = None
         self._said = 0
@@ -105,9 +106,7 @@ class Extension:
 
     @property
     def isResumable(self) -> bool:
-        """
-        Does it outlive its way?
-        """
+        """Does it outlive its way?"""
         return self.exchange.isResumable and self._settings.resumeTimeout > 0
 
     # ------------------------------------------------------------- sending
@@ -122,7 +121,7 @@ class Extension:
         if self.exchange.sending.write(data):
             return True
         self._local.source.pauseFor(self)
-        self._wake()
+        self._pumpAfterwards()
         return False
 
     def _say(self, message: Credit | Finished | Reset | Resumed) -> None:
@@ -168,13 +167,22 @@ class Extension:
 
     def _wake(self) -> None:
         """
-        Send, in a turn of our own, what waits.
+        Send, in a turn of our own, what waits, when the reactor comes around.
         """
         if self._waking is None and self._isOpen:
             self._waking = self._clock.callLater(0, self._pump)
 
+    def _pumpAfterwards(self) -> None:
+        """
+        The same as soon as this turn is over.
+        """
+        if self._waking is None and not self._isPumpDue and self.exchange.sending.hasRoom:
+            self._isPumpDue = True
+            self._stream.router.turn.afterwards(self._pump)
+
     def _pump(self) -> None:
         self._waking = None
+        self._isPumpDue = False
         sending = self.exchange.sending
         left = _BATCH
         turn = self._stream.router.turn
@@ -209,9 +217,7 @@ class Extension:
             self._say(credit)
 
     def sayCredit(self) -> None:
-        """
-        Tell the far end where we are.
-        """
+        """Tell the far end where we are."""
         self._delivered()
 
     # ----------------------------------------------------------- receiving
@@ -254,7 +260,7 @@ class Extension:
                 self._confirm()
             exchange.creditReceived(message)
             if not exchange.sending.isIdle:
-                self._wake()
+                self._pumpAfterwards()
             else:
                 self._finishIfDue()
         elif isinstance(message, Finished):
@@ -274,9 +280,7 @@ class Extension:
             self._stream.ended(None)
 
     def refuse(self, error: Exception) -> None:
-        """
-        The far end has made a mistake.
-        """
+        """The far end has made a mistake."""
         self.reset(PROTOCOL_ERROR, str(error))
 
     def reset(self, code: int, reason: str) -> None:

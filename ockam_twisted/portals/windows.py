@@ -76,6 +76,13 @@ class SendWindow:
         """
         return not self._pending
 
+    @property
+    def hasRoom(self) -> bool:
+        """
+        May anything more be sent now?
+        """
+        return self._bound > self.sent
+
     def write(self, data: Buffer) -> bool:
         """
         The near end gives bytes.

@@ -14,6 +14,8 @@ many busy sockets most of them send a little over the same one.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 
 from twisted.logger import Logger
@@ -28,13 +30,15 @@ class Turn:
     @ivar depth: How many entries are open.
     """
 
-    __slots__ = ("_gathered", "_isPassing", "_source", "_touched", "depth")
+    __slots__ = ("_gathered", "_isEnding", "_isPassing", "_later", "_source", "_touched", "depth")
     _log = Logger()
 
     def __init__(self) -> None:
         self.depth = 0
         self._source: ISource | None = None
         self._touched: list[IOutput] = []
+        self._later: deque[Callable[[], object]] = deque()
+        self._isEnding = False
         self._isPassing = False
         self._gathered: list[tuple[IOutput, ISource | None]] = []
 
@@ -99,8 +103,33 @@ class Turn:
                     self._log.failure("Could not send to {whom}", whom=output.label, event="send-failed")
             self._source = None
             self.depth = 0
+            if self._later:
+                self._end()
         else:
             self.depth -= 1
+
+    def afterwards(self, call: Callable[[], object]) -> None:
+        """
+        Call something, with a turn of its own to make, once this one is over;
+        at once if there is none.
+        """
+        self._later.append(call)
+        if not self.depth:
+            self._end()
+
+    def _end(self) -> None:
+        """
+        Do what was left to be done after a turn, one by one.
+        """
+        if self._isEnding:
+            return
+        self._isEnding = True
+        while self._later:
+            try:
+                self._later.popleft()()
+            except Exception:
+                self._log.failure("Could not do what comes after a turn")
+        self._isEnding = False
 
     def touch(self, output: IOutput) -> None:
         """

@@ -265,3 +265,41 @@ class TurnTests(SynchronousTestCase):
         self.turn.endPass()
         self.assertEqual(self.two.sent, [[b"a"]])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_afterwards(self) -> None:
+        """
+        What is left for afterwards is done one by one when all has been
+        flushed, each with a turn of its own; without a turn, at once.
+        """
+        done: list[object] = []
+        source = Source()
+
+        def first() -> None:
+            done.append(self.turn.depth)
+            self.turn.enter(source)
+            self.one.write((b"b",), 1)
+            self.turn.afterwards(lambda: done.append("third"))
+            self.turn.leave()
+            done.append([*self.one.sent])
+
+        with self.turn, self.turn:
+            self.one.write((b"a",), 1)
+            self.turn.afterwards(first)
+            self.turn.afterwards(lambda: done.append("second"))
+        self.assertEqual(done, [0, [[b"a"], [b"b"]], "second", "third"])
+        self.assertEqual(source.outputs, [self.one])
+        self.turn.afterwards(lambda: done.append("at once"))
+        self.assertEqual(done[-1], "at once")
+
+    def test_afterwardsFails(self) -> None:
+        """
+        One that fails keeps no other from being done.
+        """
+        done: list[object] = []
+        with self.turn:
+            self.turn.afterwards(lambda: 1 / 0)
+            self.turn.afterwards(lambda: done.append("second"))
+        with self.turn:
+            self.turn.afterwards(lambda: done.append("third"))
+        self.assertEqual(done, ["second", "third"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
