@@ -1,6 +1,5 @@
 """
-The directives C{command}: what a command can be given, from its options; and
-C{settings}: what the file of a node may have, from the settings.
+The directive C{command}: what a command can be given, from its options.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from sphinx.util.docutils import SphinxDirective
 
 from ockam_twisted.command import Options
 from ockam_twisted.manuals.outline import Command, Option, everyCommand, plugins
-from ockam_twisted.manuals.settings import Group, Key, groups
 
 
 def words(text: str) -> list[nodes.Node]:
@@ -129,50 +127,9 @@ class CommandDirective(SphinxDirective):
         return section
 
 
-class SettingsDirective(SphinxDirective):
-    """
-    C{.. settings::}: a section for each group of keys.
-    """
-
-    def run(self) -> list[nodes.Node]:
-        """
-        Make the sections.
-        """
-        return [self.section(each) for each in groups()]
-
-    def section(self, group: Group) -> nodes.section:
-        """
-        The section of one.
-        """
-        name = group.name or "The file"
-        section = nodes.section(ids=[f"key-{nodes.make_id(name)}"], names=[f"key {name}"])
-        section += nodes.title("", "", nodes.Text(name))
-        if group.name:
-            section += paragraph(f"{group.text}{'. A list; in each entry:' if group.isMany else '.'}")
-        section += nodes.definition_list(
-            "",
-            *(
-                nodes.definition_list_item("", nodes.term("", "", nodes.literal("", key.name)), self.definition(key))
-                for key in group.keys
-            ),
-            classes=["options"],
-        )
-        return section
-
-    def definition(self, key: Key) -> nodes.definition:
-        """
-        What a key is for.
-        """
-        said = [key.text, f"It is {key.allowed}" if key.allowed else "", "It must be given" if key.isRequired else ""]
-        said += [("One, or a list" if key.isPlain else "A list") if key.isMany else ""]
-        said += [f"Default: {key.default}" if key.default else ""]
-        return nodes.definition("", paragraph(" ".join(f"{each}." for each in said if each)))
-
-
 def setup(app: Sphinx) -> dict[str, Any]:
     """
     See Sphinx.
     """
     app.add_directive("command", CommandDirective)
-    app.add_directive("settings", SettingsDirective)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
