@@ -87,7 +87,7 @@ def api(folder: Path) -> int:
     with tempfile.TemporaryDirectory() as temporary:
         return subprocess.run(
             [
-                sys.executable, "-c", PYDOCTOR, "--quiet", "--quiet", "--make-html", "--warnings-as-errors",
+                sys.executable, "-c", PYDOCTOR, "--quiet", "--make-html", "--warnings-as-errors",
                 "--project-name=ockam_twisted", "--project-url=../index.html", "--docformat=epytext",
                 "--cls-member-order=source", f"--project-base-dir={ROOT}", "--disable-intersphinx-cache",
                 f"--html-output={folder}", *inventories(Path(temporary)), str(PACKAGE),
