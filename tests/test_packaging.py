@@ -248,8 +248,8 @@ class PackagingTests(SynchronousTestCase):
 
     def test_wheel(self) -> None:
         """
-        The wheel holds each module of the package, the type marker, the two
-        plugin files, manual pages and completions, and the metadata with the
+        The wheel holds each module of the package, the type marker, the page
+        that a node shows, the two plugin files, manual pages and completions, and the metadata with the
         licence: no tests, and no C{__init__.py} that would hide Twisted's.
         """
         data = {name.partition(".data/data/")[2] for name in self.built.wheel if ".data/" in name}
@@ -257,7 +257,9 @@ class PackagingTests(SynchronousTestCase):
         self.assertIn("share/man/man1/ockam-relay.1", data)
         code = {name for name in self.built.wheel if ".dist-info/" not in name and ".data/" not in name}
         source = {name for name in self.built.files if name.startswith("ockam_twisted/") and name.endswith(".py")}
-        self.assertSame(code, source | {"ockam_twisted/py.typed", *PLUGIN_FILES})
+        page = {name for name in self.built.files if name.startswith("ockam_twisted/ops/page/")}
+        self.assertIn("ockam_twisted/ops/page/index.html", page)
+        self.assertSame(code, source | page | {"ockam_twisted/py.typed", *PLUGIN_FILES})
         metadata = {name.partition(".dist-info/")[2] for name in self.built.wheel if ".dist-info/" in name}
         self.assertIn("licenses/LICENSE", metadata)
         self.assertLessEqual({"METADATA", "RECORD", "WHEEL", "entry_points.txt"}, metadata)
