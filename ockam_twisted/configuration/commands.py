@@ -71,7 +71,7 @@ COMMON = (
     Offer(
         "passphrase",
         "state.passphrase",
-        help="Encrypt the secrets in it: FILE with the passphrase, or credential:NAME (systemd)",
+        help="Encrypt the secrets in it: FILE with the passphrase, credential:NAME (systemd) or env:NAME",
     ),
     Offer("vault", "state.vault"),
     Offer("ephemeral", "state.ephemeral"),

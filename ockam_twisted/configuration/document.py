@@ -14,6 +14,7 @@ from typing import Any
 from attrs import define, field
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.events import CollectionEndEvent, CollectionStartEvent, Event, NodeEvent
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from ockam_twisted.configuration.forms import shown
@@ -22,7 +23,7 @@ from ockam_twisted.errors import ConfigurationError
 #: Bounds of a file: bytes, depth, values.
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 12
-MAX_VALUES = 20_000
+MAX_VALUES = 10_000
 
 _TAG = "tag:yaml.org,2002:"
 
@@ -84,7 +85,10 @@ def readDocument(text: str, name: str) -> Document:
         raise ConfigurationError(f"{name}: a configuration has at most {MAX_BYTES} characters")
     document = Document(name)
     try:
+        _checkBounds(text, name)
         node = YAML(typ="safe", pure=True).compose(text)
+    except ConfigurationError:
+        raise
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark is not None else name
@@ -96,13 +100,38 @@ def readDocument(text: str, name: str) -> Document:
     if node is None:
         raise ConfigurationError(f"{name}: there is nothing in it; `ockam-twisted config example` writes one")
     reading = _Reading(document)
-    values = reading.value(node, (), 0)
+    values = reading.value(node, ())
     if not isinstance(values, dict):
         raise ConfigurationError(
             f"{name}:{node.start_mark.line + 1}: a configuration begins with keys, such as `outlets:`"
         )
     document.values = values
     return document
+
+
+def _refusal(name: str, where: Node | Event, text: str) -> ConfigurationError:
+    return ConfigurationError(f"{name}:{where.start_mark.line + 1}: {text}")
+
+
+def _checkBounds(text: str, name: str) -> None:
+    """
+    Look for what would take long to make sense of, before anything is made of
+    it.
+    """
+    depth = count = 0
+    for event in YAML(typ="safe", pure=True).parse(text):
+        if isinstance(event, NodeEvent):
+            count += 1
+            if event.anchor is not None:
+                raise _refusal(name, event, "references (& and *) are not taken: write it out")
+        if isinstance(event, CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, CollectionEndEvent):
+            depth -= 1
+        if depth > MAX_DEPTH:
+            raise _refusal(name, event, "groups are nested too deeply")
+        if count > MAX_VALUES:
+            raise _refusal(name, event, f"a configuration has at most {MAX_VALUES} values")
 
 
 class _Reading:
@@ -112,30 +141,19 @@ class _Reading:
 
     def __init__(self, document: Document) -> None:
         self._document = document
-        self._count = 0
-        # By identity: one that is met again is a reference.
-        self._met: set[int] = set()
 
     def _refuse(self, node: Node, text: str) -> ConfigurationError:
-        return ConfigurationError(f"{self._document.name}:{node.start_mark.line + 1}: {text}")
+        return _refusal(self._document.name, node, text)
 
-    def value(self, node: Node, path: Path, depth: int) -> Any:
-        self._count += 1
-        if self._count > MAX_VALUES:
-            raise self._refuse(node, f"a configuration has at most {MAX_VALUES} values")
-        if depth > MAX_DEPTH:
-            raise self._refuse(node, "groups are nested too deeply")
-        if id(node) in self._met or getattr(node, "anchor", None):
-            raise self._refuse(node, "references (& and *) are not taken: write it out")
-        self._met.add(id(node))
+    def value(self, node: Node, path: Path) -> Any:
         self._document._lines.setdefault(path, node.start_mark.line + 1)
         if isinstance(node, MappingNode):
-            return dict(self._entries(node, path, depth))
+            return dict(self._entries(node, path))
         if isinstance(node, SequenceNode):
-            return [self.value(each, (*path, n), depth + 1) for n, each in enumerate(node.value)]
+            return [self.value(each, (*path, n)) for n, each in enumerate(node.value)]
         return self._scalar(node)
 
-    def _entries(self, node: MappingNode, path: Path, depth: int) -> Iterator[tuple[str, Any]]:
+    def _entries(self, node: MappingNode, path: Path) -> Iterator[tuple[str, Any]]:
         seen: set[str] = set()
         for key, value in node.value:
             if not isinstance(key, ScalarNode):
@@ -146,7 +164,7 @@ class _Reading:
             seen.add(name)
             # The key says more than what follows it.
             self._document._lines[(*path, name)] = key.start_mark.line + 1
-            yield name, self.value(value, (*path, name), depth + 1)
+            yield name, self.value(value, (*path, name))
 
     def _scalar(self, node: Node) -> Any:
         text = str(node.value)

@@ -32,6 +32,15 @@ class Options(CommandOptions):
 """
     optParameters = [["config", "c", None, "The file, in YAML; `ockam-twisted config example` writes one"]]
 
+    def inItsWords(self, text: str) -> str:
+        """
+        See L{CommandOptions.inItsWords}.
+        """
+        from ockam_twisted.configuration.load import asKeys
+
+        # Inlets are what is paired, or not, at the start.
+        return asKeys(text, "inlets")
+
     def postOptions(self) -> None:
         """
         Read the file.

@@ -70,6 +70,14 @@ class CommandOptions(usage.Options):
         """
         return f"{super().getUsage(width)}\nExamples:\n{self.examples}"
 
+    def inItsWords(self, text: str) -> str:
+        """
+        What is wrong, with settings called as they are here.
+
+        @param text: It names options.
+        """
+        return text
+
     def opt_version(self) -> None:
         """
         Display the version and exit.
@@ -246,7 +254,7 @@ def makeNodeService(options: Any) -> IService:
         _checkState(config, options.parent or {})
         checkPorts(config, reactor)
     except OckamError as error:
-        raise SystemExit(f"{options.command}: {error}") from None
+        raise SystemExit(f"{options.command}: {options.inItsWords(str(error))}") from None
     if options.shownTickets:
         reactor.callWhenRunning(
             Logger(namespace=__name__).warn,

@@ -20,12 +20,21 @@ def readPassphrase(text: str, environ: Mapping[str, str]) -> bytes | None:
     """
     Read a passphrase.
 
-    @param text: The path of a file, or C{credential:NAME} for a systemd
-        credential; empty for none.
+    @param text: The path of a file, C{credential:NAME} for a systemd
+        credential, or C{env:NAME} for an environment variable; empty for
+        none.
     @raise ConfigurationError: It cannot be read, or is empty.
     """
     if not text:
         return None
+    if text.startswith("env:"):
+        value = environ.get(text.removeprefix("env:"), "").encode("utf-8", "surrogateescape")
+        if not 0 < len(value) <= _MAX_PASSPHRASE:
+            raise ConfigurationError(
+                f"--passphrase {text[:80]}: this environment variable is not set, is empty, or has more than "
+                f"{_MAX_PASSPHRASE} bytes"
+            )
+        return value
     path = text
     if text.startswith("credential:"):
         folder = environ.get("CREDENTIALS_DIRECTORY", "")

@@ -23,8 +23,8 @@ class OpeningTests(SynchronousTestCase):
 
     def test_passphrase(self) -> None:
         """
-        It comes from a file or a credential of systemd; its line end does not
-        matter.
+        It comes from a file, a credential of systemd or the environment; its
+        line end does not matter.
         """
         folder = Path(self.mktemp())
         folder.mkdir()
@@ -33,8 +33,10 @@ class OpeningTests(SynchronousTestCase):
         self.assertEqual(readPassphrase(str(folder / "p"), {}), b"secret")
         self.assertEqual(readPassphrase("credential:p", {"CREDENTIALS_DIRECTORY": str(folder)}), b"secret")
         self.assertEqual(readPassphrase("credential:../x/p", {"CREDENTIALS_DIRECTORY": str(folder)}), b"secret")
+        self.assertEqual(readPassphrase("env:SECRET", {"SECRET": "secret"}), b"secret")
         (folder / "empty").write_bytes(b"\n")
         for text, says in (
+            ("env:SECRET", "not set"),
             (str(folder / "empty"), "empty"),
             ("/nowhere/p", "cannot read"),
             ("credential:p", "systemd"),

@@ -1,0 +1,1 @@
+A passphrase may be in an environment variable (``--passphrase env:NAME``).
