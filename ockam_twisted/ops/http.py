@@ -13,6 +13,7 @@ import json
 import socket
 from collections.abc import Callable
 from importlib import resources
+from io import BytesIO
 from typing import Any
 
 from twisted.application.service import Service
@@ -32,15 +33,20 @@ from ockam_twisted.ops.readiness import Readiness, readiness
 MAX_CONNECTIONS = 64
 IDLE = 30
 
+#: Nobody has more to say than a request; bytes of a body that are let pass.
+MAX_BODY = 16 * 1024
+
 _PAGE = {
     b"": ("index.html", "text/html; charset=utf-8"),
     b"status.js": ("status.js", "text/javascript; charset=utf-8"),
+    b"picture.js": ("picture.js", "text/javascript; charset=utf-8"),
+    b"words.js": ("words.js", "text/javascript; charset=utf-8"),
     b"status.css": ("status.css", "text/css; charset=utf-8"),
     b"mark.svg": ("mark.svg", "image/svg+xml"),
 }
 
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -128,12 +134,35 @@ class _Root(Resource):
         return super().getChildWithDefault(path, request)
 
 
+class _Request(Request):
+    """
+    What comes with it is not kept: there is nothing that would be read.
+    """
+
+    _passed = 0
+
+    def gotLength(self, length: int | None) -> None:
+        """
+        See C{Request}, which would make a file for what is long.
+        """
+        self.content = BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """
+        Forget it; whoever goes on and on is cut off.
+        """
+        self._passed += len(data)
+        if self._passed > MAX_BODY:
+            self.channel.transport.abortConnection()  # type: ignore[union-attr]
+
+
 class _Site(Site):
     """
     Without a log of its own: scrapers come every few seconds.
     """
 
     noisy = False
+    requestFactory = _Request
 
     def log(self, request: Any) -> None:
         """

@@ -12,6 +12,7 @@ import stat
 import sys
 import tempfile
 from http.client import HTTPConnection, HTTPResponse
+from importlib import resources
 from typing import Any
 
 from twisted.internet import reactor
@@ -198,6 +199,49 @@ class HTTPServiceTests(TestCase):
             self.assertNotIn("unsafe", policy)
             self.assertEqual(response.headers["Cache-Control"], "no-store")
             self.assertEqual(response.headers["X-Content-Type-Options"], "nosniff")
+
+    @inlineCallbacks
+    def test_page(self) -> Any:
+        """
+        Each file of the page is there, of a type that a browser takes it for,
+        and names nothing that is elsewhere.
+        """
+        types = {"html": "text/html", "js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+        service = self.service()
+        files = {each.name: each.read_bytes() for each in resources.files(http.__package__).joinpath("page").iterdir()}
+        self.assertIn("index.html", files)
+        for name, content in files.items():
+            response, body = yield self.ask(service, "/" if name == "index.html" else f"/{name}")
+            self.assertEqual((response.status, body), (200, content), name)
+            self.assertEqual(response.headers["Content-Type"].partition(";")[0], types[name.rpartition(".")[2]])
+            outside = body.replace(b"http://www.w3.org/2000/svg", b"")
+            self.assertNotRegex(outside, rb"(?i)https?:|//[a-z]+\.|style=|innerHTML|eval\(|@import|url\(", name)
+
+    @inlineCallbacks
+    def test_long(self) -> Any:
+        """
+        Nobody can make it keep what nobody reads: a long body ends the
+        connection, a long address the request.
+        """
+        address = ("127.0.0.1", self.service().port.getHost().port)
+
+        def ask(beginning: bytes) -> bytes:
+            answer = b""
+            with socket.create_connection(address, 10) as client:
+                client.settimeout(10)
+                try:
+                    for _ in range(1000):
+                        client.sendall(beginning)
+                        beginning = b"x" * 65536
+                    while data := client.recv(1000):
+                        answer += data
+                except OSError:
+                    pass
+            return answer
+
+        head = b"POST /status HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n"
+        self.assertEqual((yield deferToThread(ask, head)), b"")
+        self.assertNotIn(b" 200 ", (yield deferToThread(ask, b"GET /status?" + b"x" * 65536)))
 
     @inlineCallbacks
     def test_unix(self) -> Any:
