@@ -354,7 +354,7 @@ class Node(WayHost):
             tuple(streamStatuses(self._portals)),
             tuple(hopStatuses(self.transport.hops)),
             len(self.transport.hops),
-            0 if self.party is None else len(self.party.channels),
+            0 if self.party is None else sum(not getattr(each, "hasEnded", False) for each in self.party.channels),
             tuple(nameStatuses(self._relays)),
             tuple(ticketStatuses(self.authority, today)),
             tuple(memberStatuses(self.authority, today)),
