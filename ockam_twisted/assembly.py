@@ -2,9 +2,9 @@
 From a configuration to a running node: what the plugins start.
 
 Three steps, because C{twistd} forks and changes its user in between:
-L{check} finds out before the start, leaving nothing open, what is wrong;
-L{NodeService.privilegedStartService} binds; L{NodeService.startService} opens
-the state and begins.
+L{ockam_twisted.checks} finds out before the start, leaving nothing open, what
+is wrong; L{NodeService.privilegedStartService} binds;
+L{NodeService.startService} opens the state and begins.
 """
 
 from __future__ import annotations
