@@ -11,38 +11,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.defer import Deferred, DeferredLock, fail, gatherResults, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ockam_twisted.administration import Administration
-from ockam_twisted.authority.ticket import Ticket
-from ockam_twisted.checks import stateFolder
-from ockam_twisted.config import InletConfig, NodeConfig, RegistrationConfig
+from ockam_twisted.attestation import Attestation
+from ockam_twisted.checks import checkNames, checkTickets, stateFolder
+from ockam_twisted.config import NodeConfig
 from ockam_twisted.control import Control
-from ockam_twisted.errors import OckamError, StateUnusable
+from ockam_twisted.errors import ConfigurationError, OckamError, StateUnusable
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.identity.trust import TrustIdentifier
-from ockam_twisted.node import LISTENER_ADDRESSES, Node
+from ockam_twisted.node import Node
 from ockam_twisted.offers import Offers, announce
-from ockam_twisted.places import clientEndpoint, serverEndpoint
-from ockam_twisted.portals.inlet import Inlet
+from ockam_twisted.parts.difference import difference
+from ockam_twisted.parts.whole import Parts
 from ockam_twisted.processes.service import Processes
-from ockam_twisted.reception import Reception, inletTrust
-from ockam_twisted.relays.client import Registration
-from ockam_twisted.routing.multiaddr import MultiAddr
-from ockam_twisted.sessions.choice import Choice
-from ockam_twisted.sessions.destination import destinations, readPinnedWay
-from ockam_twisted.sessions.enrolment import enrol
-from ockam_twisted.sessions.registration import RegistrationAttempt
-from ockam_twisted.sessions.retriever import CredentialRetriever, redeemedSetting
-from ockam_twisted.sessions.session import Session
+from ockam_twisted.reception import Reception
 from ockam_twisted.storage.folder import StateFolder
 from ockam_twisted.storage.memory import MemoryStore
 from ockam_twisted.storage.sqlite import SQLiteStore
@@ -61,17 +49,25 @@ class NodeService(MultiService):
     @ivar node: The node.
     @ivar ready: Fires once, with why it could not start; with an empty text
         if it did.  The sessions then try by themselves.
+    @ivar notifications: Tell a service manager how it is: L{ockam_twisted.ops.notify.Notifications}, where there is
+        one.
     """
 
+    notifications: Any = None
     _log = Logger()
     _folder: StateFolder | None = None
     _bound = False
     _starting: Deferred[None] | None = None
     _stopping: Deferred[None] | None = None
 
-    def __init__(self, config: NodeConfig, reactor: Any) -> None:
+    def __init__(self, config: NodeConfig, reactor: Any, reread: Callable[[], NodeConfig] | None = None) -> None:
+        """
+        @param reread: Reads the configuration again, where it has been read;
+            may raise an L{OckamError}.
+        """
         super().__init__()
         self._config = config
+        self._reread = reread
         self._reactor = reactor
         self.ready: Deferred[str] = Deferred()
         self._announced: set[str] = set()
@@ -86,21 +82,9 @@ class NodeService(MultiService):
             processes = Processes(self.node.pool, self.node.router, self.node.transport, config.relayService.processes)
             self.node.processes = processes
             processes.setServiceParent(self.node)
-        self._retriever: CredentialRetriever | None = None
-        self._inlets: list[tuple[Inlet, str]] = []
-        for inlet in config.inlets:
-            self._inlets.append((self.node.addInlet(self._way(inlet), inlet.connectTimeout), inlet.listen))
-
-    def _way(self, inlet: InletConfig) -> Choice:
-        """
-        The way to the outlets of an inlet.
-        """
-        node, ways = self.node, [readPinnedWay(each) for each in inlet.to]
-        if inlet.isPaired:
-            ticket = Ticket.fromText(inlet.ticket) if inlet.ticket else None
-            return node.createPairedWay(ticket, ways, partial(self._say, "Paired with"), lambda: self._retriever)
-        trust = None if inlet.saysWho else inletTrust(self._config, inlet.trust)
-        return node.createWayTo(destinations(ways, trust))
+        self._attestation = Attestation(config, self.node)
+        self._parts = Parts(config, self.node, self._attestation, self._say)
+        self._applying = DeferredLock()
 
     # --------------------------------------------------------------- start
 
@@ -147,32 +131,19 @@ class NodeService(MultiService):
         if self._bound:
             return
         self._bound = True
-        for text in self._config.listeners:
-            self._bind(self.node.listen(text), text)
-        for inlet, text in self._inlets:
-            self._bind(inlet.listen(serverEndpoint(self.node.pool, text)), text)
+        for opening in self._parts.bind():
+            self._bind(opening)
 
-    def _bind(self, binding: Deferred[IListeningPort], text: str) -> None:
+    def _bind(self, opening: Deferred[None]) -> None:
         failures: list[Failure] = []
 
-        def listening(port: IListeningPort) -> None:
-            if self._stopping is not None:
-                maybeDeferred(port.stopListening)
-            else:
-                at: Any = port.getHost()
-                where = f"{at.host}:{at.port}" if hasattr(at, "port") else str(at)
-                self._log.info("Listening on {where}", where=where, event="listening")
-
-        def failed(failure: Failure) -> None:
-            value = failure.value
-            error = value.socketError if isinstance(value, CannotListenError) else value
-            why = Failure(StateUnusable(f"cannot listen on {text}: {getattr(error, 'strerror', None) or error}"))
+        def failed(why: Failure) -> None:
             if not atOnce:
                 self._failed(why)
             failures.append(why)
 
         atOnce = True
-        binding.addCallbacks(listening, failed)
+        opening.addErrback(failed)
         atOnce = False
         if failures:
             failures[0].raiseException()
@@ -221,23 +192,84 @@ class NodeService(MultiService):
         administration = Administration(node.authority, self._store, identifier, config.command, node.calendar.now)
         administration.tasks["identity rotate"] = self._rotate
         administration.tasks["status"] = lambda: node.status().asJSON()
+        administration.tasks["reload"] = self.reload
         offers = Offers(config, node, administration, self._say)
         node.calendar.setBack.append(self._clockSetBack)
-        reception = Reception(config, node, self._reactor)
-        self._retriever = reception.retrieve()
+        self._attestation.begin()
+        reception = Reception(config, node, self._attestation)
         node.calendar.checkNewest()
         await self._addInitialMembers()
-        # An inlet has nobody to answer: it runs no listener.
-        if config.outlets or config.relayService is not None or config.authorityService is not None:
-            self._offer(reception.open())
-            if config.allowEcho:
-                node.restrictEcho(reception.admission(config.allowEcho, "echo"))
-        for number, registration in enumerate(config.registrations):
-            self._register(registration, number, offers)
+        self._parts.begin(reception, offers)
+        if reception.listener is not None:
+            self._offer(reception.listener.flowId)
         if self._folder is not None:
             Control(self._reactor, self._folder.path, administration).setServiceParent(node)
         node.setServiceParent(self)
         offers.setServiceParent(node)
+
+    # -------------------------------------------------------------- reload
+
+    def reload(self) -> Deferred[dict[str, list[str]]]:
+        """
+        Read the configuration again, and become what it says.
+
+        @return: See L{apply}; also fails with L{ConfigurationError} if there
+            is nothing to read.
+        """
+        if self._reread is None:
+            reason = f"{self._config.command} was started by options alone: there is no file that could be read again"
+            self._log.error("Not reloaded: {reason}", reason=reason, event="not-reloaded")
+            return fail(ConfigurationError(reason))
+        return self._applying.run(lambda: Deferred.fromCoroutine(self._reload()))
+
+    async def _reload(self) -> dict[str, list[str]]:
+        assert self._reread is not None
+        if self.notifications is not None:
+            self.notifications.reloading()
+        try:
+            return await self._become(self._reread())
+        except Exception as error:
+            if isinstance(error, OckamError):
+                self._log.error(
+                    "Not reloaded: {reason}", reason="; ".join(str(error).splitlines()), event="not-reloaded"
+                )
+            else:
+                self._log.failure("A reload has failed", event="reload-failed")
+            raise
+        finally:
+            if self.notifications is not None:
+                self.notifications.ready()
+
+    def apply(self, config: NodeConfig) -> Deferred[dict[str, list[str]]]:
+        """
+        Become what another configuration says, while running: what is the same
+        there goes on, and nobody notices.
+
+        @return: Fires with what was added, removed, changed and kept; fails
+            with an L{OckamError} if it cannot be: nothing was changed then.
+        """
+        return self._applying.run(lambda: Deferred.fromCoroutine(self._become(config)))
+
+    async def _become(self, config: NodeConfig) -> dict[str, list[str]]:
+        if self._stopping is not None or self.node.parent is None:
+            raise StateUnusable("the node has not started yet, or is about to stop")
+        change = difference(self._config, config)
+        checkNames(config, self._reactor)
+        checkTickets(config, self._store.setting)
+        if not change.isNothing:
+            await self._parts.become(config, change)
+            self._config = config
+            await self._addInitialMembers()
+        result = change.asJSON()
+        self._log.info(
+            "Reloaded: {added} added, {removed} removed, {changed} changed, {kept} as before",
+            added=len(result["added"]),
+            removed=len(result["removed"]),
+            changed=len(result["changed"]),
+            kept=len(result["kept"]),
+            event="reloaded",
+        )
+        return result
 
     def _rotate(self) -> Deferred[dict[str, str]]:
         """
@@ -246,7 +278,7 @@ class NodeService(MultiService):
 
         async def rotate() -> dict[str, str]:
             party = self.node.requireParty()
-            await party.rotate()
+            await self._attestation.rotate()
             count = len(party.identity.history.changes)
             self._log.info(
                 "The key of this identity is another: number {count}", count=count, audit="changed", event="key-rotated"
@@ -261,8 +293,7 @@ class NodeService(MultiService):
             self._log.warn(
                 "{count} tickets count no more: make new ones", count=count, event="tickets-void", audit="changed"
             )
-        if self._retriever is not None:
-            self._retriever.expire()
+        self._attestation.expire()
 
     async def _addInitialMembers(self) -> None:
         service = self._config.authorityService
@@ -292,68 +323,6 @@ class NodeService(MultiService):
             self.node.startUppercase(reachable)
         if self._config.hop:
             self.node.startHop(reachable)
-
-    # ------------------------------------------------------- registrations
-
-    def _register(self, registration: RegistrationConfig, number: int, offers: Offers) -> None:
-        node = self.node
-        pin, enrolling, ticket = None, None, Ticket.fromText(registration.ticket) if registration.ticket else None
-        if ticket is not None and ticket.peer is not None:
-            pin = TrustIdentifier(ticket.peer)
-            relay: Any = MultiAddr(list(ticket.ways[0])[:-1])
-            if self._store.setting(redeemedSetting(ticket.digest)) is None:
-                enrolling = partial(self._enrolAtRelay, ticket)
-        elif registration.relay.startswith("/"):
-            relay = MultiAddr.fromText(registration.relay)
-        else:
-            relay = clientEndpoint(node.pool, registration.relay)
-        label = f"relay {registration.label}"
-
-        def reachable(flowId: str) -> None:
-            for name in (*LISTENER_ADDRESSES, "echo"):
-                node.makeReachable(name, (flowId,))
-
-        def registered(made: Registration) -> None:
-            offers.registered(number, made.address.value.decode("ascii"))
-
-        def proven(identifier: str) -> None:
-            self._relayProven(registration.relay, label, identifier)
-
-        name = registration.name or str(node.identifier)
-        attempt = RegistrationAttempt(
-            node.walk, relay, label, name, reachable, registered, proven, pin=pin, enrol=enrolling
-        )
-        node.addSession(Session(self._reactor, attempt, label))
-
-    async def _enrolAtRelay(self, ticket: Ticket) -> None:
-        assert ticket.peer is not None and ticket.code is not None
-        await enrol(self.node.walk, ticket.ways[0], ticket.peer, ticket.code)
-        await self._store.storeSetting(redeemedSetting(ticket.digest), b"")
-
-    def _relayProven(self, relay: str, label: str, identifier: str) -> None:
-        """
-        A relay is not trusted, but that it is another one is worth a line.
-        """
-        setting = f"relay-identity:{relay}"
-        before = self._store.setting(setting)
-        if before is not None and before != identifier.encode("ascii"):
-            self._log.warn(
-                "{label} has another identity than before: {now} instead of {before}",
-                label=label,
-                now=identifier,
-                before=before.decode("ascii", "replace"),
-                event="relay-identity-changed",
-                audit="changed",
-            )
-        if before != identifier.encode("ascii"):
-            self._store.storeSetting(setting, identifier.encode("ascii")).addErrback(
-                lambda failure: self._log.warn(
-                    "The identity of {label} was not stored: {reason}",
-                    label=label,
-                    reason=failure.getErrorMessage(),
-                    event="relay-identity-not-stored",
-                )
-            )
 
     def _say(self, label: str, value: str) -> None:
         line = f"{label}: {value}"
@@ -391,8 +360,10 @@ class NodeService(MultiService):
         if self._starting is not None:
             self._starting.cancel()
         self._conclude("it was stopped before it was ready")
+        self._parts.leaving.stop()
         await self.node.drain(self._config.drainTimeout)
         await self.node.stopService()
+        self._parts.close()
         # What shows the node shows its end, too.
         await gatherResults([maybeDeferred(each.stopService) for each in self if each is not self.node])
         if self._folder is not None:

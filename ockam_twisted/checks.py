@@ -6,6 +6,7 @@ state, the ports.  Nothing is left open.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from ockam_twisted.relays.names import checkRelayName
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.destination import destinations, readPinnedWay
-from ockam_twisted.sessions.pairing import PAIRING, checkTicket, storedPairing, trustOf
+from ockam_twisted.sessions.pairing import checkTicket, pairingSetting, storedPairing, trustOf
 from ockam_twisted.sessions.retriever import redeemedSetting
 from ockam_twisted.storage.folder import StateFolder, defaultStateFolder
 from ockam_twisted.storage.sqlite import readSetting
@@ -74,12 +75,14 @@ def checkNames(config: NodeConfig, reactor: Any) -> None:
             Identifier.parse(identifier)
         if config.relayService.allow:
             Policy.fromText(config.relayService.allow)
-    for identifier in config.trust.authorized:
-        Identifier.parse(identifier)
-    for policy in (config.trust.allow, config.allowEcho):
+    for trust in (config.trust, *(each.trust for each in config.outlets if each.trust)):
+        for identifier in trust.authorized:
+            Identifier.parse(identifier)
+    for policy in (config.trust.allow, config.allowEcho, *(each.trust.allow for each in config.outlets if each.trust)):
         if policy:
             Policy.fromText(policy)
     _checkAuthority(config)
+    _checkTogether(config)
     for inlet in config.inlets:
         _checkInlet(config, inlet, reactor)
     for registration in config.registrations:
@@ -103,6 +106,25 @@ def checkNames(config: NodeConfig, reactor: Any) -> None:
         stateFolder(config)
     if config.state.vault:
         TokenURI.fromText(config.state.vault)
+
+
+def _checkTogether(config: NodeConfig) -> None:
+    """
+    Check that parts can be told apart, and may be in one node.
+    """
+    names = [each.name for each in config.inlets if each.name or (each.isPaired and len(config.inlets) > 1)]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigurationError(f"several inlets have the name {name!a}: each needs one of its own")
+    called = [each.name for each in config.authorities]
+    for each in called:
+        if called.count(each) > 1:
+            raise ConfigurationError(f"several authorities have the name {each!a}: each needs one of its own")
+    for wanted in (*(each.authority for each in config.outlets), *(each.authority for each in config.inlets)):
+        if wanted and wanted not in called:
+            raise ConfigurationError(f"there is no authority that is called {wanted[:40]!a}")
+    if (config.hop or config.uppercase) and (config.outlets or config.inlets):
+        raise ConfigurationError("hop and uppercase are not for a node that has inlets or outlets")
 
 
 def _checkAuthority(config: NodeConfig) -> None:
@@ -176,9 +198,8 @@ def checkState(config: NodeConfig) -> None:
     @raise StateUnusable: No.
     @raise InvalidTicket: A ticket does not go with what is in it.
     """
-    ephemeral = config.state.ephemeral
     database: Path | None = None
-    if not ephemeral:
+    if not config.state.ephemeral:
         folder = stateFolder(config)
         folder.check()
         database = folder.database
@@ -186,11 +207,21 @@ def checkState(config: NodeConfig) -> None:
         if stored is not None:
             storedIdentifier(stored)
         checkPassphrase(readSetting(database, SETTING), readPassphrase(config.state.passphrase, os.environ))
+    checkTickets(config, lambda name: None if database is None else readSetting(database, name))
+
+
+def checkTickets(config: NodeConfig, setting: Callable[[str], bytes | None]) -> None:
+    """
+    Do the tickets go with what is kept?
+
+    @param setting: Reads that, by name.
+    @raise InvalidTicket: One does not.
+    """
     for inlet in config.inlets:
-        paired = None if database is None else storedPairing(readSetting(database, PAIRING))
+        paired = storedPairing(setting(pairingSetting(inlet.name)))
         if inlet.ticket:
             ticket = Ticket.fromText(inlet.ticket)
-            redeemed = database is not None and readSetting(database, redeemedSetting(ticket.digest)) is not None
+            redeemed = setting(redeemedSetting(ticket.digest)) is not None
             checkTicket(ticket, paired if inlet.isPaired else None, redeemed, now())
         elif inlet.isPaired and paired is None:
             raise InvalidTicket(
@@ -200,7 +231,7 @@ def checkState(config: NodeConfig) -> None:
     for text in (config.authorityTicket, *(each.ticket for each in config.registrations)):
         if text:
             ticket = Ticket.fromText(text)
-            if database is None or readSetting(database, redeemedSetting(ticket.digest)) is None:
+            if setting(redeemedSetting(ticket.digest)) is None:
                 ticket.checkTime(now())
 
 
@@ -223,5 +254,6 @@ __all__ = [
     "checkNames",
     "checkPorts",
     "checkState",
+    "checkTickets",
     "stateFolder",
 ]

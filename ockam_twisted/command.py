@@ -22,6 +22,7 @@ from ockam_twisted.subcommands.connect import Connect
 from ockam_twisted.subcommands.identity import Identity
 from ockam_twisted.subcommands.members import Member, Ticket, Unpair
 from ockam_twisted.subcommands.ping import Ping
+from ockam_twisted.subcommands.reload import Reload
 from ockam_twisted.subcommands.status import Status
 
 
@@ -77,6 +78,7 @@ class Options(BaseOptions):
         ["identity", None, Identity, "Who a node is: show, export, rotate, back up"],
         ["unpair", None, Unpair, "Forget which outlet an inlet is paired with"],
         ["config", None, Config, "Files for ockam-node: check one, write one to begin with"],
+        ["reload", None, Reload, "Have a node read its file again"],
         ["completion", None, Completion, "Have a shell complete all this"],
         ["demo", None, Demo, "See it work on this machine"],
     ]

@@ -64,10 +64,12 @@ class WorkerHost(MultiService):
         for flowId in consumerOf:
             self.router.flowControls.addConsumer(Address.local(name), flowId)
 
-    def restrictEcho(self, admission: IAccessControl) -> None:
+    def restrictEcho(self, admission: IAccessControl | None) -> None:
         """
         Let only some use the C{echo} worker through a secure channel; without
         one it answers slowly, to everybody.
+
+        @param admission: L{None}: all may.
         """
         self._echo.admission = admission
 

@@ -41,12 +41,14 @@ ADDRESSES = (CREDENTIAL_ISSUER, TOKEN_ISSUER, TOKEN_ACCEPTOR, DIRECT_AUTHENTICAT
 CREDENTIAL_LIFETIME = 600
 
 
-def enrolmentPolicy(authority: Authority) -> ITrustPolicy:
+def enrolmentPolicy(authority: Authority, isOpen: Callable[[], bool] = lambda: True) -> ITrustPolicy:
     """
     Who may have a channel to present a code: anybody, while there is one that
     could be right.
+
+    @param isOpen: Are codes accepted now?
     """
-    return TrustIf(lambda identifier: authority.hasOpenToken())
+    return TrustIf(lambda identifier: isOpen() and authority.hasOpenToken())
 
 
 def memberPolicy(authority: Authority) -> ITrustPolicy:
@@ -59,6 +61,8 @@ def memberPolicy(authority: Authority) -> ITrustPolicy:
 class Membership(MultiService):
     """
     See the module.
+
+    @ivar credentialLifetime: Seconds that a credential is good for.
     """
 
     _log = Logger()
@@ -86,7 +90,7 @@ class Membership(MultiService):
         self._authority = authority
         self._listener = listener
         self._changed = changed
-        self._lifetime = credentialLifetime
+        self.credentialLifetime = credentialLifetime
         answers = AuthorityAnswers(authority, party.identity.identifier, self._issue, self._enough)
         members = None if isOpen else MembersOnly(authority)
         flow, enrolment = listener.flowId, listener.enrolmentFlowId
@@ -134,5 +138,7 @@ class Membership(MultiService):
         key = await credentialKey(party.vault, party.store, party.identity, now)
         known = party.store.changeHistory(identifier)
         latest = None if known is None else ChangeHistory.fromBytes(known).latest.hash
-        both = await issueCredential(party.vault, key, identifier, dict(attributes), now, self._lifetime, latest)
+        both = await issueCredential(
+            party.vault, key, identifier, dict(attributes), now, self.credentialLifetime, latest
+        )
         return both.encode()

@@ -73,6 +73,7 @@ class Node(WayHost):
     @ivar transport: Its TCP transport.
     @ivar party: Its identity, once L{loadIdentity} is done.
     @ivar streamSettings: Of its portals.
+    @ivar listening: The endpoint strings where it listens for other nodes.
     @ivar processes: L{ockam_twisted.processes.service.Processes}, of a relay that has several.
     """
 
@@ -107,9 +108,8 @@ class Node(WayHost):
         liveness.setServiceParent(self)
         self.streamSettings = StreamSettings(reactor, lives=liveness.ask)
         self.watchNetwork()
-        self._portals: list[Inlet | Outlet] = []
         self._relays: list[RelayService] = []
-        self._listening: list[str] = []
+        self.listening: list[str] = []
         self.startEcho(reactor)
 
     @classmethod
@@ -161,7 +161,7 @@ class Node(WayHost):
         at = serverEndpoint(self.pool, endpoint) if isinstance(endpoint, str) else endpoint
 
         def listening(port: IListeningPort) -> IListeningPort:
-            self._listening.append(str(endpoint))
+            self.listening.append(str(endpoint))
             return port
 
         return self.transport.listen(at).addCallback(listening)
@@ -271,8 +271,7 @@ class Node(WayHost):
         try:
             await inlet.listen(endpoint)
         except BaseException:
-            self._portals.remove(inlet)
-            await maybeDeferred(self.removeService, inlet)
+            await self.removePortal(inlet)
             raise
         return inlet
 
@@ -343,7 +342,7 @@ class Node(WayHost):
         return NodeStatus(
             str(self.name),
             str(self.identifier) if self.party is not None else "",
-            tuple(self._listening),
+            tuple(self.listening),
             tuple(sessionStatuses(sessions, self._portals, now)),
             sum(len(portal.streams) for portal in self._portals),
             tuple(portalStatus(portal, [session for session, _ in sessions]) for portal in self._portals),
@@ -390,5 +389,7 @@ class Node(WayHost):
                         service=type(service).__name__,
                         event="service-stop-failed",
                     )
+            for inlet in list(self._outlived):
+                inlet.forget()
 
         return Deferred.fromCoroutine(stop())

@@ -109,8 +109,8 @@ class Offers(Service):
         self._node = node
         self._administration = administration
         self._say = say
-        self._forwarding: dict[int, MultiAddr] = {}
-        self._registered: set[int] = set()
+        self._forwarding: dict[RegistrationConfig, MultiAddr] = {}
+        self._registered: set[RegistrationConfig] = set()
         self._offered = False
         self._waiting: IDelayedCall | None = None
         node.authority.redeemed.append(self._redeemed)
@@ -135,18 +135,26 @@ class Offers(Service):
             self._waiting.cancel()
             self._waiting = None
 
-    def registered(self, number: int, address: str) -> None:
+    def registered(self, registration: RegistrationConfig, address: str) -> None:
         """
         A relay has given us an address.
-
-        @param number: Of the registration.
         """
         self._say("Forwarding address", address)
-        way = roadOf(self._config.registrations[number])
+        way = roadOf(registration)
         if way is not None:
-            self._forwarding[number] = MultiAddr([*way, ("service", address)])
-        self._registered.add(number)
+            self._forwarding[registration] = MultiAddr([*way, ("service", address)])
+        self._registered.add(registration)
         self._reachable()
+
+    def change(self, config: NodeConfig) -> None:
+        """
+        The configuration is another one.
+        """
+        self._config = config
+        self._registered.intersection_update(config.registrations)
+        for registration in self._forwarding.keys() - set(config.registrations):
+            del self._forwarding[registration]
+        self._keep()
 
     def ways(self) -> tuple[MultiAddr, ...]:
         """
@@ -154,10 +162,10 @@ class Offers(Service):
         is registered, directly, and through those where it will be: a relay
         that is down now may be the only one that is up later.
         """
-        registrations = enumerate(self._config.registrations)
-        expected = [self._expected(each) for number, each in registrations if number not in self._registered]
+        registrations = self._config.registrations
+        expected = [self._expected(each) for each in registrations if each not in self._registered]
         roads = [
-            *(way for _, way in sorted(self._forwarding.items())),
+            *(self._forwarding[each] for each in registrations if each in self._forwarding),
             *_listenerRoads(self._config),
             *(way for way in expected if way is not None),
         ]
@@ -190,7 +198,7 @@ class Offers(Service):
         if self._config.authorityService is not None:
             for way in self.ways():
                 self._say("Authority", f"{self._node.identifier}@{way}")
-        if len(self._registered) == len(self._config.registrations):
+        if self._registered.issuperset(self._config.registrations):
             self._offer()
         else:
             self._offerSoon()

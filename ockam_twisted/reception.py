@@ -5,18 +5,13 @@ configuration says, and what is behind it.
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
-from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from ockam_twisted.authority.admission import Admission, RelayAdmission, outletDemand
+from ockam_twisted.attestation import Attestation, authorityOf
+from ockam_twisted.authority.admission import Admission, OutletAdmission, RelayAdmission
 from ockam_twisted.authority.authority import Authority
-from ockam_twisted.authority.ticket import Ticket
 from ockam_twisted.channels.listener import SecureChannelListener
-from ockam_twisted.checks import checkListener
-from ockam_twisted.config import NodeConfig, RelayServiceConfig, TrustConfig
+from ockam_twisted.config import NodeConfig, OutletConfig, RelayServiceConfig
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.trust import (
     AnyTrust,
@@ -25,143 +20,91 @@ from ockam_twisted.identity.trust import (
     TrustIdentifiers,
     TrustIf,
 )
-from ockam_twisted.interfaces import ITrustPolicy
+from ockam_twisted.interfaces import IAdmission, ITrustPolicy
 from ockam_twisted.membership import Membership, enrolmentPolicy, memberPolicy
 from ockam_twisted.node import Node
-from ockam_twisted.places import clientEndpoint
 from ockam_twisted.policies.policy import Policy
-from ockam_twisted.portals.outlet import SocketTarget
+from ockam_twisted.relays.claims import Admits
 from ockam_twisted.relays.service import RelayService
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.local_message import PeerIdentity
-from ockam_twisted.routing.multiaddr import MultiAddr
-from ockam_twisted.sessions.pairing import PAIRING, storedPairing
-from ockam_twisted.sessions.retriever import AUTHORITY, CredentialRetriever, decodePin, encodePin, redeemedSetting
 
 #: Stands for an address that does not matter.
 NOWHERE = Address.local("-")
 
 
-def inletTrust(config: NodeConfig, trust: TrustConfig) -> ITrustPolicy:
+def isNeeded(config: NodeConfig) -> bool:
     """
-    Who the outlet must be, as a configuration says.
+    Does anybody have to be let in?  An inlet has nobody to answer.
     """
-    if trust.everyone:
-        return TrustEveryone()
-    policies: list[ITrustPolicy] = []
-    if trust.authorized:
-        policies.append(TrustIdentifiers([Identifier.parse(each) for each in trust.authorized]))
-    if trust.allow:
-        authority = (
-            Identifier.parse(config.authorities[0].identifier)
-            if config.authorities
-            else Ticket.fromText(next(inlet.ticket for inlet in config.inlets if inlet.ticket)).authority
-        )
-        assert authority is not None
-        policies.append(TrustCredential(authority, outletDemand(Policy.fromText(trust.allow), "outlet")))
-    return AnyTrust(*policies)
+    return bool(config.outlets) or config.relayService is not None or config.authorityService is not None
 
 
 class Reception:
     """
     See the module.
+
+    @ivar listener: The secure-channel listener, while there is one.
     """
 
     _log = Logger()
 
-    def __init__(self, config: NodeConfig, node: Node, reactor: Any) -> None:
+    def __init__(self, config: NodeConfig, node: Node, attestation: Attestation) -> None:
         """
         @param node: Has its identity.
         """
+        self.listener: SecureChannelListener | None = None
         self._config = config
         self._node = node
-        self._reactor = reactor
-        self._authority = ""
+        self._attestation = attestation
+        self._relay: RelayService | None = None
+        self._membership: Membership | None = None
 
-    def retrieve(self) -> CredentialRetriever | None:
-        """
-        Have our own credential fetched, where there is an authority.
-        """
-        config, node, store = self._config, self._node, self._node.store
-        text = config.authorityTicket or next((each.ticket for each in config.inlets if each.ticket), "")
-        ticket = Ticket.fromText(text) if text else None
-        pinned = storedPairing(store.setting(PAIRING)) if config.inlets else None
-        if ticket is None or ticket.authority is None:
-            ticket = None
-        ways: tuple[MultiAddr, ...]
-        if config.authorities:
-            authority = Identifier.parse(config.authorities[0].identifier)
-            ways = (checkListener(config.authorities[0].address),)
-            if ticket is not None and ticket.authority != authority:
-                self._log.warn(
-                    "The ticket is of another authority than --authority, and is not used",
-                    event="ticket-of-another-authority",
-                )
-                ticket = None
-        elif ticket is not None and ticket.authority is not None:
-            authority, ways = ticket.authority, ticket.authorityWays
-        elif pinned is not None and pinned.authority is not None:
-            authority, ways = pinned.authority, pinned.authorityWays
-        else:
-            stored = decodePin(store.setting(AUTHORITY))
-            saysWho = config.trust.authorized or config.trust.everyone
-            if stored is None or saysWho or any(not each.isPaired for each in config.inlets):
-                return None
-            authority, ways = stored
-        code, redeemed = None, None
-        if ticket is not None and store.setting(redeemedSetting(ticket.digest)) is None:
-            code, redeemed = ticket.code, partial(self._redeemed, ticket)
-        self._authority = str(authority)
-        retriever = CredentialRetriever(node.walk, node.requireParty(), store, authority, ways, code, redeemed)
-        retriever.setServiceParent(node)
-        return retriever
-
-    def _redeemed(self, ticket: Ticket) -> Deferred[None]:
-        """
-        The authority has accepted a ticket of its own: from now on its word
-        counts without the ticket.
-        """
-        assert ticket.authority is not None
-        store = self._node.store
-        pinned: Deferred[None] = store.storeSetting(AUTHORITY, encodePin(ticket.authority, ticket.authorityWays))
-        return pinned.addCallback(lambda _: store.storeSetting(redeemedSetting(ticket.digest), b""))
+    # ---------------------------------------------------------------- trust
 
     def _trust(self) -> ITrustPolicy:
         """
-        Whom the secure-channel listener accepts.
+        Whom the secure-channel listener accepts: everybody who may do
+        anything behind it.
         """
         config, node = self._config, self._node
-        relay = config.relayService
-        # Anybody may prove to a relay who they are; what they may do then is
-        # decided by its service.
-        if config.trust.everyone or (relay is not None and not relay.tickets):
+        relay, trust = config.relayService, config.trust
+        own = [(each, each.trust) for each in config.outlets if each.trust is not None]
+        # Anybody may prove to a relay, or an authority, who they are; what they
+        # may do then is decided by its service.
+        isOpen = trust.everyone or (relay is not None and not relay.tickets) or config.authorityService is not None
+        if isOpen or any(its.everyone for _, its in own):
             return TrustEveryone()
-        authorized = (*config.trust.authorized, *(relay.authorized if relay is not None else ()))
+        authorized = [*trust.authorized, *(relay.authorized if relay is not None else ())]
+        authorized += [each for _, its in own for each in its.authorized]
         policies: list[ITrustPolicy] = [TrustIdentifiers([Identifier.parse(each) for each in authorized])]
         if config.tickets is not None:
             policies.append(memberPolicy(node.authority))
             count = len(node.authority.members())
-            if count and config.outlets and (config.trust.authorized or self._authority):
+            if count and config.outlets and (trust.authorized or self._attestation.authorities):
                 self._log.info(
                     "{count} members of this node may connect, too: `ockam-twisted member list` shows them",
                     count=count,
                     event="members-may-connect",
                 )
-        if self._authority:
-            policies.append(TrustCredential(Identifier(self._authority)))
-            if config.outlets and not config.trust.allow:
+        for authority in self._attestation.authorities:
+            policies.append(TrustCredential(authority))
+            if any(each.trust is None for each in config.outlets) and not trust.allow:
                 self._log.info(
                     "Every member of {authority} may connect; --allow says what they need",
-                    authority=self._authority,
+                    authority=str(authority),
                     event="attested-may-connect",
                 )
-        if config.trust.allow and not authorized and relay is None:
+        admissions = [self.admissionOf(each) for each, its in own if its.allow and not its.authorized]
+        if trust.allow and not trust.authorized and relay is None:
+            admissions.append(self.admission(trust.allow, "outlet"))
+        for admission in admissions:
             # Who may be told by the identifier alone.
-            admission = self.admission(config.trust.allow, "outlet")
-            policies.append(
-                TrustIf(lambda identifier: not admission.refusal(PeerIdentity(str(identifier), NOWHERE, NOWHERE)))
-            )
+            policies.append(self._byIdentifier(admission))
         return AnyTrust(*policies)
+
+    def _byIdentifier(self, admission: IAdmission) -> TrustIf:
+        return TrustIf(lambda identifier: not admission.refusal(PeerIdentity(str(identifier), NOWHERE, NOWHERE)))
 
     def admission(self, allow: str, resource: str) -> Admission:
         """
@@ -169,46 +112,104 @@ class Reception:
 
         @param allow: A policy.
         """
-        return Admission(Policy.fromText(allow), resource, self._members(), self._authority)
+        return Admission(Policy.fromText(allow), resource, self._members(), self._attested())
+
+    def admissionOf(self, outlet: OutletConfig) -> IAdmission:
+        """
+        Who may use an outlet.
+        """
+        config = self._config
+        isOwn = outlet.trust is not None
+        trust = config.trust if outlet.trust is None else outlet.trust
+        return OutletAdmission(
+            Policy.fromText(trust.allow) if trust.allow else None,
+            outlet.address,
+            self._members(),
+            (str(authorityOf(config, outlet.authority)),) if outlet.authority else self._attested(),
+            everyone=trust.everyone,
+            authorized=[str(Identifier.parse(each)) for each in trust.authorized],
+            isExact=isOwn,
+        )
+
+    def _attested(self) -> tuple[str, ...]:
+        return tuple(map(str, self._attestation.authorities))
 
     def _members(self) -> Authority | None:
         return None if self._config.tickets is None else self._node.authority
 
-    def open(self) -> str:
-        """
-        Let others in: listener, members, relay, outlets.
+    # ----------------------------------------------------------------- open
 
-        @return: The flow-control id of those who are let in.
+    def open(self) -> None:
+        """
+        Let others in: listener, members, relay.
+        """
+        node = self._node
+        enrolment = enrolmentPolicy(node.authority, lambda: self._config.tickets is not None)
+        self.listener = node.createSecureChannelListener(self._trust(), enrolment=enrolment)
+        self._begin(self.listener)
+
+    def change(self, config: NodeConfig) -> None:
+        """
+        The configuration is another one: what it says of who is let in holds
+        at once, also for those who are in.
+        """
+        self._config = config
+        listener = self.listener
+        if listener is None:
+            if isNeeded(config):
+                self.open()
+            return
+        self._begin(listener)
+        listener.trustNow(self._trust())
+
+    def close(self) -> None:
+        """
+        Nobody is let in any more.
+        """
+        # It may be needed again by now.
+        if self.listener is not None and self._node.running and not isNeeded(self._config):
+            if self._membership is not None:
+                self._node.removeService(self._membership)
+            self._node.removeService(self.listener)
+            self.listener = self._membership = None
+
+    def _begin(self, listener: SecureChannelListener) -> None:
+        """
+        Offer what the configuration says, as it says it.
         """
         config, node = self._config, self._node
-        enrolment = None if config.tickets is None else enrolmentPolicy(node.authority)
-        listener = node.createSecureChannelListener(self._trust(), enrolment=enrolment)
-        relay: RelayService | None = None
+        node.restrictEcho(self.admission(config.allowEcho, "echo") if config.allowEcho else None)
         if config.relayService is not None:
-            relay = self._answerRegistrations(config.relayService, listener)
+            authorized, admits = self._registrants(config.relayService)
+            if self._relay is None:
+                self._relay = node.createRelayService(authorized, listener=listener, admits=admits)
+            else:
+                self._relay.change(authorized, admits)
+        if config.tickets is None:
+            if self._membership is not None:
+                node.removeService(self._membership)
+                self._membership = None
+        elif self._membership is None:
+            isOpen, lifetime = config.authorityService is not None, config.credentialLifetime
+            party, authority = node.requireParty(), node.authority
+            self._membership = Membership(node.router, party, authority, listener, self._changed, lifetime, isOpen)
+            self._membership.setServiceParent(node)
+        else:
+            self._membership.credentialLifetime = config.credentialLifetime
 
-        def changed(identifier: Identifier) -> None:
-            if relay is not None:
-                relay.recheck(str(identifier))
+    def _changed(self, identifier: Identifier) -> None:
+        if self._relay is not None:
+            self._relay.recheck(str(identifier))
 
-        if config.tickets is not None:
-            isOpen = config.authorityService is not None
-            Membership(
-                node.router, node.requireParty(), node.authority, listener, changed, config.credentialLifetime, isOpen
-            ).setServiceParent(node)
-        for outlet in config.outlets:
-            endpoint = clientEndpoint(self._node.pool, outlet.target)
-            target = SocketTarget(node.router, node.sockets, endpoint, outlet.label)
-            admission = self.admission(config.trust.allow, outlet.address) if config.trust.allow else None
-            node.createOutlet(outlet.address, target, (listener.flowId,), admission=admission)
-        return listener.flowId
-
-    def _answerRegistrations(self, service: RelayServiceConfig, listener: SecureChannelListener) -> RelayService:
+    def _registrants(self, service: RelayServiceConfig) -> tuple[list[str] | None, Admits | None]:
+        """
+        Who may register.
+        """
         authorized = [str(Identifier.parse(each)) for each in service.authorized]
         if not service.tickets:
-            return self._node.createRelayService(authorized or None, listener=listener)
-        allow = service.allow
-        admission = RelayAdmission(Policy.fromText(allow) if allow else None, "relay", self._members(), self._authority)
+            return authorized or None, None
+        policy = Policy.fromText(service.allow) if service.allow else None
+        admission = RelayAdmission(policy, "relay", self._members(), self._attested())
 
         def admits(peer: PeerIdentity, name: str) -> str:
             if peer.identifier in authorized:
@@ -216,4 +217,4 @@ class Reception:
             isMember = self._node.authority.member(Identifier(peer.identifier)) is not None
             return admission.refusalOfName(peer, name, isMember)
 
-        return self._node.createRelayService(listener=listener, admits=admits)
+        return None, admits

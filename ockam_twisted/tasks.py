@@ -66,6 +66,26 @@ def instancesOf(command: str) -> list[str]:
     return sorted(each.name for each in beside.glob("*") if each.is_dir())
 
 
+def reloadNode(folder: str, command: str, instance: str) -> dict[str, list[str]]:
+    """
+    Have a node read its file again.
+
+    @return: What was added, removed, changed and kept.
+    @raise NotRunning: It does not run.
+    @raise OckamError: Nothing was changed; why.
+    """
+    place = folderOf(folder, command, instance)
+    whose = f"the node of {place.path}" if folder else f"{command} (instance {instance})"
+    if not place.exists():
+        raise NotRunning(f"{whose} does not run: there is no state in {place.path}")
+    place.checkFolder()
+    try:
+        result: dict[str, list[str]] = askNode(place.path.absolute(), "reload", {})
+    except NotRunning:
+        raise NotRunning(f"{whose} does not run") from None
+    return result
+
+
 def statusOf(folder: str, command: str, instance: str) -> dict[str, Any]:
     """
     How a node is.

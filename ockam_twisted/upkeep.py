@@ -1,5 +1,6 @@
 """
-What a node keeps alive: sessions, and the ways that are made of them.
+What a node keeps alive: sessions, the ways that are made of them, and the
+portals over these.
 """
 
 from __future__ import annotations
@@ -7,17 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
+from weakref import WeakSet
+
+from twisted.internet.defer import Deferred, maybeDeferred
 
 from ockam_twisted.authority.ticket import Ticket
 from ockam_twisted.clocks import ClockWatch
 from ockam_twisted.hosting import WorkerHost
 from ockam_twisted.interfaces import ITrustPolicy
 from ockam_twisted.places import checkSecure, trustPolicy
+from ockam_twisted.portals.inlet import Inlet
+from ockam_twisted.portals.outlet import Outlet
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.attempt import Walk
 from ockam_twisted.sessions.choice import Choice
 from ockam_twisted.sessions.destination import (
     Destination,
+    OutletSession,
     PinnedWay,
     destinations,
     readPinnedWay,
@@ -28,6 +35,9 @@ from ockam_twisted.sessions.pairing import PairedAttempt, Pairing
 from ockam_twisted.sessions.retriever import CredentialRetriever
 from ockam_twisted.sessions.session import Session
 from ockam_twisted.transports.network import NetworkWatch
+
+#: Makes the sessions of a way.
+MakeSessions = Callable[[], "list[OutletSession]"]
 
 
 class WayHost(WorkerHost):
@@ -47,6 +57,8 @@ class WayHost(WorkerHost):
         super().__init__()
         self._sessions: list[Session] = []
         self._choices: list[Choice] = []
+        self._portals: list[Inlet | Outlet] = []
+        self._outlived: WeakSet[Inlet] = WeakSet()
 
     def watchNetwork(self) -> None:
         """
@@ -74,7 +86,7 @@ class WayHost(WorkerHost):
         self._add(session)
         return session
 
-    def addChoice(self, make: Callable[[], list[Session]]) -> Choice:
+    def addChoice(self, make: MakeSessions) -> Choice:
         """
         Keep the ways to several outlets alive.
 
@@ -84,6 +96,32 @@ class WayHost(WorkerHost):
         self._choices.append(choice)
         self._add(choice)
         return choice
+
+    def removeSession(self, session: Session) -> None:
+        """
+        Keep it alive no more.
+        """
+        self._sessions.remove(session)
+        self.removeService(session)
+
+    def removePortal(self, portal: Inlet | Outlet) -> Deferred[None]:
+        """
+        End an inlet or outlet, with all its streams, while the node goes on.
+
+        @return: Fires once it listens no more.
+        """
+        self._portals.remove(portal)
+        if isinstance(portal, Inlet):
+            portal.isOutlived = True
+            self._outlived.add(portal)
+        return maybeDeferred(self.removeService, portal)
+
+    def removeChoice(self, choice: Choice) -> None:
+        """
+        Keep these ways alive no more.
+        """
+        self._choices.remove(choice)
+        self.removeService(choice)
 
     def createWay(
         self,
@@ -112,14 +150,22 @@ class WayHost(WorkerHost):
 
         @raise LocalProtocolError: See L{createWay}.
         """
+        return self.addChoice(self.wayTo(them))
+
+    def wayTo(self, them: tuple[Destination, ...], walk: Walk | None = None) -> MakeSessions:
+        """
+        @param walk: How to get there, if not as the node does.
+        @return: Makes the sessions of a way to outlets that are known.
+        @raise LocalProtocolError: See L{createWay}.
+        """
         for destination in them:
             for way in destination.ways:
                 checkSecure(way, destination.trust)
 
         def attempt(number: int, destination: Destination) -> Any:
-            return rotationTo(self.walk, destination)
+            return rotationTo(walk or self.walk, destination)
 
-        return self.addChoice(partial(sessionsTo, self.reactor, them, attempt))
+        return partial(sessionsTo, self.reactor, them, attempt)
 
     def createPairedWay(
         self,
@@ -135,12 +181,28 @@ class WayHost(WorkerHost):
         @param paired: Told who the outlet is, once the ticket was accepted.
         @param retriever: See L{PairedAttempt}.
         """
-        pairing = Pairing(self.store, ticket, ways)
+        return self.addChoice(self.pairedWay(ticket, ways, paired, retriever))
+
+    def pairedWay(
+        self,
+        ticket: Ticket | None,
+        ways: Iterable[PinnedWay],
+        paired: Callable[[str], object],
+        retriever: Callable[[], CredentialRetriever | None],
+        name: str = "",
+        walk: Walk | None = None,
+    ) -> MakeSessions:
+        """
+        @param name: Of the inlet.
+        @param walk: See L{wayTo}.
+        @return: Makes the sessions of such a way.
+        """
+        pairing = Pairing(self.store, ticket, ways, name)
 
         def attempt(number: int, destination: Destination) -> PairedAttempt:
-            return PairedAttempt(self.walk, pairing, number, paired, retriever)
+            return PairedAttempt(walk or self.walk, pairing, number, paired, retriever)
 
-        def make() -> list[Session]:
+        def make() -> list[OutletSession]:
             return sessionsTo(self.reactor, pairing.outlets(), attempt)
 
-        return self.addChoice(make)
+        return make

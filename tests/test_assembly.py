@@ -436,9 +436,9 @@ class StartTests(ServiceTestCase):
                 waiting.append(Deferred())
                 return waiting[-1]
 
-        from ockam_twisted import node
+        from ockam_twisted.parts import doors
 
-        self.patch(node, "serverEndpoint", lambda reactor, text: Slow())
+        self.patch(doors, "serverEndpoint", lambda reactor, text: Slow())
         service = self.start(RELAY)
         waiting[0].errback(CannotListenError("", 4000, OSError(98, "Address already in use")))
         self.network.pump()

@@ -5,7 +5,7 @@ a channel (spec identity, section 8.5).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from zope.interface import implementer
 
@@ -25,19 +25,19 @@ class Admission:
     """
 
     def __init__(
-        self, policy: Policy | None, resource: str, members: Authority | None = None, authority: str = ""
+        self, policy: Policy | None, resource: str, members: Authority | None = None, authorities: Collection[str] = ()
     ) -> None:
         """
         @param policy: L{None}: any identity may.
         @param resource: What it is about.
         @param members: This node's own members: what they have is looked up
             now, and no credential says otherwise.
-        @param authority: Whose credentials count besides, an identifier.
+        @param authorities: Whose credentials count besides, identifiers.
         """
         self._policy = policy
         self._resource = resource
         self._members = members
-        self._authority = authority
+        self._authorities = authorities
 
     def attributes(self, peer: PeerIdentity) -> Attributes | None:
         """
@@ -46,7 +46,7 @@ class Admission:
         member = None if self._members is None else self._members.member(peer.identifier)
         if member is not None:
             return member.attributes
-        return peer.attributes if self._authority and peer.authority == self._authority else None
+        return peer.attributes if peer.authority in self._authorities else None
 
     def refusal(self, peer: PeerIdentity | None) -> str:
         """
@@ -56,7 +56,7 @@ class Admission:
             return "it did not come through a secure channel"
         if self._policy is None:
             return ""
-        hasAuthority = bool(self._authority) or self._members is not None
+        hasAuthority = bool(self._authorities) or self._members is not None
         return self._policy.refusal(environment(peer.identifier, self.attributes(peer), hasAuthority, self._resource))
 
     def permits(self, message: LocalMessage) -> bool:
@@ -64,6 +64,46 @@ class Admission:
         See L{IAccessControl.permits}.
         """
         return not self.refusal(message.peerIdentity)
+
+
+class OutletAdmission(Admission):
+    """
+    Who may have streams of an outlet, where others may have channels, too.
+    """
+
+    def __init__(
+        self,
+        policy: Policy | None,
+        resource: str,
+        members: Authority | None,
+        authorities: Collection[str],
+        *,
+        everyone: bool,
+        authorized: Collection[str],
+        isExact: bool,
+    ) -> None:
+        """
+        @param everyone: May everybody who proves an identity?
+        @param authorized: Who is meant, by identifier.
+        @param isExact: If somebody is, is nobody else, whoever attests what?
+        """
+        super().__init__(policy, resource, members, authorities)
+        self._everyone = everyone
+        self._authorized = frozenset(authorized)
+        self._isExact = isExact and bool(authorized)
+
+    def refusal(self, peer: PeerIdentity | None) -> str:
+        """
+        See L{IAdmission.refusal}.
+        """
+        if peer is None:
+            return super().refusal(peer)
+        if not self._everyone and peer.identifier not in self._authorized:
+            if self._isExact:
+                return "it is not authorized"
+            if self.attributes(peer) is None and (self._policy is None or self._authorized):
+                return "it is neither authorized nor a member"
+        return super().refusal(peer)
 
 
 class RelayAdmission(Admission):

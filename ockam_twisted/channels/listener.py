@@ -288,6 +288,18 @@ class SecureChannelListener(Service):
                     if channel.peerIdentifier == identifier:
                         channel.fail("it was removed", REFUSED)
 
+    def trustNow(self, trust: ITrustPolicy) -> None:
+        """
+        From now on accept others.  The channels of those who are not accepted
+        any more end; about the others everybody decides anew.
+        """
+        self._trust = trust
+        with self._router.turn:
+            for channel in list(self.channels):
+                self._check(channel)
+                if not channel.hasEnded:
+                    self._router.peers.changed(channel.encryptor)
+
     def end(self, encryptor: Address, reason: str) -> None:
         """
         End a channel of this listener.

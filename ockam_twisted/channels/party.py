@@ -4,7 +4,7 @@ Who takes part in handshakes on this side, and what it knows of others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from weakref import WeakSet
 
 from attrs import define, field
@@ -53,7 +53,7 @@ class Party:
     identity: Identity
     purposeKey: PurposeKey
     now: Callable[[], int]
-    authorities: Mapping[Identifier, ChangeHistory] = field(factory=dict)
+    authorities: dict[Identifier, ChangeHistory] = field(factory=dict)
     credential: bytes = b""
     until: Until = _never
     remembers: Callable[[Identifier], bool] = lambda identifier: False

@@ -33,7 +33,7 @@ from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.portals.socket import PortalSocket
 from ockam_twisted.portals.totals import Totals
 from ockam_twisted.routing.addresses import Route
-from ockam_twisted.wire.extension import SHUTTING_DOWN, Reset
+from ockam_twisted.wire.extension import POLICY, SHUTTING_DOWN, Reset
 
 _log = Logger()
 
@@ -270,9 +270,11 @@ class Inlet(Service):
     @ivar port: Where it listens, once it does.
     @ivar settings: Of the portal extension.
     @ivar tellsClient: Is the outlet told the addresses of clients?
+    @ivar isOutlived: Does the node go on when this is stopped?  Then
+        stand-ins of streams stay, until their answer has come.
     """
 
-    tellsClient = False
+    tellsClient = isOutlived = False
     port: IListeningPort | None = None
 
     def __init__(
@@ -337,6 +339,24 @@ class Inlet(Service):
         if self._refusals.isNews(reason):
             _log.warn("A client was refused: {reason}", reason=reason, event="client-refused")
 
+    def recheck(self, accepts: Callable[[str], bool]) -> None:
+        """
+        End the streams to those who are not accepted any more.
+
+        @param accepts: Is an outlet, named by its identifier, still?
+        """
+        with self.router.turn:
+            for stream in list(self.streams):
+                if stream.peer is not None and not accepts(stream.peer.identifier):
+                    stream.abandon("the outlet is not accepted any more", POLICY)
+
+    def forget(self) -> None:
+        """
+        Wait for no answer that is not needed any more.
+        """
+        for late in list(self.late):
+            late.stop()
+
     def drain(self) -> Deferred[None]:
         """
         Accept no more clients; those that are there go on.
@@ -361,7 +381,7 @@ class Inlet(Service):
             for stream in list(self.streams):
                 stream.abandon(_STOPPING)
                 stream.ended(Reset(SHUTTING_DOWN, 0), _STOPPING)
-        for late in list(self.late):
-            late.stop()
+        if not self.isOutlived:
+            self.forget()
         port, self.port = self.port, None
         return port.stopListening() if port is not None else None

@@ -100,6 +100,7 @@ class Outlet(Service):
     @ivar totals: What all of them have done.
     @ivar settings: Of the portal extension.
     @ivar resumptions: Which streams may go on over another way.
+    @ivar target: What new streams are connected to.
     """
 
     _log = Logger()
@@ -129,7 +130,7 @@ class Outlet(Service):
         self.totals = Totals()
         self._router = router
         self._clock = clock
-        self._target = target
+        self.target = target
         self._incoming = incoming
         self._maxStreams = maxStreams
         self._maxDialing = maxDialing
@@ -147,7 +148,7 @@ class Outlet(Service):
         """
         What streams are connected to, for people.
         """
-        return str(self._target.label)
+        return str(self.target.label)
 
     def startService(self) -> None:
         """
@@ -163,6 +164,29 @@ class Outlet(Service):
         """
         self._draining = True
         return succeed(None)
+
+    def goOn(self) -> None:
+        """
+        Take new streams again.
+        """
+        self._draining = False
+
+    def admit(self, admission: IAdmission | None) -> None:
+        """
+        From now on somebody else decides who may have streams; those of who
+        may not have them any more end.
+        """
+        self._admission = admission
+        if admission is None:
+            return
+        with self._router.turn:
+            for stream in list(self.streams):
+                its = stream.peer
+                now = None if its is None else self._router.peers.find(its.encryptor) or its
+                refusal = admission.refusal(now)
+                if refusal:
+                    self._decided(its, refusal, "keep")
+                    stream.abandon("it is not permitted any more", POLICY)
 
     def stopService(self) -> None:
         """
@@ -280,7 +304,8 @@ class Outlet(Service):
             self._router.route(LocalMessage(back, Route((self.address,)), message), self.address)
 
     def _dial(self, ping: LocalMessage) -> None:
-        local: Any = self._target.local()
+        target = self.target
+        local: Any = target.local()
         stream = local.stream = OutletStream(self._router, local, self._streamEnded, self._incoming, self.settings)
         self.streams.add(stream)
         self.totals.opened += 1
@@ -289,7 +314,7 @@ class Outlet(Service):
             return
         if stream.offer is not None and stream.peer is not None:
             self.resumptions.restarted(stream.peer, stream.offer.terms.instance)
-        connecting = self._target.connect(local)
+        connecting = target.connect(local)
         self._dialing[stream] = connecting
         if not connecting.called:
             # What an endpoint fails with when it is canceled is its own choice.
@@ -304,7 +329,7 @@ class Outlet(Service):
         self._dialing.pop(stream, None)
         if self._failing:
             self._failing = False
-            self._log.info("The target {target} answers again", target=self._target.label, event="target-back")
+            self._log.info("The target {target} answers again", target=self.target.label, event="target-back")
         with self._router.turn:
             stream.pong()
             self.resumptions.opened(stream)
@@ -319,7 +344,7 @@ class Outlet(Service):
             self._failing = True
             self._log.warn(
                 "The target {target} does not answer: {reason}; clients are refused, and the next one tries again",
-                target=self._target.label,
+                target=self.target.label,
                 reason=failure.getErrorMessage(),
                 event="target-down",
             )

@@ -134,10 +134,20 @@ class ClaimReader:
         proven, notices = None if peer is None else peer.identifier, bool(flags & NOTIFY)
         return Claim(address, name, back, forward, owner, hop, host, near, who, direct, proven, notices)
 
+    def change(self, authorized: Container[str] | None, allowAnonymous: bool, admits: Admits | None) -> None:
+        """
+        From now on others may register.  See L{__init__}.
+        """
+        self._authorized, self._allowAnonymous, self._admits = authorized, allowAnonymous, admits
+
     def refusal(self, peer: PeerIdentity | None, name: str) -> str:
         """
         Why somebody may not have a name; empty if they may.
         """
+        if peer is None and not self._allowAnonymous:
+            return "registrations need an identity here"
+        if peer is not None and self._authorized is not None and peer.identifier not in self._authorized:
+            return "this identity is not authorized"
         return "" if self._admits is None or peer is None else self._admits(peer, name)
 
 

@@ -51,6 +51,8 @@ class Rechecks:
         """
         Follow changes: what was granted by a credential ends with it.
         """
+        if self._looping.running:
+            return
         self._unwatch = self._router.peers.watch(self._peerChanged)
         self._looping.start(INTERVAL)
 
@@ -79,7 +81,7 @@ class Rechecks:
         its channel is gone, no credential counts.
         """
         if claim.proven is None:
-            return ""
+            return self._claims.refusal(None, claim.name)
         gone = PeerIdentity(claim.proven, claim.back[0], claim.hop)
         return self._claims.refusal(self._router.peers.find(claim.back[0]) or gone, claim.name)
 

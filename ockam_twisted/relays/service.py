@@ -157,17 +157,19 @@ class RelayService(Service):
 
     @property
     def inUse(self) -> int:
-        """
-        How many names there are that somebody sends to who has not moved on.
-        """
+        """How many names there are that somebody sends to who has not moved on."""
         return sum(relay.senders > 0 for relay in self.relays.values())
 
     def recheck(self, identifier: str) -> None:
-        """
-        An identity may not register any more, perhaps: take its names back
-        then.
-        """
+        """An identity may not register any more, perhaps: take its names back then."""
         self._rechecks.about(lambda claim: claim.proven == identifier)
+
+    def change(self, authorized: Container[str] | None, admits: Admits | None) -> None:
+        """From now on others may register; who may not any more loses its names."""
+        self._claims.change(authorized, authorized is None and admits is None, admits)
+        if admits is not None:
+            self._rechecks.start()
+        self._rechecks.about(lambda claim: True)
 
     def _sweep(self) -> None:
         now = self._now()
@@ -372,9 +374,7 @@ class RelayService(Service):
             relay.probe = Probe(self._router, self._clock, claim.forward_route, PROBE_TIMEOUT, relay.answered)
 
     def _gone(self, relay: Relay) -> None:
-        """
-        The connection in front of a name is gone.
-        """
+        """The connection in front of a name is gone."""
         self._drop(relay)
         self._notices.registrantGone(relay.claim.address)
 

@@ -128,6 +128,14 @@ class Walk:
         # tickets have named.
         self._patience: dict[str, float] = {}
 
+    def by(self, party: Callable[[], Party]) -> Walk:
+        """
+        The same for somebody else, or for us with another credential.
+        """
+        walk = Walk(self.router, self.clock, self.transport, party, self._dial)
+        walk._patience = self._patience
+        return walk
+
     def patience(self, address: MultiAddr) -> float:
         """
         @return: Seconds that a handshake along C{address} may take, now.

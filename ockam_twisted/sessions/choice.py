@@ -17,6 +17,7 @@ from zope.interface import implementer
 from ockam_twisted.errors import NotAccepted
 from ockam_twisted.interfaces import IWay
 from ockam_twisted.routing.addresses import Route
+from ockam_twisted.sessions.destination import OutletSession
 from ockam_twisted.sessions.session import Session
 
 
@@ -37,13 +38,13 @@ class Choice(MultiService):
 
     _log = Logger()
 
-    def __init__(self, make: Callable[[], Sequence[Session]]) -> None:
+    def __init__(self, make: Callable[[], Sequence[OutletSession]]) -> None:
         """
         @param make: Makes the sessions, at least one; called at the start,
             when everything that is kept can be read.
         """
         super().__init__()
-        self.sessions: tuple[Session, ...] = ()
+        self.sessions: tuple[OutletSession, ...] = ()
         self.chosen: Session | None = None
         self._make = make
         self._routes: dict[Session, Route] = {}
@@ -63,6 +64,43 @@ class Choice(MultiService):
         early, self._early = self._early, []
         for waiting in early:
             self._ask(waiting)
+
+    def become(self, make: Callable[[], Sequence[OutletSession]], isTrustOther: bool) -> list[OutletSession]:
+        """
+        Lead to other outlets.  What leads to one that stays goes on.
+
+        @param make: As at first.
+        @param isTrustOther: Does something else say who must be there?
+        @return: The sessions of outlets that it does not lead to any more:
+            no new streams go there.  They live until L{part}.
+        """
+        self._make = make
+        if not self.sessions:
+            return []
+        known = {each.destination.key: each for each in self.sessions}
+        sessions: list[OutletSession] = []
+        for session in make():
+            old = known.pop(session.destination.key, None)
+            sessions.append(session if old is None else old)
+            if old is not None:
+                old.become(session, isTrustOther)
+        before, self.sessions = self.sessions, tuple(sessions)
+        for session in sessions:
+            if session not in before:
+                session.changed(partial(self._changed, session))
+                session.setServiceParent(self)
+        left = list(known.values())
+        for session in left:
+            if self._routes.pop(session, None) is not None:
+                self._lost(session)
+        return left
+
+    def part(self, session: OutletSession) -> None:
+        """
+        End a session that was left.
+        """
+        if session in self.services:
+            self.removeService(session)
 
     # ----------------------------------------------------------------- way
 
@@ -158,6 +196,8 @@ class Choice(MultiService):
         """
         A session has come up, has moved, or has gone down.
         """
+        if session not in self.sessions:
+            return
         before = self._routes.pop(session, None)
         if route is None:
             self._lost(session)

@@ -17,6 +17,7 @@ from ockam_twisted.identity.trust import AllTrust, TrustIdentifier, TrustIdentif
 from ockam_twisted.interfaces import IAttempt, ITrustPolicy
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.attempt import Walk, WayAttempt
+from ockam_twisted.sessions.changing import Current
 from ockam_twisted.sessions.life import Established
 from ockam_twisted.sessions.rotation import Rotation
 from ockam_twisted.sessions.session import Session
@@ -39,6 +40,13 @@ class Destination:
     ways: tuple[MultiAddr, ...]
     trust: ITrustPolicy = field(repr=False)
     whom: str = ""
+
+    @property
+    def key(self) -> object:
+        """
+        What it is told apart by.
+        """
+        return self.whom or self.ways
 
 
 #: A way, and who must be at its end where that was said.
@@ -112,16 +120,43 @@ def labels(them: Sequence[Destination]) -> list[str]:
     return [f"way to outlet {each.whom or number}" for number, each in enumerate(them, 1)]
 
 
+class OutletSession(Session):
+    """
+    The session of one outlet.
+
+    @ivar destination: Which one that is.
+    @ivar current: What it tries.
+    """
+
+    def __init__(self, clock: IReactorTime, attempt: IAttempt, label: str, destination: Destination) -> None:
+        self.current = Current(attempt)
+        self.destination = destination
+        super().__init__(clock, self.current, label)
+
+    def become(self, other: OutletSession, isTrustOther: bool) -> None:
+        """
+        Try what another session would, which never begins.
+
+        @param isTrustOther: Does something else say who must be there?
+        """
+        before, self.destination = self.destination, other.destination
+        isDoubted = isTrustOther and not before.whom
+        if before.ways != other.destination.ways or isDoubted:
+            self.current.become(other.current.attempt, self, isDoubted)
+        else:
+            self.current.attempt = other.current.attempt
+
+
 def sessionsTo(
     clock: IReactorTime, them: Sequence[Destination], attempt: Callable[[int, Destination], IAttempt]
-) -> list[Session]:
+) -> list[OutletSession]:
     """
     A session for each.
 
     @param attempt: Makes what the session tries, from its number.
     """
     return [
-        Session(clock, attempt(number, each), label)
+        OutletSession(clock, attempt(number, each), label, each)
         for number, (each, label) in enumerate(zip(them, labels(them), strict=True))
     ]
 

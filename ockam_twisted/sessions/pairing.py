@@ -31,6 +31,13 @@ from ockam_twisted.sessions.rotation import Rotation
 PAIRING = "pairing"
 
 
+def pairingSetting(name: str) -> str:
+    """
+    Where that is kept of one of several inlets.
+    """
+    return f"{PAIRING}:{name}" if name else PAIRING
+
+
 def storedPairing(data: bytes | None) -> Ticket | None:
     """
     What is kept of a ticket: everything but its code.
@@ -108,11 +115,15 @@ class Pairing:
     or one whose pins are kept.
     """
 
-    def __init__(self, store: IIdentityStore, ticket: Ticket | None, ways: Iterable[PinnedWay] = ()) -> None:
+    def __init__(
+        self, store: IIdentityStore, ticket: Ticket | None, ways: Iterable[PinnedWay] = (), name: str = ""
+    ) -> None:
         """
         @param ticket: L{None}: there was one at an earlier start.
         @param ways: To the outlets, if not as the ticket says.
+        @param name: Of the inlet.
         """
+        self._setting = pairingSetting(name)
         self.store = store
         self._ticket = ticket
         self._ways = tuple(ways)
@@ -134,7 +145,7 @@ class Pairing:
         @raise InvalidTicket: There is none, or it leads to others than are
             pinned.
         """
-        kept, ticket = storedPairing(self.store.setting(PAIRING)), self.ticket
+        kept, ticket = storedPairing(self.store.setting(self._setting)), self.ticket
         if ticket is not None:
             checkPins(ticket, kept)
             return evolve(ticket, code=None)
@@ -149,8 +160,8 @@ class Pairing:
         @raise InvalidTicket: See L{pinned}.
         """
         pinned = self.pinned().encode()
-        if self.store.setting(PAIRING) != pinned:
-            await self.store.storeSetting(PAIRING, pinned)
+        if self.store.setting(self._setting) != pinned:
+            await self.store.storeSetting(self._setting, pinned)
 
     def destinations(self) -> tuple[Destination, ...]:
         """

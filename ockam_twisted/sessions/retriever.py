@@ -90,11 +90,13 @@ class CredentialRetriever(Service):
         ways: Sequence[MultiAddr],
         code: bytes | None = None,
         redeemed: Callable[[], Deferred[None]] | None = None,
+        setting: str = SETTING,
     ) -> None:
         """
         @param ways: To the authority's listener, at least one; tried in turn.
         @param code: Presented first, to become a member.
         @param redeemed: Notes that the code has been accepted.
+        @param setting: Where the credential is kept.
         """
         self.authority = authority
         self._walk = walk
@@ -103,6 +105,7 @@ class CredentialRetriever(Service):
         self._ways = tuple(ways)
         self._code = code
         self._redeemed = redeemed
+        self._setting = setting
         self._running: Deferred[None] | None = None
         self._next: IDelayedCall | None = None
         self._delay = FIRST_DELAY
@@ -126,7 +129,7 @@ class CredentialRetriever(Service):
         """
         super().startService()
         self._learnHistory()
-        stored = self._store.setting(SETTING)
+        stored = self._store.setting(self._setting)
         if stored is not None and self._code is None:
             try:
                 both = CredentialAndPurposeKey.decode(stored)
@@ -173,7 +176,7 @@ class CredentialRetriever(Service):
         The clock cannot be trusted: fetch another.
         """
         self._party.credential = b""
-        self._store.deleteSetting(SETTING).addErrback(
+        self._store.deleteSetting(self._setting).addErrback(
             lambda failure: self._log.failure(
                 "A credential that counts no more was not deleted", failure, event="credential-not-deleted"
             )
@@ -201,7 +204,7 @@ class CredentialRetriever(Service):
             both = await fetchCredential(self._walk, way, self.authority)
             self._learnHistory()
             verified = self._verify(both)
-            await self._store.storeSetting(SETTING, both.encode())
+            await self._store.storeSetting(self._setting, both.encode())
         except (OckamError, *NETWORK_ERRORS) as error:
             self._learnHistory()
             self._failed(error)
@@ -259,7 +262,7 @@ class CredentialRetriever(Service):
         known = self._store.changeHistory(self.authority)
         if known is not None:
             history = ChangeHistory.fromBytes(known)
-            self._party.authorities = {**self._party.authorities, self.authority: history}
+            self._party.authorities[self.authority] = history
 
     def _verify(self, both: CredentialAndPurposeKey) -> VerifiedCredential:
         history = self._party.authorities.get(self.authority)

@@ -22,7 +22,7 @@ from ockam_twisted.configuration.parts import AuthoritySettings, StateSettings, 
 from ockam_twisted.configuration.settings import NodeSettings
 from ockam_twisted.errors import OckamError, StateUnusable
 from ockam_twisted.tap.garbage import collectSeldom
-from ockam_twisted.tap.signals import endAtSecondSignal
+from ockam_twisted.tap.signals import endAtSecondSignal, rereadAtHangup
 
 _MAX_TICKET = 16 * 1024
 
@@ -262,7 +262,8 @@ def makeNodeService(options: Any) -> IService:
         )
     reactor.callWhenRunning(endAtSecondSignal, reactor)
     reactor.callWhenRunning(collectSeldom)
-    service = NodeService(config, reactor)
+    service = NodeService(config, reactor, getattr(options, "reread", None))
+    reactor.callWhenRunning(rereadAtHangup, reactor, service.reload)
     if config.http:
         _show(service, config.http, reactor)
     return service

@@ -103,6 +103,13 @@ class TCPTransport(Service):
         ports, self._ports = self._ports, []
         return gatherResults([maybeDeferred(cast(Any, port).stopListening) for port in ports])
 
+    def stopListeningOn(self, port: IListeningPort) -> Deferred[Any]:
+        """
+        Accept no more connections at one of several places.
+        """
+        self._ports.remove(port)
+        return maybeDeferred(cast(Any, port).stopListening)
+
     def startService(self) -> None:
         """
         Tune the process for hops.

@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import evolve
 
+from ockam_twisted.attestation import Attestation, inletTrust
 from ockam_twisted.authority.ticket import Ticket
 from ockam_twisted.checks import stateFolder
 from ockam_twisted.config import InletConfig, NodeConfig
@@ -20,7 +21,6 @@ from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.node import Node
 from ockam_twisted.places import now
 from ockam_twisted.portals.inlet import Inlet
-from ockam_twisted.reception import Reception, inletTrust
 from ockam_twisted.sessions.choice import Choice
 from ockam_twisted.sessions.destination import Destination, destinations, readPinnedWay
 from ockam_twisted.sessions.enrolment import enrol
@@ -103,7 +103,9 @@ class Visit:
         if not config.state.ephemeral:
             node.vault = await openVault(self._reactor, store, config.state.vault, self._passphrase())
         await node.loadIdentity()
-        self.retriever = Reception(config, node, self._reactor).retrieve()
+        attestation = Attestation(config, node)
+        attestation.begin()
+        self.retriever = attestation.retriever
         if self.inlet.isPaired:
             ticket = Ticket.fromText(self.inlet.ticket) if self.inlet.ticket else None
             self.pairing = Pairing(store, ticket, [readPinnedWay(each) for each in self.inlet.to])
@@ -187,7 +189,7 @@ class Visit:
         """
         if self.pairing is not None:
             return self.pairing.destinations()
-        trust = None if self.inlet.saysWho else inletTrust(self._config, self.inlet.trust)
+        trust = None if self.inlet.saysWho else inletTrust(self._config, self.inlet)
         return destinations([readPinnedWay(each) for each in self.inlet.to], trust)
 
     def way(self) -> Choice:

@@ -57,7 +57,7 @@ class AdmissionTests(SynchronousTestCase):
         """
         Attributes count if attested by the one authority, on this channel.
         """
-        admission = Admission(DBA, "outlet", authority=str(B))
+        admission = Admission(DBA, "outlet", authorities=[str(B)])
         self.assertEqual(admission.refusal(peer(((b"dba", b"true"),), str(B))), "")
         self.assertIn("says no", admission.refusal(peer(((b"dba", b"false"),), str(B))))
         self.assertIn("unbound", admission.refusal(peer(((b"dba", b"true"),), str(A))))
@@ -68,7 +68,7 @@ class AdmissionTests(SynchronousTestCase):
         What this node knows of its own members comes first: a credential
         cannot say otherwise.
         """
-        admission = Admission(DBA, "outlet", self.members, str(B))
+        admission = Admission(DBA, "outlet", self.members, [str(B)])
         self.successResultOf(self.members.addMember(A, ((b"dba", b"false"),), "test"))
         self.assertIn("says no", admission.refusal(peer(((b"dba", b"true"),), str(B))))
         self.successResultOf(self.members.addMember(A, ((b"dba", b"true"),), "test"))
@@ -79,7 +79,7 @@ class AdmissionTests(SynchronousTestCase):
         A member may have any name unless it was granted one; by the word of
         an authority only what it says.
         """
-        admission = RelayAdmission(None, "relay", self.members, str(B))
+        admission = RelayAdmission(None, "relay", self.members, [str(B)])
 
         def refusal(name: str, granted: bytes | None, isMember: bool = False) -> str:
             attributes = None if granted is None else ((b"ockam-relay", granted),)

@@ -672,7 +672,7 @@ class StrangerTests(AttackTestCase):
         """
         client, target = self.begin()
         first, address = self.theOutlet, Address.local("other")
-        other = Outlet(self.outletNode.router, self.network.clock, first._target, address, settings=first.settings)
+        other = Outlet(self.outletNode.router, self.network.clock, first.target, address, settings=first.settings)
         other.startService()
         self.outletNode.router.flowControls.addConsumer(address, self.listener.flowId)
         route = Route((*self.wayRoute[:-1], address))

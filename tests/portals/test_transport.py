@@ -572,7 +572,7 @@ class BackPressureTests(_TransportTestCase):
         target = FactoryTarget(
             self.outletNode.router, self.network.clock, self.servers, "x", self.outletNode.stalls.heldBack
         )
-        self.portal._target = target
+        self.portal.target = target
         client = self.open()
         other = self.open()
         server, otherServer = self.servers.made[-2:]

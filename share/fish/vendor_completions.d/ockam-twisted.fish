@@ -2,7 +2,7 @@
 function __ockam_twisted_at --description 'Is this the task that was typed?'
     set -l command ockam-twisted
     for word in (commandline -opc)[2..]
-        if contains -- "$command $word" 'ockam-twisted' 'ockam-twisted connect' 'ockam-twisted check' 'ockam-twisted ping' 'ockam-twisted status' 'ockam-twisted ticket' 'ockam-twisted ticket create' 'ockam-twisted ticket list' 'ockam-twisted ticket revoke' 'ockam-twisted member' 'ockam-twisted member list' 'ockam-twisted member add' 'ockam-twisted member remove' 'ockam-twisted identity' 'ockam-twisted identity show' 'ockam-twisted identity export' 'ockam-twisted identity import' 'ockam-twisted identity rotate' 'ockam-twisted identity backup' 'ockam-twisted identity restore' 'ockam-twisted unpair' 'ockam-twisted config' 'ockam-twisted config check' 'ockam-twisted config example' 'ockam-twisted config schema' 'ockam-twisted completion' 'ockam-twisted demo'
+        if contains -- "$command $word" 'ockam-twisted' 'ockam-twisted connect' 'ockam-twisted check' 'ockam-twisted ping' 'ockam-twisted status' 'ockam-twisted ticket' 'ockam-twisted ticket create' 'ockam-twisted ticket list' 'ockam-twisted ticket revoke' 'ockam-twisted member' 'ockam-twisted member list' 'ockam-twisted member add' 'ockam-twisted member remove' 'ockam-twisted identity' 'ockam-twisted identity show' 'ockam-twisted identity export' 'ockam-twisted identity import' 'ockam-twisted identity rotate' 'ockam-twisted identity backup' 'ockam-twisted identity restore' 'ockam-twisted unpair' 'ockam-twisted config' 'ockam-twisted config check' 'ockam-twisted config example' 'ockam-twisted config schema' 'ockam-twisted reload' 'ockam-twisted completion' 'ockam-twisted demo'
             set command "$command $word"
         end
     end
@@ -27,6 +27,7 @@ complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -a member -d
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -a identity -d 'Who a node is: show, export, rotate, back up'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -a unpair -d 'Forget which outlet an inlet is paired with'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -a config -d 'Files for ockam-node: check one, write one to begin with'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -a reload -d 'Have a node read its file again'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -a completion -d 'Have a shell complete all this'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -a demo -d 'See it work on this machine'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -l help -d 'Display this help and exit'
@@ -227,6 +228,14 @@ complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted config example\
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted config example\'' -l version -d 'Display the version and exit'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted config schema\'' -l help -d 'Display this help and exit'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted config schema\'' -l version -d 'Display the version and exit'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted reload\'' -l command -r -f -a 'ockam-inlet ockam-outlet ockam-relay ockam-authority ockam-node' -d 'Whose state: ockam-inlet, ockam-outlet, ockam-relay, ockam-authority, ockam-node'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted reload\'' -l instance -r -f -d 'Which instance of it'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted reload\'' -l json -d 'Print JSON'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted reload\'' -l passphrase -r -F -d 'FILE with the passphrase of its secrets, or credential:NAME'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted reload\'' -l state-dir -r -f -a '(__fish_complete_directories)' -d 'The state folder'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted reload\'' -l vault -r -f -d 'The token of its signing keys, as the node has it'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted reload\'' -l help -d 'Display this help and exit'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted reload\'' -l version -d 'Display the version and exit'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted completion\'' -l help -d 'Display this help and exit'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted completion\'' -l version -d 'Display the version and exit'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted demo\'' -l check -d 'Open the page once through the inlet, then clean up and exit'

@@ -1,0 +1,1 @@
+SIGHUP and ``ockam-twisted reload`` apply a changed file to a running ``ockam-node``: what did not change keeps its connections and streams, what was removed drains, changed policies hold at once for who is connected, and a file with an error changes nothing and says so. Outlets may have their own ``authorized`` and ``allow``, and several authorities may count.

@@ -1,0 +1,160 @@
+"""
+A place where clients are accepted, and the way from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from twisted.internet.defer import Deferred
+
+from ockam_twisted.attestation import Attestation, inletTrust
+from ockam_twisted.authority.ticket import Ticket
+from ockam_twisted.config import InletConfig, NodeConfig
+from ockam_twisted.identity.identifiers import Identifier
+from ockam_twisted.node import Node
+from ockam_twisted.parts.difference import Key
+from ockam_twisted.parts.doors import Door
+from ockam_twisted.parts.part import Leaving, Part
+from ockam_twisted.sessions.choice import Choice
+from ockam_twisted.sessions.destination import OutletSession, destinations, readPinnedWay
+from ockam_twisted.upkeep import MakeSessions
+
+
+class LeftWay(Part):
+    """
+    The way of an inlet to an outlet where no new streams go any more.
+    """
+
+    def __init__(self, key: Key, choice: Choice, session: OutletSession) -> None:
+        super().__init__((key[0], f"{key[1]}: {session.label}"), None)
+        self._choice = choice
+        self._session = session
+
+    @property
+    def inUse(self) -> int:
+        """
+        See L{Part.inUse}.
+        """
+        established = self._session.established
+        return int(established is not None and established.isUsed())
+
+    def retire(self) -> None:
+        """
+        New streams go elsewhere already.
+        """
+
+    def revive(self) -> None:
+        """
+        It does not come back: another one leads there then.
+        """
+
+    def end(self) -> None:
+        """
+        See L{Part.end}.
+        """
+        self._choice.part(self._session)
+
+
+class InletPart(Part):
+    """
+    See the module.
+    """
+
+    config: InletConfig
+
+    def __init__(
+        self,
+        key: Key,
+        config: InletConfig,
+        node: Node,
+        attestation: Attestation,
+        whole: Callable[[], NodeConfig],
+        leaving: Leaving,
+        say: Callable[[str, str], object],
+    ) -> None:
+        """
+        @param whole: The configuration of the node.
+        @param leaving: Takes ways that are left.
+        @param say: Shows a label and a value.
+        """
+        super().__init__(key, config)
+        self.door: Door | None = None
+        self._node = node
+        self._attestation = attestation
+        self._whole = whole
+        self._leaving = leaving
+        self._say = say
+        self._choice = node.addChoice(self._way())
+        self.inlet = node.addInlet(self._choice, config.connectTimeout)
+
+    def _way(self) -> MakeSessions:
+        """
+        What makes the sessions that lead to its outlets.
+        """
+        node, config, attestation = self._node, self.config, self._attestation
+        ways, walk = [readPinnedWay(each) for each in config.to], attestation.walkFor(config)
+        if config.isPaired:
+            ticket = Ticket.fromText(config.ticket) if config.ticket else None
+            paired, retriever = partial(self._say, "Paired with"), partial(attestation.retrieverFor, config)
+            return node.pairedWay(ticket, ways, paired, retriever, config.name, walk)
+        trust = None if config.saysWho else inletTrust(self._whole(), config)
+        return node.wayTo(destinations(ways, trust), walk)
+
+    def enter(self, door: Door) -> None:
+        """
+        Accept clients.
+        """
+        self.door = door
+        self.inlet.listen(door)
+
+    @property
+    def inUse(self) -> int:
+        """
+        See L{Part.inUse}.
+        """
+        return len(self.inlet.streams)
+
+    def change(self, config: InletConfig, areAuthoritiesOther: bool = False) -> None:
+        """
+        See L{Part.change}: streams that may stay, do.
+
+        @param areAuthoritiesOther: Are those of the node others?
+        """
+        before, self.config = self.config, config
+        self.inlet.connectTimeout = config.connectTimeout
+        isTrustOther = (before.trust, before.ticket, before.authority) != (
+            config.trust,
+            config.ticket,
+            config.authority,
+        ) or (areAuthoritiesOther and bool(config.trust.allow))
+        if not isTrustOther and before.to == config.to:
+            return
+        left = self._choice.become(self._way(), isTrustOther)
+        if isTrustOther:
+            accepted = [each.destination.trust for each in self._choice.sessions]
+            self.inlet.recheck(lambda text: any(trust.accepts(Identifier(text)) for trust in accepted))
+        for session in left:
+            self._leaving.leave(
+                LeftWay(self.key, self._choice, session), 0.0 if isTrustOther else self._whole().drainTimeout
+            )
+
+    def retire(self) -> None:
+        """
+        See L{Part.retire}.
+        """
+        self.door = None
+        self.inlet.drain()
+
+    def revive(self) -> None:
+        """
+        See L{Part.revive}: it gets a door as any other.
+        """
+
+    def end(self) -> Deferred[None]:
+        """
+        See L{Part.end}.
+        """
+        ended = self._node.removePortal(self.inlet)
+        return ended.addCallback(lambda _: self._node.removeChoice(self._choice))

@@ -1,0 +1,228 @@
+"""
+All parts of a node, and how they become others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.python.failure import Failure
+
+from ockam_twisted.attestation import Attestation
+from ockam_twisted.config import NodeConfig
+from ockam_twisted.errors import StateUnusable
+from ockam_twisted.node import Node
+from ockam_twisted.offers import Offers
+from ockam_twisted.parts.difference import INLET, LISTENER, OUTLET, Difference, Key, keyed
+from ockam_twisted.parts.doors import Door
+from ockam_twisted.parts.inlets import InletPart
+from ockam_twisted.parts.listeners import ListenerPart
+from ockam_twisted.parts.outlets import OutletPart
+from ockam_twisted.parts.part import Leaving, Part
+from ockam_twisted.parts.registrations import RegistrationPart
+from ockam_twisted.reception import Reception, isNeeded
+
+#: Those that have a door.
+Placed = ListenerPart | InletPart
+
+
+def _place(key: Key, config: Any) -> str:
+    """
+    Where a part listens; empty for one that does not.
+    """
+    return str(config) if key[0] == LISTENER else str(config.listen) if key[0] == INLET else ""
+
+
+class Parts:
+    """
+    See the module.
+
+    @ivar config: What they are made from.
+    @ivar parts: They, without those that leave.
+    @ivar leaving: Those.
+    """
+
+    reception: Reception
+    offers: Offers
+
+    def __init__(
+        self, config: NodeConfig, node: Node, attestation: Attestation, say: Callable[[str, str], object]
+    ) -> None:
+        """
+        @param say: Shows a label and a value, once each.
+        """
+        self.config = config
+        self.parts: dict[Key, Part] = {}
+        self.leaving = Leaving(node.reactor)
+        self._node = node
+        self._attestation = attestation
+        self._say = say
+        for key, each in keyed(config).items():
+            if key[0] in (LISTENER, INLET):
+                self.parts[key] = self._make(key, each)
+
+    def _make(self, key: Key, config: Any) -> Part:
+        node = self._node
+        if key[0] == LISTENER:
+            return ListenerPart(key, config, node)
+        if key[0] == INLET:
+            return InletPart(key, config, node, self._attestation, lambda: self.config, self.leaving, self._say)
+        if key[0] == OUTLET:
+            return OutletPart(key, config, node, self.reception)
+        return RegistrationPart(key, config, node, self.offers.registered)
+
+    # --------------------------------------------------------------- start
+
+    def bind(self) -> Iterator[Deferred[None]]:
+        """
+        Open every door.
+
+        @return: Each fires once one of them is open; fails with
+            L{StateUnusable}.
+        """
+        for key, part in self.parts.items():
+            placed = cast(Placed, part)
+            placed.door = door = Door(self._node.pool, _place(key, part.config))
+            yield door.open().addCallback(self._opened, placed, door)
+
+    def _opened(self, _: None, part: Placed, door: Door) -> None:
+        if part.door is door:
+            part.enter(door)
+
+    def begin(self, reception: Reception, offers: Offers) -> None:
+        """
+        Begin with all others.  The node has its identity.
+        """
+        self.reception, self.offers = reception, offers
+        if isNeeded(self.config):
+            reception.open()
+        for key, each in keyed(self.config).items():
+            if key not in self.parts:
+                self.parts[key] = self._make(key, each)
+
+    def close(self) -> None:
+        """
+        Close every door, and look after nothing any more.
+        """
+        self.leaving.stop()
+        for part in self.parts.values():
+            if isinstance(part, ListenerPart | InletPart) and part.door is not None:
+                part.door.close()
+
+    # -------------------------------------------------------------- change
+
+    async def become(self, config: NodeConfig, change: Difference) -> None:
+        """
+        Be as another configuration says.
+
+        @param change: What is different.
+        @raise StateUnusable: A port cannot be had; nothing has changed.
+        """
+        doors = await self._open(change)
+        node, before = self._node, self.config
+        self.config = config
+        node.streamSettings.resumeTimeout = config.resumeTimeout
+        node.transport.settings.maxFrame = config.maxFrame
+        self._attestation.change(config)
+        self.reception.change(config)
+        for key, each in change.added.items():
+            self._add(key, each, doors.get(key))
+        for key in change.removed:
+            self._remove(key)
+        others = (before.authorities, before.authorityTicket) != (config.authorities, config.authorityTicket)
+        for key, each in change.changed.items():
+            self._change(key, each, doors.get(key), others)
+        for key in change.kept:
+            part = self.parts[key]
+            if isinstance(part, OutletPart):
+                part.recheck()
+            elif isinstance(part, InletPart) and others:
+                part.change(part.config, others)
+        self.offers.change(config)
+
+    def _add(self, key: Key, config: Any, door: Door | None) -> None:
+        part = self.leaving.back(key)
+        if part is None:
+            part = self._make(key, config)
+        elif part.config != config:
+            part.change(config)
+        elif isinstance(part, OutletPart):
+            part.recheck()
+        self.parts[key] = part
+        if door is not None:
+            cast(Placed, part).enter(door)
+
+    def _remove(self, key: Key) -> None:
+        part = self.parts.pop(key)
+        left = self.leaving.leave(part, self.config.drainTimeout)
+        if isinstance(part, OutletPart):
+            left.addCallback(lambda _: self.reception.close())
+
+    def _change(self, key: Key, config: Any, door: Door | None, areAuthoritiesOther: bool) -> None:
+        part = self.parts[key]
+        if isinstance(part, InletPart):
+            port: Any = part.inlet.port
+            if door is not None:
+                part.enter(door)
+                if port is not None:
+                    port.stopListening()
+            part.change(config, areAuthoritiesOther)
+        else:
+            part.change(config)
+
+    # --------------------------------------------------------------- doors
+
+    async def _open(self, change: Difference) -> dict[Key, Door]:
+        """
+        Have all doors that are needed: those of parts that do not need theirs
+        any more, and new ones.
+
+        @raise StateUnusable: One cannot be had; everything is as it was.
+        """
+        needed = {key: _place(key, each) for key, each in change.added.items() if _place(key, each)}
+        for key, each in change.changed.items():
+            if _place(key, each) != _place(key, self.parts[key].config):
+                needed[key] = _place(key, each)
+        spare: list[Door] = []
+        for key in (*change.removed, *needed):
+            part = self.parts.get(key)
+            if isinstance(part, ListenerPart | InletPart) and part.door is not None:
+                spare.append(part.door)
+        doors: dict[Key, Door] = {}
+        for key, text in needed.items():
+            old = next((each for each in spare if each.text == text), None)
+            if old is not None:
+                spare.remove(old)
+            doors[key] = old or Door(self._node.pool, text)
+        fresh = [door for door in doors.values() if not door.isOpen]
+        reasons = await _openAll(fresh)
+        if reasons and spare:
+            # Perhaps what is in the way is our own.
+            for door in spare:
+                await door.unbind()
+            reasons = await _openAll(fresh)
+        if reasons:
+            for door in fresh:
+                await door.close()
+            reasons += await _openAll(spare)
+            raise StateUnusable("; ".join(dict.fromkeys(reasons)))
+        return doors
+
+
+async def _openAll(doors: Iterable[Door]) -> list[str]:
+    """
+    Open those that are not open.
+
+    @return: Why some cannot be opened.
+    """
+    reasons: list[str] = []
+
+    def failed(failure: Failure) -> None:
+        failure.trap(StateUnusable)
+        reasons.append(failure.getErrorMessage())
+
+    for opening in [maybeDeferred(door.open) for door in doors if not door.isOpen]:
+        await opening.addErrback(failed)
+    return reasons
