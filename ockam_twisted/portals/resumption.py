@@ -43,12 +43,13 @@ class Tombstone:
     What is left of a stream.
 
     @ivar identifier: Whose it was, in text.
-    @ivar answer: What a Resume of it gets.
+    @ivar answer: What a Resume of it gets; encoded when one comes, which is
+        seldom.
     @ivar until: When it is forgotten, on the clock.
     """
 
     identifier: str
-    answer: bytes
+    answer: Resumed
     until: float
 
 
@@ -111,7 +112,7 @@ class Resumptions:
         at = extension.exchange.offset
         outcome = None if result is None else (result.code, result.text)
         until = self._settings.clock.seconds() + self._settings.resumeTimeout
-        self.remember(name, Tombstone(identifier, encodeExtension(Resumed(at.next, at.final, outcome)), until))
+        self.remember(name, Tombstone(identifier, Resumed(at.next, at.final, outcome), until))
 
     def remember(self, name: bytes, tombstone: Tombstone) -> None:
         """
@@ -209,7 +210,7 @@ class Resumptions:
         if stream is None or stream.peer is None or stream.peer.identifier != peer.identifier:
             tombstone = self.tombstones.get(resume.stream)
             if tombstone is not None and tombstone.identifier == peer.identifier:
-                return tombstone.answer
+                return encodeExtension(tombstone.answer)
             # Whose it is, or whether there is one, is nobody else's business.
             return encodeExtension(Reset(UNKNOWN, 0, "the outlet does not know this stream: was it started again?"))
         if refusal:

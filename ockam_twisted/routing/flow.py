@@ -154,8 +154,10 @@ class FlowControls:
             of.discard(address)
             if not of:
                 del self._consumersOf[flowId]
-        self._removeSpawner(address)
-        self._removeProducer(address)
+        if address in self._spawners:
+            self._removeSpawner(address)
+        if address in self._producers:
+            self._removeProducer(address)
 
     def _removeSpawner(self, address: Address) -> None:
         flowId = self._spawners.pop(address, None)

@@ -130,17 +130,18 @@ class SocketPool:
         @return: The transport; L{None} if the factory did not want it.
         """
         peer: Any = connected.getpeername()
+        isLocal = not isinstance(peer, tuple)
         address: IAddress
-        if connected.family == socket.AF_UNIX:
+        if isLocal:
             address = UNIXAddress(peer)
         else:
-            address = (IPv6Address if connected.family == socket.AF_INET6 else IPv4Address)("TCP", *peer)
+            address = (IPv6Address if len(peer) == 4 else IPv4Address)("TCP", *peer)
         protocol: Any = factory.buildProtocol(address)
         if protocol is None:
             connected.close()
             return None
         port: Any = None
-        if connected.family == socket.AF_UNIX:
+        if isLocal:
             transport: Any = unix.Server(connected, protocol, "", port, 0, self)
         else:
             transport = tcp.Server(connected, protocol, peer, port, peer[1], self)

@@ -273,7 +273,10 @@ def encodeExtension(message: ExtensionMessage) -> bytes:
     """
     # The first two come with every stream.
     if isinstance(message, Credit):
-        return b"\x0a\x82" + _offset(message.received) + _offset(message.limit)
+        received, limit = message.received, message.limit
+        if not (0 <= received <= MAX_OFFSET and 0 <= limit <= MAX_OFFSET):
+            raise EncodeError("an offset has at most 63 bits")
+        return b"\x0a\x82" + cbor.head(cbor.UINT, received) + cbor.head(cbor.UINT, limit)
     if isinstance(message, Finished):
         return b"\x0b\x81" + _offset(message.final)
     for number in (getattr(message, name, None) for name in ("final", "next", "attempt")):

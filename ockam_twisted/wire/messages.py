@@ -35,6 +35,7 @@ TAILLESS = 0x83
 TRANSPORT_TAIL = b"\x62{}"
 
 _ADDRESS_HEADS = tuple(b"\x82" + cbor.uint(transport_type) for transport_type in range(24))
+_ROUTE_HEADS = tuple(map(cbor.arrayHead, range(MAX_HOPS + 1)))
 _PAYLOAD_HEADS = tuple(cbor.head(cbor.BYTES, size) for size in range(256))
 
 
@@ -69,7 +70,7 @@ def routeBytes(route: AnyRoute) -> bytes:
     @raise EncodeError: It is out of bounds.
     """
     hops = _hops(route)
-    encoded = cbor.arrayHead(len(hops))
+    encoded = _ROUTE_HEADS[len(hops)]
     for transport_type, value in hops:
         if transport_type < 24:
             encoded += _ADDRESS_HEADS[transport_type] + _PAYLOAD_HEADS[len(value)] + value
