@@ -8,7 +8,8 @@ from functools import partial
 
 from twisted.python import usage
 
-from ockam_twisted.tap.options import CommandOptions, makeNodeService
+from ockam_twisted.errors import ConfigurationError
+from ockam_twisted.tap.options import CommandOptions, checkProcesses, makeNodeService
 
 
 class Options(CommandOptions):
@@ -54,9 +55,12 @@ class Options(CommandOptions):
         self.reread = partial(check, self["config"], reactor)
         try:
             self.nodeConfig = self.reread()
+            checkProcesses(self.nodeConfig, self.parent)
         except Refused as error:
             # What is wrong is not how it was called: no help about that.
             raise SystemExit("\n".join(f"{self.command}: {line}" for line in error.lines)) from None
+        except ConfigurationError as error:
+            raise SystemExit(f"{self.command}: {self.inItsWords(str(error))}") from None
 
 
 makeService = makeNodeService

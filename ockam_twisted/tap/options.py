@@ -20,7 +20,8 @@ from ockam_twisted.config import NodeConfig
 from ockam_twisted.configuration.commands import COMMANDS, Offer
 from ockam_twisted.configuration.parts import AuthoritySettings, StateSettings, TicketsSettings
 from ockam_twisted.configuration.settings import NodeSettings
-from ockam_twisted.errors import OckamError, StateUnusable
+from ockam_twisted.errors import ConfigurationError, OckamError, StateUnusable
+from ockam_twisted.processes.packets import isSupported
 from ockam_twisted.tap.garbage import collectSeldom
 from ockam_twisted.tap.signals import endAtSecondSignal, rereadAtHangup
 
@@ -232,8 +233,24 @@ class NodeOptions(CommandOptions):
         try:
             self.nodeConfig = self.config()
             checkNames(self.nodeConfig, reactor)
+            checkProcesses(self.nodeConfig, self.parent)
         except OckamError as error:
             raise usage.UsageError(str(error)) from None
+
+
+def checkProcesses(config: NodeConfig, daemon: Any) -> None:
+    """
+    Check that a relay can have as many processes as it shall.
+
+    @param daemon: The options of C{twistd} or C{twist}; L{None}: of neither.
+    @raise ConfigurationError: It cannot.
+    """
+    if config.relayService is None or config.relayService.processes == 1:
+        return
+    if not isSupported():
+        raise ConfigurationError("--processes: this system does not have what several processes need; leave it out")
+    if daemon and daemon.get("chroot"):
+        raise ConfigurationError("--processes: there is no Python in --chroot; leave out one of them")
 
 
 def makeNodeService(options: Any) -> IService:

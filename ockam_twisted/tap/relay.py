@@ -4,12 +4,9 @@ C{twist ockam-relay}: a node that others are reached through.
 
 from __future__ import annotations
 
-from twisted.python import usage
-
 from ockam_twisted.config import listenEndpoint
 from ockam_twisted.configuration.parts import RelaySettings
 from ockam_twisted.configuration.settings import NodeSettings
-from ockam_twisted.processes.packets import isSupported
 from ockam_twisted.tap.options import NodeOptions, makeNodeService
 
 
@@ -44,19 +41,11 @@ class Options(NodeOptions):
         return NodeSettings(
             state=self.state(),
             listen=tuple(listenEndpoint(text, "--listen", everywhere=True) for text in listeners),
-            relay=RelaySettings(processes=self._processes(), **self.some("authorized", "tickets", "allow")),
+            relay=RelaySettings(**self.some("authorized", "tickets", "allow", "processes")),
             authorities=self.authorities(),
             tickets=self.tickets(),
             **self.some("reached-at", "allow-echo", "uppercase", "hop", "drain-timeout", "max-frame", "http"),
         )
-
-    def _processes(self) -> int:
-        count: int = self.read("processes")
-        if count > 1 and not isSupported():
-            raise usage.UsageError("--processes: this system does not have what several processes need; leave it out")
-        if count > 1 and self.parent and self.parent.get("chroot"):
-            raise usage.UsageError("--processes: there is no Python in --chroot; leave out one of them")
-        return count
 
 
 makeService = makeNodeService

@@ -81,6 +81,18 @@ class OptionsTests(SynchronousTestCase):
         self.assertIn("was never paired: give inlets.ticket", str(ended.code))
         self.assertNotIn("--", str(ended.code))
 
+    def test_processes(self) -> None:
+        """
+        A relay in a file cannot have more processes than one from options.
+        """
+        self.path.write_text("listen: 0\nrelay: {processes: 2}\n")
+        options = Options()
+        options.parent = {"chroot": "/srv/relay"}
+        ended = self.assertRaises(SystemExit, options.parseOptions, ["--config", str(self.path)])
+        self.assertEqual(
+            ended.code, "ockam-node: relay.processes: there is no Python in --chroot; leave out one of them"
+        )
+
     def test_help(self) -> None:
         """
         The help ends with examples, the version is that of the plugin.

@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.python import usage
 
 from ockam_twisted.config import RelayServiceConfig, TicketsConfig
-from ockam_twisted.tap import relay
+from ockam_twisted.tap import options, relay
 from tests.tap.common import OTHER, WHO, OptionsTestCase
 
 
@@ -89,7 +89,7 @@ class OptionsTests(OptionsTestCase):
         self.assertEqual(config.relayService, RelayServiceConfig(processes=4))
         for wrong in ("0", "65", "two"):
             self.refused("--processes is a whole number from 1 to 64", "--processes", wrong)
-        self.patch(relay, "isSupported", lambda: False)
+        self.patch(options, "isSupported", lambda: False)
         self.refused("this system does not have what several processes need", "--processes", "2")
         self.assertEqual(self.parse("--processes", "1").relayService, RelayServiceConfig())
 
@@ -97,10 +97,10 @@ class OptionsTests(OptionsTestCase):
         """
         In a root of its own there is no Python to start.
         """
-        options = relay.Options()
-        options.parent = {"chroot": "/srv/relay"}
+        made = relay.Options()
+        made.parent = {"chroot": "/srv/relay"}
         with self.assertRaises(usage.UsageError) as caught:
-            options.parseOptions(["--processes", "2"])
+            made.parseOptions(["--processes", "2"])
         self.assertIn("--chroot", str(caught.exception))
 
     def test_unknown(self) -> None:
