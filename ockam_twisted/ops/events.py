@@ -62,6 +62,7 @@ EVENTS: dict[str, str] = {
     "socket-failed": _OURS,
     "stall-watch-failed": _OURS,
     # ------------------------------------------------- routing, workers
+    "after-turn-failed": _OURS,
     "message-failed": _OURS,
     "watcher-failed": _OURS,
     "send-failed": _OURS,

@@ -128,7 +128,7 @@ class Turn:
             try:
                 self._later.popleft()()
             except Exception:
-                self._log.failure("Could not do what comes after a turn")
+                self._log.failure("Could not do what comes after a turn", event="after-turn-failed")
         self._isEnding = False
 
     def touch(self, output: IOutput) -> None:
