@@ -249,6 +249,9 @@ class OutletConfig:
         whom the node accepts.
     @ivar authority: The name of the authority whose word counts; empty: that
         of each.
+    @ivar proxyProtocol: Is the target told first whose connection it is?
+    @ivar httpHeader: The name of a header in which it is told with each
+        request of HTTP who the inlet is; empty: it is not.
     """
 
     target: str
@@ -256,6 +259,8 @@ class OutletConfig:
     address: str = "outlet"
     trust: TrustConfig | None = None
     authority: str = ""
+    proxyProtocol: bool = False
+    httpHeader: str = ""
 
 
 def _several(texts: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -278,6 +283,7 @@ class InletConfig:
         no two inlets have the same one.
     @ivar authority: The name of the authority whose word counts; empty: the
         first one.
+    @ivar tellsClient: Is the outlet told the addresses of clients?
     """
 
     listen: str
@@ -287,6 +293,7 @@ class InletConfig:
     ticket: str = field(default="", repr=False)
     name: str = ""
     authority: str = ""
+    tellsClient: bool = False
 
     @property
     def isPaired(self) -> bool:

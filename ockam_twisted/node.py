@@ -275,11 +275,14 @@ class Node(WayHost):
             raise
         return inlet
 
-    def addInlet(self, way: IWay, connectTimeout: float = CONNECT_TIMEOUT) -> Inlet:
+    def addInlet(self, way: IWay, connectTimeout: float = CONNECT_TIMEOUT, tellsClient: bool = False) -> Inlet:
         """
         An inlet that does not listen yet.
+
+        @param tellsClient: Tell the outlet the addresses of clients.
         """
         inlet = Inlet(self.router, self.reactor, self.sockets, way, connectTimeout, settings=self.streamSettings)
+        inlet.tellsClient = tellsClient
         self._portals.append(inlet)
         self._add(inlet)
         return inlet

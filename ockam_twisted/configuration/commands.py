@@ -118,6 +118,8 @@ OUTLET = (
     ),
     Offer("name", "registrations.name", help="Relay name to register [default: this outlet's identifier]"),
     Offer("address", "outlets.address"),
+    Offer("proxy-protocol", "outlets.proxy-protocol"),
+    Offer("http-header", "outlets.http-header"),
     Offer("authorized", "authorized", help="Identifier of an inlet that may connect"),
     Offer("allow", "allow", help="Who may connect: a policy over attributes, such as 'dba or admin'"),
     Offer(
@@ -168,6 +170,7 @@ INLET = (
     ),
     Offer("authority", "authorities.address", help=f"{_AUTHORITY} that attests who the outlet is", isMany=False),
     Offer("connect-timeout", "inlets.connect-timeout"),
+    Offer("tell-client", "inlets.tell-client"),
     Offer("resume-timeout", "resume-timeout"),
     Offer("drain-timeout", "drain-timeout"),
 )

@@ -281,6 +281,18 @@ def _vault(text: str, what: str) -> None:
     TokenURI.fromText(text)
 
 
+def _header(text: str, what: str) -> None:
+    low = text.lower()
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", low) or len(low) > 64:
+        raise ConfigurationError(f"{shown(text)} is no name of a header, such as X-Ockam-Identifier")
+    if low in _OF_HTTP:
+        raise ConfigurationError(f"{shown(text)} is a header of HTTP's own: take another, such as X-Ockam-Identifier")
+
+
+_OF_HTTP = frozenset(
+    "connection content-length expect host http2-settings keep-alive proxy-connection te trailer transfer-encoding "
+    "upgrade".split()
+)
 _PLACE = "PORT, HOST:PORT or an endpoint string"
 
 #: The forms there are.
@@ -303,5 +315,6 @@ LISTENER = Checked(
     "the MultiAddr of a listener", "/dnsaddr/authority.example.com/tcp/4100/secure/api", reader=_listener
 )
 RELAY_NAME = Checked("a relay name", "db", reader=_relayName)
+HEADER = Checked("the name of a header", "X-Ockam-Identifier", reader=_header)
 VAULT = Checked("a PKCS #11 URI", "pkcs11:token=LABEL?module-path=FILE&pin-source=FILE", reader=_vault)
 NAME = Pattern("a name of letters, digits, dots, dashes and underscores", "db", r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")

@@ -34,6 +34,7 @@ from ockam_twisted.configuration.forms import (
     DIAL,
     DURATION,
     FLAG,
+    HEADER,
     IDENTIFIER,
     LISTEN,
     LISTENER,
@@ -248,6 +249,8 @@ class OutletSettings:
     allow: str = one(POLICY, "Who may connect: a policy over attributes, such as 'dba or admin'", "")
     trustEveryone: bool = one(FLAG, "Accept anybody who knows the way; excludes the two above", False)
     authority: str = one(NAME, "Name of the authority whose word counts [default: any of them]", "")
+    proxyProtocol: bool = one(FLAG, "Tell the service first whose connection it is: PROXY protocol, version 2", False)
+    httpHeader: str = one(HEADER, "Tell it who the inlet is with each HTTP request, in the header of this name", "")
 
     def config(self, names: Names) -> OutletConfig:
         """
@@ -260,6 +263,8 @@ class OutletSettings:
             self.address,
             None if trust == TrustConfig() else trust,
             self.authority,
+            self.proxyProtocol,
+            self.httpHeader,
         )
 
 
@@ -283,6 +288,7 @@ class InletSettings:
     connectTimeout: float = one(
         Number("seconds", "10", 0.1, 3600), "Seconds a client is held until its stream is open", 10.0
     )
+    tellClient: bool = one(FLAG, "Tell the outlet the address of each client, for its --proxy-protocol", False)
 
     def config(self, names: Names) -> InletConfig:
         """
@@ -296,4 +302,5 @@ class InletSettings:
             resolve(self.ticket, names("ticket"), os.environ),
             self.name,
             self.authority,
+            self.tellClient,
         )

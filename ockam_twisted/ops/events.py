@@ -93,6 +93,7 @@ EVENTS: dict[str, str] = {
     "target-back": "It is.",
     "streams-forgotten": "A peer has lost its way with more streams open than are kept for it.",
     "resume-broken": "A peer asks for bytes that it cannot be missing. Its stream ends.",
+    "http-stream-ended": "With --http-header: the client or the target does not speak HTTP/1.1 as it should.",
     "protocol-failed": "The program behind the ockam: endpoint has raised an exception.",
     "protocol-not-made": "The program behind the ockam: endpoint has raised an exception.",
     # ------------------------------------------------- relay

@@ -87,7 +87,7 @@ class InletPart(Part):
         self._leaving = leaving
         self._say = say
         self._choice = node.addChoice(self._way())
-        self.inlet = node.addInlet(self._choice, config.connectTimeout)
+        self.inlet = node.addInlet(self._choice, config.connectTimeout, config.tellsClient)
 
     def _way(self) -> MakeSessions:
         """
@@ -124,6 +124,7 @@ class InletPart(Part):
         """
         before, self.config = self.config, config
         self.inlet.connectTimeout = config.connectTimeout
+        self.inlet.tellsClient = config.tellsClient
         isTrustOther = (before.trust, before.ticket, before.authority) != (
             config.trust,
             config.ticket,

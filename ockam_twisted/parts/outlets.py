@@ -16,6 +16,10 @@ from ockam_twisted.portals.outlet import SocketTarget
 from ockam_twisted.reception import Reception
 
 
+def _what(config: OutletConfig) -> tuple[object, ...]:
+    return config.target, config.label, config.proxyProtocol, config.httpHeader
+
+
 class OutletPart(Part):
     """
     See the module.
@@ -36,7 +40,14 @@ class OutletPart(Part):
 
     def _target(self) -> ITarget:
         node, config = self._node, self.config
-        return SocketTarget(node.router, node.sockets, clientEndpoint(node.pool, config.target), config.label)
+        announces, header = config.proxyProtocol, config.httpHeader
+        endpoint, label = clientEndpoint(node.pool, config.target), config.label
+        if not header:
+            return SocketTarget(node.router, node.sockets, endpoint, label, announces)
+        from ockam_twisted.web.target import HTTPTarget
+
+        heldBack = node.sockets.stalls.heldBack
+        return HTTPTarget(node.router, node.reactor, endpoint, label, header, announces, heldBack)
 
     @property
     def inUse(self) -> int:
@@ -50,7 +61,7 @@ class OutletPart(Part):
         See L{Part.change}: streams go on to where they went.
         """
         before, self.config = self.config, config
-        if (before.target, before.label) != (config.target, config.label):
+        if _what(before) != _what(config):
             self.outlet.target = self._target()
         self.recheck()
 

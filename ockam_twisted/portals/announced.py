@@ -9,6 +9,7 @@ from typing import Any
 from ockam_twisted.errors import EncodeError
 from ockam_twisted.portals.negotiation import Offer
 from ockam_twisted.portals.socket import PortalSocket
+from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.wire.proxy import Endpoints, proxyHeader
 
 
@@ -37,26 +38,33 @@ def clientOf(source: Any, destination: Any) -> bytes | None:
         return None
 
 
+def headerFor(stream: PortalStream, transport: Any) -> bytes:
+    """
+    What a target is told of a stream, in the header of the PROXY protocol: the
+    client of the inlet if the inlet has told that, else this node's own
+    connection to the target; and who the inlet is.
+
+    @param transport: Of the connection to the target.
+    """
+    offer, extension = stream.offer, stream.extension
+    if isinstance(offer, Offer) and offer.terms.client is not None:
+        endpoints: Endpoints | None = Endpoints.decode(offer.terms.client)
+    else:
+        endpoints = endpointsOf(transport.getHost(), transport.getPeer())
+    identifier = "" if stream.peer is None else stream.peer.identifier
+    return proxyHeader(endpoints, identifier, b"" if extension is None else extension.exchange.stream or b"")
+
+
 class AnnouncedSocket(PortalSocket):
     """
-    A target that is told first whose connection it is, in the header of the
-    PROXY protocol: the client of the inlet if the inlet has told that, else
-    this node's own connection to the target; and who the inlet is.
+    A target that is told first whose connection it is.
     """
 
     def streamOpened(self) -> None:
         """
         See L{ILocalSide.streamOpened}.
         """
-        transport: Any = self.transport
-        stream = self.stream
-        offer, extension = stream.offer, stream.extension
-        if isinstance(offer, Offer) and offer.terms.client is not None:
-            endpoints: Endpoints | None = Endpoints.decode(offer.terms.client)
-        else:
-            endpoints = endpointsOf(transport.getHost(), transport.getPeer())
-        identifier = "" if stream.peer is None else stream.peer.identifier
-        header = proxyHeader(endpoints, identifier, b"" if extension is None else extension.exchange.stream or b"")
+        header = headerFor(self.stream, self.transport)
         # These are no bytes of the stream: credit does not count them.
         self.output.sent -= len(header)
         self.output.write((header,), len(header))

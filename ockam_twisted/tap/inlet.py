@@ -44,7 +44,7 @@ class Options(NodeOptions):
         """
         if not self["listen"]:
             raise usage.UsageError("--listen says where clients connect, for example --listen 5432")
-        its = self.some("listen", "to", "authorized", "allow", "trust-everyone", "connect-timeout")
+        its = self.some("listen", "to", "authorized", "allow", "trust-everyone", "connect-timeout", "tell-client")
         return NodeSettings(
             state=self.state(),
             inlets=(InletSettings(ticket=given(self.ticket("ticket")), **its),),

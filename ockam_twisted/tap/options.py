@@ -19,6 +19,7 @@ from ockam_twisted import __version__
 from ockam_twisted.config import NodeConfig
 from ockam_twisted.configuration.commands import COMMANDS, Offer
 from ockam_twisted.configuration.parts import AuthoritySettings, StateSettings, TicketsSettings
+from ockam_twisted.configuration.secrets import resolve
 from ockam_twisted.configuration.settings import NodeSettings
 from ockam_twisted.errors import ConfigurationError, OckamError, StateUnusable
 from ockam_twisted.processes.packets import isSupported
@@ -163,6 +164,8 @@ class NodeOptions(CommandOptions):
                 raise usage.UsageError(f"--{name} -: standard input has one ticket, and another option has read it")
             self._hasReadInput = True
             return self._given(name, sys.stdin.read(_MAX_TICKET), "standard input")
+        if text.startswith("credential:"):
+            return resolve(text, f"--{name}", os.environ)
         if not text.startswith("@"):
             self.shownTickets = self.shownTickets or bool(text)
             return str(text)
@@ -264,6 +267,8 @@ def makeNodeService(options: Any) -> IService:
 
     from ockam_twisted.assembly import NodeService
     from ockam_twisted.checks import checkNames, checkPorts
+    from ockam_twisted.ops.notify import Notifications
+    from ockam_twisted.transports.descriptors import raiseLimit
 
     config = options.nodeConfig
     try:
@@ -279,7 +284,11 @@ def makeNodeService(options: Any) -> IService:
         )
     reactor.callWhenRunning(endAtSecondSignal, reactor)
     reactor.callWhenRunning(collectSeldom)
+    raiseLimit()
     service = NodeService(config, reactor, getattr(options, "reread", None))
+    notifications = service.notifications = Notifications.fromEnvironment(reactor, os.environ)
+    if notifications is not None:
+        notifications.follow(service)
     reactor.callWhenRunning(rereadAtHangup, reactor, service.reload)
     if config.http:
         _show(service, config.http, reactor)

@@ -54,7 +54,7 @@ class Options(NodeOptions):
         return NodeSettings(
             state=self.state(),
             listen=self.read("listen"),
-            outlets=(OutletSettings(**self.some("target", "address")),),
+            outlets=(OutletSettings(**self.some("target", "address", "proxy-protocol", "http-header")),),
             registrations=tuple(registrations),
             authorities=self.authorities(),
             authorityTicket=given(self.ticket("ticket")),

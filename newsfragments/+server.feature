@@ -1,0 +1,1 @@
+Units for systemd, hardened, in ``systemd/``: nodes say when they are ready, how they are, and that they live. A process takes as many file descriptors as it may have, and ``--ticket credential:NAME`` reads a ticket from systemd.
