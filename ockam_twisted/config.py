@@ -311,6 +311,22 @@ class InletConfig:
 
 
 @frozen
+class LogConfig:
+    """
+    What a node says.
+
+    @ivar level: From which level on, for all layers or for each; empty: as
+        C{twist} says.
+    @ivar format: C{auto}, C{text} or C{json}.
+    @ivar audit: The file of the audit log; empty: there is none.
+    """
+
+    level: str = ""
+    format: str = "auto"
+    audit: str = ""
+
+
+@frozen
 class NodeConfig:
     """
     One node.
@@ -332,6 +348,7 @@ class NodeConfig:
     @ivar http: Where it shows itself: an endpoint string; empty: nowhere.
     @ivar resumeTimeout: Seconds that open streams wait for another way when
         theirs is lost; 0: they end with it.
+    @ivar log: What it says.
     @ivar drainTimeout: Seconds that open streams have to come to their end
         when the node is stopped.
     """
@@ -356,3 +373,4 @@ class NodeConfig:
     drainTimeout: float = 0.0
     resumeTimeout: float = 60.0
     http: str = ""
+    log: LogConfig = field(factory=LogConfig)

@@ -77,6 +77,9 @@ COMMON = (
     Offer("ephemeral", "state.ephemeral"),
     Offer("max-frame", "max-frame"),
     Offer("http", "http"),
+    Offer("log-level", "log.level"),
+    Offer("log-format", "log.format"),
+    Offer("audit-log", "log.audit"),
 )
 
 _AUTHORITY = "IDENTIFIER@MULTIADDR of an ockam-authority"

@@ -19,6 +19,7 @@ from attrs import frozen
 
 from ockam_twisted.config import dialEndpoint, duration, hostPort, httpEndpoint, listenEndpoint
 from ockam_twisted.errors import ConfigurationError, OckamError
+from ockam_twisted.ops.levels import FORMATS, Levels
 
 #: How much of what was written an error shows.
 _SHOWN = 40
@@ -297,6 +298,8 @@ _PLACE = "PORT, HOST:PORT or an endpoint string"
 
 #: The forms there are.
 TEXT = Form()
+LOG_LEVELS = Checked("a level, or LAYER=LEVEL, or several with commas", "warn,portals=debug", reader=Levels.parse)
+LOG_FORMAT = Choice("a format of the log", "json", words=FORMATS)
 FLAG = Flag()
 DURATION = Read("a time: seconds, or 10m, 12h, 7d", "10m", reader=duration)
 LISTEN = Checked(f"a place to listen: {_PLACE}", "5432", reader=listenEndpoint)

@@ -20,6 +20,7 @@ from ockam_twisted.config import (
     AuthorityConfig,
     AuthorityServiceConfig,
     InletConfig,
+    LogConfig,
     OutletConfig,
     RegistrationConfig,
     RelayServiceConfig,
@@ -38,6 +39,8 @@ from ockam_twisted.configuration.forms import (
     IDENTIFIER,
     LISTEN,
     LISTENER,
+    LOG_FORMAT,
+    LOG_LEVELS,
     NAME,
     POLICY,
     RELAY,
@@ -106,6 +109,28 @@ class StateSettings:
             )
         passphrase = self.passphrase.removeprefix("file:")
         return StateConfig(self.folder, self.instance, self.ephemeral, passphrase, self.vault)
+
+
+@frozen(kw_only=True)
+class LogSettings:
+    """
+    What is logged, and how.
+    """
+
+    level: str = one(
+        LOG_LEVELS,
+        "Log from this level on (debug, info, warn, error, critical); or for a layer: warn,portals=debug "
+        "[default: info]",
+        "",
+    )
+    format: str = one(LOG_FORMAT, "How lines look: text, json, or auto: text on a terminal and json elsewhere", "auto")
+    audit: str = one(TEXT, "Add each decision about trust to FILE, as a line of JSON", "")
+
+    def config(self) -> LogConfig:
+        """
+        See the module.
+        """
+        return LogConfig(self.level, self.format, self.audit)
 
 
 @frozen(kw_only=True)

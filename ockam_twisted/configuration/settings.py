@@ -34,6 +34,7 @@ from ockam_twisted.configuration.parts import (
     AuthorityServiceSettings,
     AuthoritySettings,
     InletSettings,
+    LogSettings,
     Names,
     OutletSettings,
     RegistrationSettings,
@@ -95,6 +96,7 @@ class NodeSettings:
     drainTimeout: float = one(
         _SECONDS, "Seconds that open streams have to end when this is stopped; then they are reset", 5.0
     )
+    log: LogSettings = group(LogSettings, "What is logged, and how")
     maxFrame: int = one(
         Number("bytes", "1048576", _MIN_FRAME, _MAX_FRAME, True), "Largest message accepted, in bytes", 1024 * 1024
     )
@@ -148,6 +150,7 @@ class NodeSettings:
             drainTimeout=self.drainTimeout,
             resumeTimeout=self.resumeTimeout,
             http=self.http,
+            log=self.log.config(),
         )
         wrong += disagreements(self, names)
         wrong = wrong or list(unreached(self, names))

@@ -30,6 +30,10 @@ EVENTS: dict[str, str] = {
     "state-not-closed": "The state folder was not left as it should be; the next start mends that.",
     "command-failed": "A command of ockam-twisted to this node. " + _OURS,
     "deadline-failed": _OURS,
+    "left-out": "More different lines of one kind came than are logged at once. The audit log has more of them.",
+    "audit-failed": "Is its disk full, or may this user not write it? The node goes on without.",
+    "audit-back": "Nothing has to be done; what was decided in between is missing.",
+    "ticket-on-command-line": "Whoever could look at the list of processes has seen it. Its use is logged.",
     "manager-not-told": "What has set NOTIFY_SOCKET does not listen.",
     "clock-set": "The machine's clock was set. Nothing has to be done.",
     "clock-behind": (
@@ -43,6 +47,7 @@ EVENTS: dict[str, str] = {
     "process-started": "One of the processes of ockam-relay --processes runs.",
     "process-died": "It is started again; streams over its connections resume or end.",
     "process-hung": "It is killed, and started again.",
+    "process-printed": "That only happens when it goes wrong.",
     "process-confused": "It is killed, and started again. " + _OURS,
     "process-stop-failed": _OURS,
     "packet-failed": _OURS,

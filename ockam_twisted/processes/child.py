@@ -15,11 +15,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ockam_twisted.errors import DecodeError, StateUnusable
+from ockam_twisted.ops.records import readRecord
 from ockam_twisted.processes.arrivals import ITaker
 from ockam_twisted.processes.names import Directory
 from ockam_twisted.processes.packets import Packets, packetPair
@@ -207,8 +208,7 @@ class Child(ProcessProtocol):
         try:
             word, *values = unpack(data)
         except (DecodeError, ValueError):
-            self._log.error("Process {number} makes no sense", number=self.number, event="process-confused")
-            self.kill()
+            self._confused()
             return
         if word == Word.READY:
             self.state = State.READY
@@ -225,10 +225,19 @@ class Child(ProcessProtocol):
         elif word == Word.PONG:
             self.unanswered = 0
         elif word == Word.LOG:
-            self._logged(LogLevel.lookupByName(values[0]), values[1])
+            self._logged(values[0])
 
-    def _logged(self, level: Any, text: str) -> None:
-        self._log.emit(level, "Process {number}: {text}", number=self.number, text=text)
+    def _logged(self, text: str) -> None:
+        try:
+            level, event = readRecord(text, self.number)
+        except ValueError:
+            self._confused()
+        else:
+            self._log.emit(level, "{text}", text=event["forwarded"]["message"], **event)
+
+    def _confused(self) -> None:
+        self._log.error("Process {number} makes no sense", number=self.number, event="process-confused")
+        self.kill()
 
     # ------------------------------------------------------- IProcessProtocol
 
@@ -238,7 +247,12 @@ class Child(ProcessProtocol):
         """
         text = data[:_MAX_TEXT].decode("utf-8", "replace").strip()
         for line in text.splitlines():
-            self._logged(LogLevel.warn, printable(line))
+            self._log.warn(
+                "Process {number} has printed: {text}",
+                number=self.number,
+                text=printable(line),
+                event="process-printed",
+            )
 
     def processExited(self, reason: Failure) -> None:
         """

@@ -13,12 +13,14 @@ from typing import Any, cast
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
-from twisted.logger import ILogObserver, Logger, LogLevel, formatEvent
+from twisted.logger import ILogObserver, Logger, LogLevel
 from twisted.python.failure import Failure
 from zope.interface import provider
 
 from ockam_twisted.errors import OckamError
 from ockam_twisted.interfaces import PayloadReceiver
+from ockam_twisted.ops.records import asJSON
+from ockam_twisted.ops.repeats import Repeats
 from ockam_twisted.processes.link import Link
 from ockam_twisted.processes.names import NameTable
 from ockam_twisted.processes.packets import Packets
@@ -38,8 +40,8 @@ from ockam_twisted.transports.tcp import TCPTransport
 #: As many as there are descriptors: the first process counts.
 _NO_LIMIT = 1 << 30
 
-#: Characters of a log event.
-_MAX_TEXT = 8192
+#: Characters of a log event; what is longer has more fields than any has.
+_MAX_RECORD = 32768
 
 
 class _Adopted(Factory):
@@ -115,19 +117,19 @@ class OtherProcess:
         @return: What logs at the first process.
         """
 
+        repeats = Repeats(self._forward, self._reactor)
+
         @provider(ILogObserver)
         def observe(event: Any) -> None:
-            level = event.get("log_level", LogLevel.info)
-            if level is LogLevel.debug or self._packets.isBusy:
-                return
-            text = formatEvent(event)
-            failure = event.get("log_failure")
-            if failure is not None:
-                text = f"{text}\n{failure.getTraceback()}"
-            if text:
-                self._packets.send(packet(Word.LOG, level.name, text[:_MAX_TEXT]))
+            if event.get("log_level") is not LogLevel.debug:
+                repeats(event)
 
         return cast(ILogObserver, observe)
+
+    def _forward(self, event: Any) -> None:
+        line = "" if self._packets.isBusy else asJSON(event)
+        if line and len(line) <= _MAX_RECORD:
+            self._packets.send(packet(Word.LOG, line))
 
     def _ask(self, message: LocalMessage) -> PayloadReceiver | None:
         first = self._links.get(0)

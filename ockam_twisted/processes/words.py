@@ -43,7 +43,7 @@ class Word(IntEnum):
     ENDED = 17
     #: A name is known: its serial number.
     KNOWN = 18
-    #: A log event: the name of its level, its text.
+    #: A log event, as JSON: L{ockam_twisted.ops.records.asJSON}.
     LOG = 19
     #: I live.
     PONG = 20

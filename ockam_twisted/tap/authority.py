@@ -39,6 +39,7 @@ class Options(NodeOptions):
         listeners = self["listen"] or ("tcp:4100",)
         return NodeSettings(
             state=self.state(),
+            log=self.log(),
             listen=tuple(listenEndpoint(text, "--listen", everywhere=True) for text in listeners),
             authorityService=AuthorityServiceSettings(enrollers=self.read("enroller"), members=self.read("members")),
             **self.some("reached-at", "credential-lifetime", "max-frame", "http"),

@@ -47,6 +47,7 @@ class Options(NodeOptions):
         its = self.some("listen", "to", "authorized", "allow", "trust-everyone", "connect-timeout", "tell-client")
         return NodeSettings(
             state=self.state(),
+            log=self.log(),
             inlets=(InletSettings(ticket=given(self.ticket("ticket")), **its),),
             authorities=self.authorities(),
             **self.some("resume-timeout", "drain-timeout", "max-frame", "http"),

@@ -61,6 +61,7 @@ class Options(CommandOptions):
             raise SystemExit("\n".join(f"{self.command}: {line}" for line in error.lines)) from None
         except ConfigurationError as error:
             raise SystemExit(f"{self.command}: {self.inItsWords(str(error))}") from None
+        self.chooseLog(reactor)
 
 
 makeService = makeNodeService

@@ -18,13 +18,16 @@ from twisted.python.util import runAsEffectiveUser
 from ockam_twisted import __version__
 from ockam_twisted.config import NodeConfig
 from ockam_twisted.configuration.commands import COMMANDS, Offer
-from ockam_twisted.configuration.parts import AuthoritySettings, StateSettings, TicketsSettings
+from ockam_twisted.configuration.parts import AuthoritySettings, LogSettings, StateSettings, TicketsSettings
 from ockam_twisted.configuration.secrets import resolve
 from ockam_twisted.configuration.settings import NodeSettings
 from ockam_twisted.errors import ConfigurationError, OckamError, StateUnusable
 from ockam_twisted.processes.packets import isSupported
 from ockam_twisted.tap.garbage import collectSeldom
+from ockam_twisted.tap.logs import chooseLog, startAudit
 from ockam_twisted.tap.signals import endAtSecondSignal, rereadAtHangup
+
+_log = Logger()
 
 _MAX_TICKET = 16 * 1024
 
@@ -65,6 +68,7 @@ class CommandOptions(usage.Options):
     command = ""
     examples = ""
     shownTickets = False
+    nodeConfig: NodeConfig
 
     def getUsage(self, width: int | None = None) -> str:
         """
@@ -86,6 +90,13 @@ class CommandOptions(usage.Options):
         """
         print(f"{self.command} {__version__}")
         sys.exit(0)
+
+    def chooseLog(self, reactor: Any) -> None:
+        """
+        Have the log as L{nodeConfig} says.
+        """
+        if self.parent is not None:
+            chooseLog(self.parent, self.nodeConfig.log, reactor)
 
 
 class NodeOptions(CommandOptions):
@@ -209,6 +220,12 @@ class NodeOptions(CommandOptions):
             **self.some("state-dir", "instance", "vault", "ephemeral"),
         )
 
+    def log(self) -> LogSettings:
+        """
+        The options about the log.
+        """
+        return LogSettings(**self.some("log-level", "log-format", "audit-log"))
+
     def settings(self) -> NodeSettings:
         """
         What the options say.
@@ -239,6 +256,14 @@ class NodeOptions(CommandOptions):
             checkProcesses(self.nodeConfig, self.parent)
         except OckamError as error:
             raise usage.UsageError(str(error)) from None
+        self.chooseLog(reactor)
+
+
+def _warnOfTicket() -> None:
+    _log.warn(
+        "A ticket on the command line can be seen by other users of this machine: use @FILE, or - (standard input)",
+        event="ticket-on-command-line",
+    )
 
 
 def checkProcesses(config: NodeConfig, daemon: Any) -> None:
@@ -278,10 +303,7 @@ def makeNodeService(options: Any) -> IService:
     except OckamError as error:
         raise SystemExit(f"{options.command}: {options.inItsWords(str(error))}") from None
     if options.shownTickets:
-        reactor.callWhenRunning(
-            Logger(namespace=__name__).warn,
-            "A ticket on the command line can be seen by other users of this machine: use @FILE, or - (standard input)",
-        )
+        reactor.callWhenRunning(_warnOfTicket)
     reactor.callWhenRunning(endAtSecondSignal, reactor)
     reactor.callWhenRunning(collectSeldom)
     raiseLimit()
@@ -290,6 +312,7 @@ def makeNodeService(options: Any) -> IService:
     if notifications is not None:
         notifications.follow(service)
     reactor.callWhenRunning(rereadAtHangup, reactor, service.reload)
+    service.node.streamSettings.tells = startAudit(config.log, reactor)
     if config.http:
         _show(service, config.http, reactor)
     return service
@@ -320,6 +343,7 @@ def _checkState(config: NodeConfig, daemon: Any) -> None:
     @param daemon: The options of C{twistd} or C{twist}.
     """
     from ockam_twisted.checks import checkState
+    from ockam_twisted.ops.audit import checkAuditFile
     from ockam_twisted.processes.child import checkStart
 
     if daemon.get("chroot"):
@@ -329,6 +353,8 @@ def _checkState(config: NodeConfig, daemon: Any) -> None:
 
     def check() -> None:
         checkState(config)
+        if config.log.audit:
+            checkAuditFile(config.log.audit)
         if config.relayService is not None and config.relayService.processes > 1:
             checkStart()
 

@@ -53,6 +53,7 @@ class Options(NodeOptions):
             raise usage.UsageError("--name is a name at a relay: give --relay HOST:PORT, too")
         return NodeSettings(
             state=self.state(),
+            log=self.log(),
             listen=self.read("listen"),
             outlets=(OutletSettings(**self.some("target", "address", "proxy-protocol", "http-header")),),
             registrations=tuple(registrations),

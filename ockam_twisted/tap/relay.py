@@ -40,6 +40,7 @@ class Options(NodeOptions):
         listeners = self["listen"] or ("tcp:4000",)
         return NodeSettings(
             state=self.state(),
+            log=self.log(),
             listen=tuple(listenEndpoint(text, "--listen", everywhere=True) for text in listeners),
             relay=RelaySettings(**self.some("authorized", "tickets", "allow", "processes")),
             authorities=self.authorities(),

@@ -38,6 +38,9 @@ FILE_ONLY = {
 #: A value for each option that has one of its own form.
 VALUES = {
     "http": "8080",
+    "log-level": "warn,portals=debug",
+    "log-format": "json",
+    "audit-log": "audit.log",
     "state-dir": "/var/lib/x",
     "instance": "blue",
     "passphrase": "/run/p",

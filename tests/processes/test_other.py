@@ -5,6 +5,7 @@ by a test; real sockets, the reactor is turned by hand.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import struct
@@ -12,7 +13,7 @@ from typing import Any
 
 from twisted.internet import tcp, unix
 from twisted.internet.task import Clock
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from ockam_twisted.processes.other import OtherProcess
@@ -264,8 +265,7 @@ class OtherProcessTests(SynchronousTestCase):
         except RuntimeError:
             log.failure("it failed")
         self.reactor.turn()
-        logged = [each for each in self.said if each[0] == Word.LOG]
-        self.assertEqual(logged[0], [Word.LOG, LogLevel.info.name, "something happened"])
-        self.assertEqual(logged[1][1], LogLevel.critical.name)
-        self.assertIn("RuntimeError: wrong", logged[1][2])
-        self.assertEqual(len(logged), 2)
+        one, two = (json.loads(each[1]) for each in self.said if each[0] == Word.LOG)
+        self.assertEqual((one["level"], one["message"]), ("info", "something happened"))
+        self.assertEqual((two["level"], two["message"]), ("critical", "it failed"))
+        self.assertEqual(two["failure"]["reason"], "wrong")

@@ -5,6 +5,7 @@ processes that are started by nobody, and what the first one makes of them.
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import sys
@@ -360,10 +361,21 @@ class ProcessesTests(SynchronousTestCase):
         here, with their number.
         """
         one, two = self.ready()
-        one.say(Word.LOG, "error", "it is wrong")
+        record = {"level": "error", "layer": "transports", "event": "connection-broken", "message": "it is wrong"}
+        one.say(Word.LOG, json.dumps({**record, "fields": {"peer": "p"}}))
         two.protocol.childDataReceived(2, b"Traceback:\n  wrong\x07\n")
         self.assertEqual(self.lines(), ["Process 1: it is wrong"])
-        self.assertEqual(self.lines(LogLevel.warn), ["Process 2: Traceback:", "Process 2:   wrong\\x07"])
+        self.assertEqual(
+            self.lines(LogLevel.warn), ["Process 2 has printed: Traceback:", "Process 2 has printed:   wrong\\x07"]
+        )
+
+    def test_noLog(self) -> None:
+        """
+        One whose log events are none is killed.
+        """
+        one, _ = self.ready()
+        one.say(Word.LOG, "it is wrong")
+        self.assertEqual(one.signals, ["KILL"])
 
     def test_stop(self) -> None:
         """

@@ -5,6 +5,7 @@ processes and sockets.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -73,8 +74,9 @@ class DaemonTestCase(ScenarioTestCase):
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             for line in self.log(name).splitlines():
-                if f"] {label}: " in line:
-                    return line.partition(f"] {label}: ")[2]
+                record = json.loads(line)
+                if record["event"] == "announced" and record["fields"]["label"] == label:
+                    return str(record["fields"]["value"])
             time.sleep(0.05)
         raise AssertionError(f"no {label} from {name}:\n{self.log(name)[-3000:]}")
 

@@ -59,7 +59,7 @@ class StartTests(ScenarioTestCase):
         self.refuses(64, "is it all there?", *inlet[:-1], "--ticket", "ockamticket1abc")
         self.refuses(64, "unknown protocol /tpc", *inlet, "/ip4/127.0.0.1/tpc/9", "--authorized", _ID)
         self.refuses(64, "identifier", *inlet, _TO, "--authorized", "I123")
-        self.refuses(64, "--max-frame is a number", "ockam-relay", "--max-frame", "many")
+        self.refuses(64, "--max-frame is a whole number", "ockam-relay", "--max-frame", "many")
         self.refuses(64, "option --lisen", "ockam-relay", "--lisen", "1")
 
     def test_never_paired(self) -> None:

@@ -1,0 +1,1 @@
+Logs are text on a terminal and JSON lines elsewhere (``--log-format``), from a level on that may differ by layer (``--log-level warn,portals=debug``). What is repeated is said once, then how often, and strangers cannot fill the log.
