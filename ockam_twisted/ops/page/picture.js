@@ -51,7 +51,8 @@ function addWay(node, session, traffic) {
     key += `/${hop.kind}=${hop.at}`;
     const [before, next] = [hops[number - 1], hops[number + 1]];
     if (hop.kind === "connection") {
-      at = at.child(key, hop.at, isRelay || next?.kind === "name" ? "relay" : "connection", state, "relay");
+      const kind = isRelay || next?.kind === "name" ? "relay" : "connection";
+      at = at.child(key, hop.at, state === "down" ? session.why : kind, state, "relay");
     } else if (hop.kind === "channel" && !isRelay) {
       at = at.child(key, session.peer || hop.at, "far node, secure channel", state, "far");
     } else if (hop.kind === "worker" && !isRelay) {

@@ -30,8 +30,18 @@ function ratesOf(status, now) {
     const was = before?.status.portals?.[number];
     return per((portal.sent ?? 0) + (portal.received ?? 0), was && (was.sent ?? 0) + (was.received ?? 0));
   });
+  const peers = new Map((before?.status.connections ?? []).map((each) => [each.peer, each]));
+  const connections = (status.connections ?? []).map((each) => {
+    const was = peers.get(each.peer);
+    return { sent: per(each.sent, was?.sent), received: per(each.received, was?.received) };
+  });
   const sessions = (status.sessions ?? []).map((session) => {
     let sum = 0;
+    if (session.kind === "relay") {
+      // What comes through it is not known, but what goes over its connection.
+      const number = (status.connections ?? []).findIndex((each) => each.peer === session.hops?.[0]?.at);
+      return number < 0 ? 0 : connections[number].sent + connections[number].received;
+    }
     for (const each of status.open ?? []) {
       const its = streams.get(each.number);
       if (session.peer && each.peer === session.peer) sum += its.sent + its.received;
@@ -42,11 +52,6 @@ function ratesOf(status, now) {
     const was = before?.status.portals?.[number];
     return total + per(portal[what] ?? 0, was?.[what]);
   }, 0);
-  const peers = new Map((before?.status.connections ?? []).map((each) => [each.peer, each]));
-  const connections = (status.connections ?? []).map((each) => {
-    const was = peers.get(each.peer);
-    return { sent: per(each.sent, was?.sent), received: per(each.received, was?.received) };
-  });
   // A node without portals passes on what others send.
   const add = (what) => connections.reduce((total, each) => total + each[what], 0);
   const [sent, received] = portals.length ? [sum("sent"), sum("received")] : [add("sent"), add("received")];
@@ -156,7 +161,6 @@ function streamTable(status, rates) {
   };
   const isDated = rows.some((each) => each.seconds !== undefined);
   return table(rows.slice(0, MOST_STREAMS), [
-    ["Stream", (each) => `${each.number}`],
     ["Over", (each) => named(portal(each), "code")],
     ["With", (each) => (each.peer ? named(each.peer, "code") : "somebody")],
     ["State", (each) => each.state || ""],
@@ -257,7 +261,6 @@ function show(status, rates) {
   section("names", names.length, names.length && table(names, [
     ["Name", (each) => named(each.name, "code")],
     ["Of", (each) => (each.peer ? named(each.peer, "code") : "somebody")],
-    ["From", (each) => named(each.from || "–", "code")],
     ["Used by", (each) => String(each.senders ?? 0), "number"],
   ]), partly(names.length, Math.max(status.relayed ?? 0, names.length)));
   section("processes", processes.length, processes.length && table(processes, [
@@ -270,6 +273,7 @@ function show(status, rates) {
     ["Identifier", (each) => named(each.identifier, "code")],
     ["Attributes", attributes],
     ["Added by", (each) => (each.by ? named(each.by, "code") : "–")],
+    ["Since", (each) => (each.seconds === undefined ? "–" : span(each.seconds)), "number"],
   ]), partly(membersShown.length, Math.max(status.members ?? 0, membersShown.length)));
   section("tickets", tickets.length, tickets.length && table(tickets, [
     ["Ticket", (each) => element("code", "", each.id)],
