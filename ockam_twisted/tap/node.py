@@ -4,6 +4,7 @@ C{twist ockam-node}: everything that a file says, in one process.
 
 from __future__ import annotations
 
+import os
 from functools import partial
 
 from twisted.python import usage
@@ -52,9 +53,10 @@ class Options(CommandOptions):
 
         if not self["config"]:
             raise usage.UsageError("--config says which file; `ockam-twisted config example` writes one")
-        self.reread = partial(check, self["config"], reactor)
+        # By then the process may be in another folder.
+        self.reread = partial(check, os.path.abspath(self["config"]), reactor)
         try:
-            self.nodeConfig = self.reread()
+            self.nodeConfig = check(self["config"], reactor)
             checkProcesses(self.nodeConfig, self.parent)
         except Refused as error:
             # What is wrong is not how it was called: no help about that.

@@ -77,7 +77,8 @@ class NodeFileTests(ScenarioTestCase):
     def test_severalInOne(self) -> None:
         """
         Two outlets, an inlet and a registration in one process; its peer has
-        as many.  Bytes pass each way, through one relay.
+        as many.  Bytes pass each way, through one relay, and each outlet lets
+        in whom its own keys name.
         """
         require("curl")
         relay = self.relay()
@@ -85,7 +86,7 @@ class NodeFileTests(ScenarioTestCase):
         content = os.urandom(1 << 20) * 4
         (folder / "large").write_bytes(content)
         echo = self.target("echo")
-        one, two = self.identity("one"), self.identity("two")
+        one, two, three = (self.identity(each) for each in ("one", "two", "three"))
         self.node(
             "one",
             f"""\
@@ -95,9 +96,10 @@ registrations:
 outlets:
   - target: 127.0.0.1:{web}
     address: web
+    authorized: [{two}, {three}]
   - target: 127.0.0.1:{echo}
     address: echoes
-authorized: [{two}]
+    authorized: {two}
 inlets:
   - name: back
     listen: {(back := freePort())}
@@ -112,7 +114,7 @@ registrations:
   - {{relay: "127.0.0.1:{relay}", name: two}}
 outlets:
   - target: 127.0.0.1:{web}
-authorized: {one}
+    authorized: {one}
 inlets:
   - {{name: web, listen: {(webAt := freePort())}, to: {way}web}}
   - {{name: echo, listen: {(echoAt := freePort())}, to: {way}echoes}}
@@ -123,6 +125,19 @@ inlets:
         for port in (webAt, back):
             self.assertEqual(hashlib.sha256(self.got(port, "large")).digest(), hashlib.sha256(content).digest())
         self.assertEqual(self.echoed(echoAt, content[:500_000]), content[:500_000])
+        # Who may use one outlet of a node may not use the other.
+        first, second = freePort(), freePort()
+        self.node(
+            "three",
+            f"""\
+inlets:
+  - {{name: web, listen: {first}, to: {way}web}}
+  - {{name: echo, listen: {second}, to: {way}echoes}}
+""",
+        )
+        self.waitForPort(second)
+        self.assertEqual(self.got(first, "large"), content)
+        self.assertEqual(self.echoed(second, b"let me in"), b"")
 
     def test_tickets(self) -> None:
         """
@@ -190,3 +205,53 @@ inlets:
         checked = self.command("config", "check", str(path))
         self.assertEqual((checked.returncode, checked.stderr), (0, ""))
         self.assertIn("all right: 1 outlet", checked.stdout)
+
+    def test_reload(self) -> None:
+        """
+        A file that was changed to be wrong changes nothing and says what is
+        wrong; once it is right, an outlet more can be reached, and the stream
+        that was open all the time is as it was.
+        """
+        relay = self.relay()
+        echo = self.target("echo")
+        one, two = self.identity("one"), self.identity("two")
+        text = f"""\
+authorized: {two}
+registrations:
+  - {{relay: "127.0.0.1:{relay}", name: one}}
+outlets:
+  - {{target: "127.0.0.1:{echo}", address: first}}
+"""
+        self.node("one", text).value("Forwarding address")
+        way = f"{one}@/ip4/127.0.0.1/tcp/{relay}/service/forward_to_one/secure/api/service/"
+        ports = freePort(), freePort()
+        self.node(
+            "two",
+            f"""\
+inlets:
+  - {{name: first, listen: {ports[0]}, to: {way}first}}
+  - {{name: second, listen: {ports[1]}, to: {way}second}}
+""",
+        )
+        for port in ports:
+            self.waitForPort(port)
+        reload = ("reload", "--state-dir", str(self.folder / "one"))
+        path = self.folder / "one.yaml"
+        right = path.read_text()
+        with socket.create_connection(("127.0.0.1", ports[0]), PATIENCE) as client:
+            client.settimeout(PATIENCE)
+            client.sendall(b"before")
+            self.assertEqual(client.recv(6), b"before")
+            path.write_text(right + "outlet: []\n")
+            done = self.command(*reload)
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            number = len(right.splitlines()) + 1
+            self.assertIn(f"{path}:{number}: there is no key 'outlet'; did you mean outlets?", done.stderr)
+            self.assertEqual(self.echoed(ports[1], b"not there yet"), b"")
+            path.write_text(right + f'  - {{target: "127.0.0.1:{echo}", address: second}}\n')
+            done = self.command(*reload)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertIn("added: outlet second\n", done.stdout)
+            self.assertEqual(self.echoed(ports[1], b"now it is"), b"now it is")
+            client.sendall(b"after")
+            self.assertEqual(client.recv(5), b"after")
