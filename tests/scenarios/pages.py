@@ -165,6 +165,14 @@ def childOf(pid: int) -> int:
     return int(found[0])
 
 
+def caught(pid: int) -> int:
+    """
+    The signals that a process catches, as a mask.
+    """
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("SigCgt:")[2].split()[0], 16)
+
+
 def requireMachines() -> None:
     """
     Skip, loudly, where there can be none.
@@ -361,9 +369,13 @@ class PageTestCase(ScenarioTestCase):
 
     def interrupt(self, program: Program) -> None:
         """
-        Press Ctrl-C.
+        Press Ctrl-C, once the reactor runs: it catches SIGTERM, too, then.
         """
-        os.kill(childOf(program.pid), signal.SIGINT)
+        pid, deadline = childOf(program.pid), time.monotonic() + PATIENCE
+        while not caught(pid) >> (signal.SIGTERM - 1) & 1:
+            self.assertLess(time.monotonic(), deadline, program.text())
+            time.sleep(0.02)
+        os.kill(pid, signal.SIGINT)
         program.process.wait(PATIENCE)
 
     def compare(self, said: list[str], text: str) -> str | None:
