@@ -33,7 +33,7 @@ CHANGEABLE = {
 }
 
 #: The same of what a node keeps for as long as it runs.
-FIXED = {"command": "command", "state": "state", "uppercase": "uppercase", "hop": "hop", "http": "http"}
+FIXED = {"command": "command", "state": "state", "uppercase": "uppercase", "hop": "hop", "http": "http", "log": "log"}
 
 
 def _named(config: NodeConfig) -> Iterator[tuple[Key, Any]]:
