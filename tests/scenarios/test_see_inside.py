@@ -316,6 +316,12 @@ class SeeInsideTests(ScenarioTestCase):
                 asked = set(re.split(r",\s*", by[0])) if by else set(re.findall(r"{{(\w+)}}", target["legendFormat"]))
                 missing = asked - {"instance", "job"} - set.union(*(found[name] for name in names))
                 self.assertEqual(missing, set(), expression)
+        # The alerts go by the same metrics.
+        alerts = DASHBOARD.with_name("alerts.yml").read_text(encoding="utf-8")
+        for name in re.findall(r"\bockam_\w+", alerts):
+            self.assertIn(name, found, "alerts.yml")
+        page = DASHBOARD.parents[1].joinpath("observability.rst").read_text(encoding="utf-8")
+        self.assertEqual([name for name in found if name not in page], [], "docs/observability.rst")
         # And the other way round: what there is to be seen is seen.
         unseen = {"ockam_node_info", "ockam_uptime_seconds", "ockam_session_state", "ockam_session_state_seconds"}
         unseen |= {"ockam_process_connections"}
