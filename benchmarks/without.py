@@ -20,6 +20,27 @@ def pool() -> None:
     node.pooled = lambda reactor, begin, end: reactor
 
 
+def poller() -> None:
+    """The kernel is told of each change at once."""
+    from ockam_twisted.transports import poller
+
+    poller.Poller.begin = lambda self: None  # type: ignore[method-assign]
+
+
+def pieces() -> None:
+    """What is sent in one call is joined first."""
+    from ockam_twisted.transports import queue
+
+    queue._MOST_PIECES = 0
+
+
+def credit() -> None:
+    """What waits for credit then waits for the reactor."""
+    from ockam_twisted.portals import extension
+
+    extension.Extension._pumpAfterwards = extension.Extension._wake  # type: ignore[method-assign]
+
+
 def direct() -> None:
     """The reactor does all sending."""
     from ockam_twisted.transports import queue
@@ -76,7 +97,7 @@ def garbage() -> None:
 
 
 TECHNIQUES: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (pool, direct, flows, reads, memory, dialing, garbage)
+    each.__name__: each for each in (pool, poller, direct, pieces, credit, flows, reads, memory, dialing, garbage)
 }
 
 

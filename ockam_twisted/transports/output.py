@@ -124,17 +124,23 @@ class OutputQueue:
         self._collected = 0
         if self._transport is None or self.losing:
             return
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self._busy:
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
             waiting = self._waiting
             if size < _SMALL and waiting and len(waiting[-1]) < _SMALL:
                 data = b"".join((waiting.pop(), data))
             waiting.append(bytes(data))
             self._count(size)
         else:
-            self._send(data)
+            self._sendAll(pieces, size)
             if self.sent >= self.mark:
                 self._progressed()
+
+    def _sendAll(self, pieces: list[Buffer], size: int) -> None:
+        """
+        Send what was collected; nothing waits.
+        """
+        self._send(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def _count(self, size: int) -> None:
         """

@@ -26,6 +26,11 @@ from ockam_twisted.transports.sockets import SEND_LIMIT, isPlainSocket, unsent
 #: of it that leaves does not show, and who makes progress must be seen to.
 _CHUNK = 64 * 1024
 
+#: From so many bytes on, and up to so many pieces, the kernel gets the pieces
+#: themselves: joining them would be another copy of all.
+_SCATTERED = 16 * 1024
+_MOST_PIECES = 64
+
 #: How a kernel says that it takes no more for now.
 _FULL = (errno.EWOULDBLOCK, errno.EAGAIN, errno.ENOBUFS)
 
@@ -42,7 +47,9 @@ class DirectQueue(OutputQueue):
     _inTwisted = 0
 
     def begin(self) -> None:
-        self._write = self._transport.getHandle().send
+        handle = self._transport.getHandle()
+        self._write = handle.send
+        self._writePieces = getattr(handle, "sendmsg", None)
 
     def _send(self, data: Buffer) -> None:
         """
@@ -52,6 +59,24 @@ class DirectQueue(OutputQueue):
         if done < len(data):
             # What waits must not keep alive the read that it is a view of.
             self._wait(memoryview(data)[done:] if isinstance(data, bytes) else memoryview(bytes(data[done:])))
+
+    def _sendAll(self, pieces: list[Buffer], size: int) -> None:
+        count = len(pieces)
+        if count == 1 or count > _MOST_PIECES or not _SCATTERED <= size <= SEND_LIMIT or self._writePieces is None:
+            super()._sendAll(pieces, size)
+        elif not self._transport.connected:
+            self.connectionLost()
+        else:
+            try:
+                done = self._writePieces(pieces)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    self.abortConnection()
+                    return
+                done = 0
+            self.sent += done
+            if done < size:
+                self._wait(memoryview(b"".join(pieces))[done:])
 
     def _push(self, data: Buffer) -> int:
         """

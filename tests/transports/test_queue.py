@@ -315,6 +315,40 @@ class DirectQueueTests(_Sockets):
         self.assertEqual((yield self.read(client, 5)), b"last")
 
     @inlineCallbacks
+    def test_pieces(self):
+        """
+        Pieces leave in their order, few or many, large or small, whether the
+        kernel takes all of them or part of one.
+        """
+        for count, size, buffers in ((3, 10 * KB, None), (100, KB, None), (3, 3, None), (5, 200 * KB, 4 * KB)):
+            sender, client = yield self.connect(buffers=buffers)
+            pieces = [payload(size + n, n) for n in range(count)]
+            with sender.turn:
+                for n, each in enumerate(pieces):
+                    sender.output.write((memoryview(each) if n & 1 else each, b""), len(each))
+            data = b"".join(pieces)
+            self.assertEqual(sender.output.sent + sender.output.queued, len(data))
+            self.assertTrue((yield self.read(client, len(data))) == data, (count, size))
+            self.assertEqual((sender.output.sent, sender.output.queued), (len(data), 0))
+            client.close()
+
+    @inlineCallbacks
+    def test_piecesToNobody(self):
+        """
+        Pieces for a peer that has reset the connection end it.
+        """
+        sender, client = yield self.connect(buffers=None)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        sender.transport.stopReading()
+        for _ in range(2):
+            with sender.turn:
+                sender.output.write((bytes(20 * KB), bytes(20 * KB)), 40 * KB)
+        self.assertTrue(sender.output.lost)
+        yield sender.lost
+        self.assertTrue(sender.reason.check(ConnectionAborted, ConnectionLost))
+
+    @inlineCallbacks
     def test_finish(self):
         """
         The end of one direction is in the kernel at once if nothing waits, and
