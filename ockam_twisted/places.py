@@ -33,6 +33,7 @@ from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.transports.dialing import AddressEndpoint, canDial
 from ockam_twisted.transports.listening import ListeningEndpoint, listeningEndpoint
+from ockam_twisted.transports.secured import SecuredEndpoint, checkTLS
 
 #: Seconds one attempt to connect may take.
 DIAL_TIMEOUT = 10
@@ -95,10 +96,13 @@ def clientEndpoint(reactor: Any, text: str, what: str = "an address to dial") ->
         host, port = parts[1][5:], parts[2][5:]
         if re.fullmatch("[A-Za-z0-9._-]+", host) and re.fullmatch("[0-9]{1,5}", port):
             return dial(reactor, host, int(port))
+    if prefix in ("tls", "ssl"):
+        try:
+            checkTLS()
+        except ValueError as error:
+            raise ConfigurationError(f"{what}: {error}") from None
     endpoint = cast(IStreamClientEndpoint, _parsed(clientFromString, reactor, text))
     if prefix in ("tls", "ssl"):
-        from ockam_twisted.transports.secured import SecuredEndpoint
-
         named = re.search(r":hostname=([^:]+)", text) if prefix == "ssl" else re.match(r"tls:(?:host=)?([^:]+)", text)
         return SecuredEndpoint(endpoint, reactor, printable(named[1]) if named else "the other end")
     return endpoint

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from zope.interface import implementer
 
 from ockam_twisted.transports.descriptors import guard
+from ockam_twisted.transports.secured import checkTLS
 
 _PROXIED = "haproxy:"
 
@@ -66,6 +67,8 @@ def listeningEndpoint(reactor: Any, text: str) -> ListeningEndpoint:
         raise ValueError(f"haproxy: goes before {', '.join(_PLAIN)}: the header of the PROXY protocol is not encrypted")
     if kind == "fd":
         return ListeningEndpoint(_inherited(reactor, rest), reactor, isProxied)
+    if kind in ("tls", "ssl"):
+        checkTLS()
     if kind == "tls":
         _checkCertificates(rest)
     try:

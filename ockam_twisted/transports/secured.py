@@ -27,6 +27,22 @@ from zope.interface import implementer
 PATIENCE = 10.0
 
 
+def checkTLS() -> None:
+    """
+    Can this process do TLS?
+
+    @raise ValueError: No: what calls back from OpenSSL is made at run time.
+    """
+    from OpenSSL import SSL
+
+    try:
+        SSL.Context(SSL.TLS_METHOD).set_info_callback(lambda *_: None)
+    except MemoryError:
+        raise ValueError(
+            "TLS needs memory that is written and becomes code: MemoryDenyWriteExecute=no in the unit"
+        ) from None
+
+
 def _inWords(reason: Failure, host: str) -> Exception:
     """
     Why a handshake has failed, in one line.
