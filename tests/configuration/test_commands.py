@@ -14,7 +14,7 @@ from attrs import evolve
 
 from ockam_twisted.authority.ticket import Ticket
 from ockam_twisted.config import NodeConfig
-from ockam_twisted.configuration.commands import COMMANDS
+from ockam_twisted.configuration.commands import COMMANDS, Offer
 from ockam_twisted.configuration.declared import paths
 from ockam_twisted.configuration.settings import NodeSettings
 from ockam_twisted.identity.identifiers import Identifier
@@ -35,7 +35,7 @@ FILE_ONLY = {
     "inlets.authority": "a command has one authority",
 }
 
-#: A value for each option that has one of its own form.
+#: A value for each option for which the example of its form will not do.
 VALUES = {
     "http": "8080",
     "log-level": "warn,portals=debug",
@@ -154,21 +154,19 @@ class CommandsTests(LoadTestCase):
         who = Identifier(OTHER)
         ofAuthority.write_text(str(Ticket((), None, 2**40, bytes(32), authority=who, authorityWays=(way,))))
         ofRelay.write_text(str(Ticket((way,), who, 2**40, bytes(32))))
-        tickets = {
-            ("ockam-inlet", "ticket"): ofOutlet,
-            ("ockam-outlet", "ticket"): ofAuthority,
-            ("ockam-outlet", "relay-ticket"): ofRelay,
-        }
+        tickets = {"relay-ticket": ofRelay}
         members = Path(self.mktemp())
         members.write_text(f'{{"{WHO}": {{"team": "web"}}}}')
         values = VALUES | {"members": str(members)}
         tried = 0
         for command, offers in COMMANDS.items():
             needed, more = NEEDED[command]
+            tickets["ticket"] = ofOutlet if command == "ockam-inlet" else ofAuthority
             for offer in offers:
                 without, beside = APART.get((command, offer.option), (set(), {}))
                 options = {name: value for name, value in needed.items() if name not in without} | beside
-                value = "" if offer.isFlag else values.get(offer.option) or f"@{tickets[command, offer.option]}"
+                value = "" if offer.isFlag else values.get(offer.option) or _example(offer, tickets)
+                self.assertTrue(value or offer.isFlag, f"no value for --{offer.option}")
                 options[offer.option] = value
                 text = self.file(command, options)
                 if not any(line.startswith(more.partition(":")[0]) for line in text.splitlines()):
@@ -181,6 +179,15 @@ class CommandsTests(LoadTestCase):
                 self.assertEqual(evolve(made, command=command), expected, f"{command} --{offer.option}\n{text}")
                 tried += 1
         self.assertGreater(tried, 50)
+
+
+def _example(offer: Offer, tickets: dict[str, Path]) -> str:
+    """
+    A ticket, or what the form says.
+    """
+    form = offer.declared.setting.form
+    assert form is not None
+    return f"@{tickets[offer.option]}" if offer.option in tickets else form.example
 
 
 def _yaml(values: dict[str, Any]) -> str:
