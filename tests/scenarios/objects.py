@@ -64,6 +64,18 @@ def objects(program: Program) -> dict[str, int]:
     return {str(name): int(number) for name, number in json.loads(answer.read_text()).items()}
 
 
+def leaks(before: dict[str, dict[str, int]], now: dict[str, dict[str, int]]) -> dict[str, str]:
+    """
+    @return: Of what there is more than before, by process, and how much.
+    """
+    return {
+        f"{host}: {name}": f"{was} -> {number}"
+        for host, numbers in now.items()
+        for name, number in numbers.items()
+        if number > (was := before[host].get(name, 0)) + (0 if name in _EXACT else _MORE.get(name, _SPARE))
+    }
+
+
 class CountedTestCase(FaultTestCase):
     """
     With processes that can be asked for what they hold.
@@ -85,13 +97,7 @@ class CountedTestCase(FaultTestCase):
         """
         @return: Of what there is more than before, and how much.
         """
-        now = self.holding(*before)
-        return {
-            f"{host}: {name}": f"{was} -> {number}"
-            for host, numbers in now.items()
-            for name, number in numbers.items()
-            if number > (was := before[host].get(name, 0)) + (0 if name in _EXACT else _MORE.get(name, _SPARE))
-        }
+        return leaks(before, self.holding(*before))
 
     def settle(self, before: dict[str, dict[str, int]]) -> None:
         """
