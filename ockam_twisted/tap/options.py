@@ -327,7 +327,8 @@ def _show(service: Any, place: str, reactor: Any) -> None:
     from ockam_twisted.places import serverEndpoint
 
     def life() -> str:
-        return "running" if service.node.running else "starting" if service.running else "stopping"
+        # The node itself runs while it drains.
+        return ("running" if service.node.running else "starting") if service.running else "stopping"
 
     shown = HTTPService(
         serverEndpoint(reactor, place, "--http"), place, service.node.status, reactor, life, isOpen(place)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -60,7 +61,7 @@ class SeeInsideTests(ScenarioTestCase):
         self.ticket = self.outlet.value("Ticket")
         self.inlet = self.twist(
             "ockam-inlet", "--listen", str(self.inletAt), "--ticket", self.ticket,
-            "--http", str(self.http["inlet"]), state="inlet",
+            "--http", str(self.http["inlet"]), "--drain-timeout", "60", state="inlet",
         )  # fmt: skip
         self.inlet.value("Paired with")
 
@@ -237,6 +238,23 @@ class SeeInsideTests(ScenarioTestCase):
         self.inlet.end()
         browser.waitFor(verdict, lambda text: text.startswith("No answer"))
         self.assertIn("way to the outlet", browser.text())
+
+    def test_drain(self) -> None:
+        """
+        A node that was asked to stop and waits for its streams is not ready
+        any more, and lives.
+        """
+        self.waitUntilReady("inlet")
+        with socket.create_connection(("127.0.0.1", self.inletAt), PATIENCE) as client:
+            client.settimeout(PATIENCE)
+            client.sendall(b"x")
+            self.assertEqual(client.recv(1), b"x")
+            self.inlet.process.send_signal(signal.SIGTERM)
+            self.assertEqual(self.waitUntilReady("inlet", False), "not ready:\nthe node is stopping\n")
+            self.assertEqual(ask(self.http["inlet"], "/health"), (200, b"stopping\n"))
+            self.assertEqual(self.status("inlet")["streams"], 1)
+        # Nothing is open: it does not wait for the end of its time.
+        self.inlet.process.wait(PATIENCE)
 
     def scrape(self) -> dict[str, set[str]]:
         """
