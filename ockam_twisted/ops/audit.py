@@ -39,6 +39,7 @@ class AuditFile:
         self.path = os.path.abspath(path)
         self._descriptor = -1
         self._place: tuple[int, int] | None = None
+        self._isTorn = False
 
     def open(self) -> None:
         """
@@ -57,6 +58,7 @@ class AuditFile:
         self._descriptor = os.open(self.path, _FLAGS, 0o600)
         found = os.fstat(self._descriptor)
         self._place = (found.st_dev, found.st_ino)
+        self._isTorn = False
 
     def write(self, line: bytes) -> None:
         """
@@ -65,10 +67,14 @@ class AuditFile:
         @raise OSError: That cannot be; nothing, or a part, was added.
         """
         self.open()
+        if self._isTorn:
+            # The disk was full: what comes now must not be on the same line.
+            line = b"\n" + line
         written = os.write(self._descriptor, line)
-        if written < len(line):
-            # The disk is full: what comes next must not be on the same line.
-            os.write(self._descriptor, line[written:])
+        self._isTorn = written < len(line)
+        if self._isTorn:
+            written += os.write(self._descriptor, line[written:])
+            self._isTorn = written < len(line)
 
     def close(self) -> None:
         """
@@ -141,7 +147,6 @@ class AuditLog:
         try:
             self._file.write(json.dumps(record, ensure_ascii=True).encode("ascii") + b"\n")
         except OSError as error:
-            self._file.close()
             if not self._fails:
                 self._fails = True
                 self._log.error(

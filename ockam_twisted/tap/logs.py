@@ -17,7 +17,6 @@ from typing import Any, TextIO, cast
 from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
 
 from ockam_twisted.config import LogConfig
-from ockam_twisted.ops.audit import AuditLog
 from ockam_twisted.ops.levels import Levels
 from ockam_twisted.ops.log import nodeLog
 
@@ -91,6 +90,8 @@ def startAudit(config: LogConfig, reactor: Any) -> bool:
     @return: Is each stream to be logged, also those that are permitted?
     """
     if config.audit:
+        from ockam_twisted.ops.audit import AuditLog
+
         audit = AuditLog(config.audit, reactor)
         globalLogPublisher.addObserver(audit)
         reactor.addSystemEventTrigger("after", "shutdown", audit.close)

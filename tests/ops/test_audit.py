@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import stat
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from twisted.logger import Logger, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.errors import StateUnusable
-from ockam_twisted.ops.audit import BURST, AuditLog, checkAuditFile
+from ockam_twisted.ops.audit import BURST, AuditFile, AuditLog, checkAuditFile
 
 
 class AuditTests(SynchronousTestCase):
@@ -123,6 +124,26 @@ class AuditTests(SynchronousTestCase):
         for _ in range(3):
             log.warn("x", event="stream-denied", audit="refused")
         self.assertEqual(self.ours(), ["audit-failed"])
+
+    def test_torn(self) -> None:
+        """
+        A record of which a part was written, when the disk was full, spoils no
+        other.
+        """
+        file, line = AuditFile(str(self.path)), b"x" * 19 + b"\n"
+        self.addCleanup(file.close)
+        file.write(line)
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        # Nothing is logged meanwhile: the log of these tests is longer.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (30, before[1]))
+        try:
+            self.assertRaises(OSError, file.write, line)
+            self.assertRaises(OSError, file.write, line)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        file.write(line)
+        file.write(line)
+        self.assertEqual(self.path.read_bytes(), line + b"x" * 10 + b"\n" + line + line)
 
     def test_nobodyReads(self) -> None:
         """

@@ -75,7 +75,7 @@ class StrangerTests(LogTestCase):
     Who is no friend of the relay.
     """
 
-    def relay(self) -> tuple[Program, int]:
+    def relay(self, *options: str) -> tuple[Program, int]:
         """
         Start a relay.
 
@@ -83,8 +83,9 @@ class StrangerTests(LogTestCase):
         """
         port = freePort()
         relay = self.twist(
-            "ockam-relay", "--listen", f"tcp:{port}:interface=127.0.0.1", "--audit-log", str(self.folder / "audit")
-        )
+            "ockam-relay", "--listen", f"tcp:{port}:interface=127.0.0.1", "--audit-log", str(self.folder / "audit"),
+            *options,
+        )  # fmt: skip
         relay.value("Identifier")
         return relay, port
 
@@ -112,6 +113,24 @@ class StrangerTests(LogTestCase):
         self.assertTrue(refused)
         self.assertEqual({each["outcome"] for each in refused}, {"refused"})
         self.assertEqual(stat.S_IMODE((self.folder / "audit").stat().st_mode), 0o600)
+
+    def test_processes(self) -> None:
+        """
+        The other processes of a relay log through the first one, in the same
+        way.
+        """
+        relay, port = self.relay("--processes", "2")
+        self.waitFor(relay, "process-started")
+        time.sleep(1)
+        echo = encodeFrame(encodeTransport([(0, b"echo")], [(0, b"me")], b"hello"))
+        with socket.create_connection(("127.0.0.1", port)) as stranger:
+            stranger.settimeout(PATIENCE)
+            stranger.sendall(VERSION + echo)
+            self.assertIn(b"hello", stranger.recv(65536) + stranger.recv(65536))
+            stranger.sendall(b"\xff" * 100)
+            broken = self.waitFor(relay, "connection-broken")
+        self.assertEqual((broken["layer"], broken["fields"]["process"]), ("transports", 1))
+        self.assertTrue(broken["message"].startswith("Process 1: Losing the connection"))
 
     def test_flood(self) -> None:
         """
