@@ -15,6 +15,7 @@ from ockam_twisted.errors import EnrollmentRefused, LimitReached, LocalProtocolE
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.members import EnrollmentToken, Member
 from ockam_twisted.storage.memory import MemoryStore
+from tests.decisions import decisions
 
 A, B, C = (Identifier.fromDigest(bytes([number]) * 32) for number in range(3))
 
@@ -58,6 +59,29 @@ class AuthorityTests(SynchronousTestCase):
         """
         failure = self.failureResultOf(self.authority.redeem(code, identifier), EnrollmentRefused)
         return str(failure.value)
+
+    def test_decisions(self) -> None:
+        """
+        What changes who may do what is said, by the id of a ticket, not by
+        its code.
+        """
+        made = decisions(self)
+        token, code = self.create()
+        self.successResultOf(self.authority.redeem(code, A))
+        other, _ = self.create()
+        self.successResultOf(self.authority.revokeToken(other.id))
+        self.successResultOf(self.authority.addMember(B, (), "command"))
+        self.successResultOf(self.authority.removeMember(B, "command"))
+        self.assertEqual(
+            made,
+            [
+                ("ticket-made", "changed", token.id),
+                ("ticket-made", "changed", other.id),
+                ("ticket-revoked", "changed", other.id),
+                ("member-added", "changed", str(B)),
+                ("member-removed", "changed", str(B)),
+            ],
+        )
 
     def test_redeem(self) -> None:
         """

@@ -26,6 +26,7 @@ from ockam_twisted.testing import EPOCH, Inbox
 from ockam_twisted.vault.software import SoftwareVault
 from ockam_twisted.wire.channel import CLOSE
 from tests.channels.common import ChannelTestCase, changed
+from tests.decisions import decisions
 from tests.identity.samples import VECTORS
 
 VECTOR: dict[str, Any] = VECTORS["derived"]["ockam_handshake"]
@@ -173,6 +174,24 @@ class TrustTests(ChannelTestCase):
         self.assertEqual(self.listener.channels, {})
         self.assertEqual(self.lines(), [f"A channel was refused: the peer {mallory.identifier} is not trusted here"])
         self.assertIsNone(self.bob.store.changeHistory(mallory.identifier))
+
+    def test_decisions(self) -> None:
+        """
+        Both ends say whom they have accepted, and whom not.
+        """
+        made = decisions(self)
+        alice, bob = str(self.alice.identifier), str(self.bob.identifier)
+        self.network.result(self.create())
+        self.assertEqual(sorted(made), [("channel-accepted", "allowed", alice), ("peer-accepted", "allowed", bob)])
+        made.clear()
+        self.assertRaises(PeerNotTrusted, self.network.result, self.create(TrustIdentifier(self.alice.identifier)))
+        self.assertEqual(made, [("peer-refused", "refused", bob)])
+        made.clear()
+        mallory = type(self.alice)(self.network, "mallory")
+        hop = mallory.connect(self.bob)
+        self.network.result(mallory.createChannel(hop.route("api"), TrustIdentifier(self.bob.identifier)))
+        self.network.pump()
+        self.assertIn(("channel-refused", "refused", str(mallory.identifier)), made)
 
     def test_historiesOfTheTrusted(self) -> None:
         """

@@ -14,12 +14,13 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from ockam_twisted.identity.trust import TrustIf
-from ockam_twisted.interfaces import ITarget, IWorker
+from ockam_twisted.interfaces import IAdmission, ITarget, IWorker
 from ockam_twisted.portals.outlet import DIAL_TIMEOUT, Outlet, SocketTarget
 from ockam_twisted.portals.plain import REFUSAL
 from ockam_twisted.routing.access import DenyAll
 from ockam_twisted.testing import Inbox
 from ockam_twisted.wire.portal import DISCONNECT, PING, PONG, encodePortalPayload
+from tests.decisions import decisions
 from tests.portals.common import OUTLET, ChannelPortalTestCase, PortalTestCase, Program
 
 
@@ -333,6 +334,45 @@ class DialTests(_InletTestCase):
             self.ping()
         self.assertEqual(self.peer.payloads, [*REFUSAL, *REFUSAL])
         self.assertEqual((len(outlet.streams), len(slow.attempts)), (2, 2))
+
+
+class DecisionTests(ChannelPortalTestCase):
+    """
+    Who may have a stream.
+    """
+
+    def test_allowed(self) -> None:
+        """
+        Each stream that is permitted is said where there is somebody to
+        hear it, and else not.
+        """
+        made = decisions(self)
+        self.both()
+        self.assertEqual([each for each in made if each[0].startswith("stream-")], [])
+        self.theOutlet.settings.tells = True
+        self.another()
+        who = str(self.inletNode.identifier)
+        self.assertEqual([each for each in made if each[0].startswith("stream-")], [("stream-allowed", "allowed", who)])
+
+    def test_denied(self) -> None:
+        """
+        Each one that is not is said in any case, also to who asks again.
+        """
+
+        @implementer(IAdmission)
+        class Never:
+            def refusal(self, peer: object) -> str:
+                return "never"
+
+        made = decisions(self)
+        self.outlet(admission=Never())
+        self.inlet()
+        for _ in range(3):
+            self.client()
+        who = str(self.inletNode.identifier)
+        self.assertEqual(
+            [each for each in made if each[0].startswith("stream-")], [("stream-denied", "refused", who)] * 3
+        )
 
 
 class RefusedPeerTests(ChannelPortalTestCase):

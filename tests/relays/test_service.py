@@ -13,6 +13,7 @@ from ockam_twisted.relays.quotas import RelayQuotas
 from ockam_twisted.relays.service import PROBE_TIMEOUT
 from ockam_twisted.storage.memory import MemoryStore
 from ockam_twisted.wire.relay import encodeRegistration
+from tests.decisions import decisions
 from tests.relays.common import RelayTestCase
 
 
@@ -166,10 +167,15 @@ class OwnershipTests(RelayTestCase):
         not been found dead.
         """
         bob = self.somebody("bob")
-        bob.gets("shop")
         again = self.somebody("bob", bob.node)
+        made = decisions(self)
+        bob.gets("shop")
         again.gets("shop")
         self.assertTrue(self.reaches(again, "shop"))
+        self.assertEqual(
+            [each[:2] for each in made],
+            [("name-given", "allowed"), ("name-taken-over", "changed"), ("name-given", "allowed")],
+        )
         # The end of the old one changes nothing.
         bob.cut()
         self.assertTrue(self.reaches(again, "shop"))
