@@ -205,7 +205,9 @@ class ScenarioTestCase(SynchronousTestCase):
         Start a plugin.
         """
         folder = str(self.folder / (state or f"{plugin}-{self.count}"))
-        return self.start(sys.executable, "-m", "twisted", plugin, *arguments, "--state-dir", folder)
+        return self.start(
+            sys.executable, "-m", "twisted", "--log-format=text", plugin, *arguments, "--state-dir", folder
+        )
 
     def identity(self, state: str) -> str:
         """
