@@ -293,6 +293,25 @@ class OpeningTests(PortalTestCase):
         self.assertEqual(inlet.late, set())
         self.assertEqual(self.network.clock.getDelayedCalls(), [])
 
+    def test_outlived(self) -> None:
+        """
+        An inlet that is stopped while its node goes on still answers a Pong
+        that was under way, so that the target is let go; with the node it
+        waits for nothing.
+        """
+        for isOutlived in (True, False):
+            outlet, inlet = self.outlet(), self.inlet()
+            inlet.isOutlived = isOutlived
+            self.hop.toClient.held = True
+            self.client()
+            inlet.stopService()
+            self.assertEqual(len(inlet.late), isOutlived)
+            self.hop.toClient.held = False
+            self.network.pump()
+            self.assertEqual(inlet.late, set())
+            self.assertEqual(len(outlet.streams), not isOutlived)
+            outlet.stopService()
+
     def test_pongTooLate(self) -> None:
         """
         Nobody waits for a late Pong for ever.

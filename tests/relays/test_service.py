@@ -529,3 +529,18 @@ class AuthorizedTests(RelayTestCase):
         self.assertNothingLeft()
         self.bob.gets("shop")
         self.assertIn("this identity is not authorized", "".join(self.lines()))
+
+    def test_change(self) -> None:
+        """
+        Who may not register any more loses the name, with or without an
+        identity, and who may now does not have to ask for long.
+        """
+        self.bob.gets("shop")
+        mallory, stranger = self.somebody("mallory"), self.anybody("stranger")
+        self.service.change(None, None)
+        stranger.gets("corner")
+        mallory.gets("bar")
+        self.assertEqual(len(self.service.relays), 3)
+        self.service.change([str(mallory.node.identifier)], None)
+        self.assertEqual([str(each.claim.name) for each in self.service.relays.values()], ["bar"])
+        self.bob.isRefused("shop")
