@@ -20,7 +20,7 @@ from ockam_twisted.identity.creation import IDENTITY, storedHistory, storedIdent
 from ockam_twisted.identity.history import ChangeHistory
 from ockam_twisted.offline import Keys, administer, folderOf, withState
 from ockam_twisted.routing.addresses import printable
-from ockam_twisted.sessions.pairing import PAIRING
+from ockam_twisted.sessions.pairing import PAIRING, pairingSetting
 from ockam_twisted.sessions.retriever import AUTHORITY, SETTING
 from ockam_twisted.storage.folder import StateFolder
 from ockam_twisted.storage.schema import checkDatabase
@@ -277,17 +277,20 @@ def restore(place: StateFolder, source: Path) -> str:
     return str(storedIdentifier(stored))
 
 
-def unpair(node: Node) -> bool:
+def unpair(node: Node, inlet: str = "") -> bool:
     """
     Forget which outlet an inlet is paired with, and which authority attests
     who a node is.
 
+    @param inlet: Forget only which outlet that one of an C{ockam-node} is
+        paired with.
     @return: Whether there was anything to forget.
     """
 
     async def forget(store: SQLiteStore) -> bool:
-        paired = any(store.setting(each) is not None for each in (PAIRING, AUTHORITY))
-        for each in (PAIRING, AUTHORITY, SETTING):
+        kept = (pairingSetting(inlet),) if inlet else (PAIRING, AUTHORITY)
+        paired = any(store.setting(each) is not None for each in kept)
+        for each in kept if inlet else (*kept, SETTING):
             await store.deleteSetting(each)
         return paired
 

@@ -270,7 +270,12 @@ class Unpair(StateOptions):
     defaultCommand = "ockam-inlet"
     synopsis = "Usage: ockam-twisted unpair [options]"
     longdesc = "Forgets which outlet a stopped inlet is paired with, so that it takes the ticket of another one."
-    examples = "  ockam-twisted unpair\n"
+    examples = """\
+  ockam-twisted unpair
+  Of the inlet called mail of a node from a file:
+    ockam-twisted unpair --command ockam-node --inlet mail
+"""
+    optParameters = [["inlet", None, None, "The name of one of the inlets of an ockam-node"]]
 
     def run(self) -> int:
         """
@@ -278,5 +283,6 @@ class Unpair(StateOptions):
         """
         from ockam_twisted.tasks import unpair
 
-        print("The pairing is forgotten." if unpair(self.node()) else "It was not paired.", flush=True)
+        done = unpair(self.node(), self["inlet"] or "")
+        print("The pairing is forgotten." if done else "It was not paired.", flush=True)
         return 0

@@ -210,6 +210,7 @@ complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted identity restor
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted identity restore\'' -l help -d 'Display this help and exit'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted identity restore\'' -l version -d 'Display the version and exit'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted unpair\'' -l command -r -f -a 'ockam-inlet ockam-outlet ockam-relay ockam-authority ockam-node' -d 'Whose state: ockam-inlet, ockam-outlet, ockam-relay, ockam-authority, ockam-node'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted unpair\'' -l inlet -r -f -d 'The name of one of the inlets of an ockam-node'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted unpair\'' -l instance -r -f -d 'Which instance of it'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted unpair\'' -l passphrase -r -F -d 'FILE with the passphrase of its secrets, or credential:NAME'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted unpair\'' -l state-dir -r -f -a '(__fish_complete_directories)' -d 'The state folder'
