@@ -206,6 +206,55 @@ inlets:
         self.assertEqual((checked.returncode, checked.stderr), (0, ""))
         self.assertIn("all right: 1 outlet", checked.stdout)
 
+    def test_everythingAtOnce(self) -> None:
+        """
+        A node that is a relay and an authority, too, to which anybody may
+        prove who they are: its outlet lets in who is authorized there, and
+        nobody else; the relay relays.
+        """
+        listen = freePort()
+        echo = self.target("echo")
+        hub, friend, stranger = (self.identity(each) for each in ("hub", "friend", "stranger"))
+        self.node(
+            "hub",
+            f"""\
+listen: {listen}
+relay:
+authority-service:
+authorized: {friend}
+outlets:
+  - target: 127.0.0.1:{echo}
+""",
+        ).value("Identifier")
+        self.waitForPort(listen)
+        direct = f"{hub}@/ip4/127.0.0.1/tcp/{listen}/secure/api/service/outlet"
+        through = f"/ip4/127.0.0.1/tcp/{listen}/service/forward_to_{stranger}/secure/api/service/outlet"
+        self.node(
+            "stranger",
+            f"""\
+registrations:
+  - relay: 127.0.0.1:{listen}
+authorized: {friend}
+outlets:
+  - target: 127.0.0.1:{echo}
+inlets:
+  - {{listen: {(refused := freePort())}, to: {direct}}}
+""",
+        ).value("Forwarding address")
+        self.node(
+            "friend",
+            f"""\
+inlets:
+  - {{name: hub, listen: {(first := freePort())}, to: {direct}}}
+  - {{name: other, listen: {(second := freePort())}, to: {stranger}@{through}}}
+""",
+        )
+        for port in (refused, first, second):
+            self.waitForPort(port)
+        for port in (first, second):
+            self.assertEqual(self.echoed(port, b"hello" * 1000), b"hello" * 1000)
+        self.assertEqual(self.echoed(refused, b"let me in"), b"")
+
     def test_reload(self) -> None:
         """
         A file that was changed to be wrong changes nothing and says what is
