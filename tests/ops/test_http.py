@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import stat
+import subprocess
 import sys
 import tempfile
 from http.client import HTTPConnection, HTTPResponse
@@ -52,6 +53,27 @@ class NameTests(SynchronousTestCase):
         for name in ("192.0.2.1:80", "[2001:db8::1]:80", socket.gethostname(), "localhost"):
             self.assertTrue(isOurs(name, True), name)
         self.assertFalse(isOurs("evil.example", True))
+
+
+class CostTests(SynchronousTestCase):
+    """
+    What it costs whoever does not use it.
+    """
+
+    def test_lazy(self) -> None:
+        """
+        A node that is not shown loads no web server, and one that nobody
+        scrapes no metrics.
+        """
+        program = (
+            "import sys; import ockam_twisted.tap.relay, ockam_twisted.assembly; "
+            "assert not {'twisted.web', 'ockam_twisted.ops.http'} & set(sys.modules); "
+            "import ockam_twisted.ops.http; assert 'twisted.web' in sys.modules; "
+            "assert 'prometheus_client' not in sys.modules"
+        )
+        environ = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        ended = subprocess.run([sys.executable, "-c", program], env=environ, capture_output=True, text=True, timeout=60)
+        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
 
 
 class HTTPServiceTests(TestCase):
