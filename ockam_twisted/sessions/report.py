@@ -13,7 +13,8 @@ from twisted.logger import Logger
 #: How many changes are remembered.
 REMEMBERED = 30
 
-#: The same failure is logged again after so many seconds.
+#: The same failure is remembered again after so many seconds.  It is logged each
+#: time: that it repeats is for the log to see (L{ockam_twisted.ops.repeats}).
 REPEAT = 300.0
 
 
@@ -82,14 +83,14 @@ class Report:
         """
         if self._isNews(reason):
             self._remember("waiting", reason)
-            self._log.warn(
-                "{label}: {reason}; no way for {lacking:.0f} s, next try in {delay:.1f} s",
-                label=self._label,
-                reason=reason,
-                lacking=self.lacking(),
-                delay=delay,
-                event="session-waiting",
-            )
+        self._log.warn(
+            "{label}: {reason}; no way for {lacking:.0f} s, next try in {delay:.1f} s",
+            label=self._label,
+            reason=reason,
+            lacking=self.lacking(),
+            delay=float(delay),
+            event="session-waiting",
+        )
 
     def tryingOn(self, reason: str) -> None:
         """
@@ -113,14 +114,13 @@ class Report:
         """
         It was not made.
         """
-        if self._isNews(reason):
-            self._log.warn(
-                "{label}: still up, but there is no other way: {reason}; next try in {delay:.1f} s",
-                label=self._label,
-                reason=reason,
-                delay=delay,
-                event="session-not-renewed",
-            )
+        self._log.warn(
+            "{label}: still up, but there is no other way: {reason}; next try in {delay:.1f} s",
+            label=self._label,
+            reason=reason,
+            delay=float(delay),
+            event="session-not-renewed",
+        )
 
     def moved(self, description: str) -> None:
         """
