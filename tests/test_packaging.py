@@ -249,11 +249,13 @@ class PackagingTests(SynchronousTestCase):
     def test_wheel(self) -> None:
         """
         The wheel holds each module of the package, the type marker, the page
-        that a node shows, the two plugin files, manual pages and completions, and the metadata with the
+        that a node shows, the two plugin files, manual pages, completions, units, and the metadata with the
         licence: no tests, and no C{__init__.py} that would hide Twisted's.
         """
         data = {name.partition(".data/data/")[2] for name in self.built.wheel if ".data/" in name}
-        self.assertSame(data, {name for name in self.built.files if name.startswith("share/")})
+        units = {f"share/doc/ockam_twisted/{name}" for name in self.built.files if name.endswith(".service")}
+        self.assertIn("share/doc/ockam_twisted/systemd/ockam-relay.service", units)
+        self.assertSame(data, units | {name for name in self.built.files if name.startswith("share/")})
         self.assertIn("share/man/man1/ockam-relay.1", data)
         code = {name for name in self.built.wheel if ".dist-info/" not in name and ".data/" not in name}
         source = {name for name in self.built.files if name.startswith("ockam_twisted/") and name.endswith(".py")}

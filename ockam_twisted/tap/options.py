@@ -347,8 +347,12 @@ def _checkState(config: NodeConfig, daemon: Any) -> None:
     from ockam_twisted.ops.audit import checkAuditFile
     from ockam_twisted.processes.child import checkStart
 
-    if daemon.get("chroot"):
-        # The folder is another one then.
+    root = daemon.get("chroot")
+    if root:
+        # Twisted keeps a descriptor of it back.  The state folder is another
+        # one then.
+        if not os.path.exists(os.path.join(root, "dev/null")):
+            raise StateUnusable(f"--chroot: a daemon needs {os.path.join(root, 'dev/null')}: mknod -m 666 ... c 1 3")
         return
     uid, gid = daemon.get("uid"), daemon.get("gid")
 

@@ -14,6 +14,7 @@ import select
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -469,26 +470,42 @@ class PrivilegeTests(DaemonTestCase):
 
     def test_chroot(self) -> None:
         """
-        In a root folder of its own that has nothing but its state.
+        In a root folder of its own that has nothing but its state, the name of
+        its user, and C{/dev/null}, without which that is said before there is
+        a daemon.
         """
         root, port = self.folder / "root", freePort()
         (root / "state").mkdir(parents=True)
+        (root / "dev").mkdir()
+        (root / "etc").mkdir()
+        (root / "etc" / "passwd").write_text(f"nobody:x:{_NOBODY}:{_NOBODY}::/:/bin/false\n")
         (root / "state").chmod(0o700)
         for each in (root, root / "state"):
             shutil.chown(each, _NOBODY, _NOBODY)
         # The log is opened before the root folder is another one, the pidfile after.
         (self.folder / "relay.pid").symlink_to(root / "relay.pid")
         files = ["--pidfile", "/relay.pid", "--logfile", str(self.folder / "relay.log")]
-        done = subprocess.run(
-            [sys.executable, "-c", "from twisted.scripts.twistd import run; run()", *files, "--chroot", str(root),
-             "--rundir", "/", "--uid", str(_NOBODY), "--gid", str(_NOBODY), "ockam-relay",
-             "--listen", f"tcp:{port}:interface=127.0.0.1", "--state-dir", "/state"],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            cwd=self.folder,
-        )  # fmt: skip
+        command = [
+            sys.executable, "-c", "from twisted.scripts.twistd import run; run()", *files, "--chroot", str(root),
+            "--rundir", "/", "--uid", str(_NOBODY), "--gid", str(_NOBODY), "ockam-relay",
+            "--listen", f"tcp:{port}:interface=127.0.0.1", "--state-dir", "/state",
+        ]  # fmt: skip
+
+        def run() -> subprocess.CompletedProcess[str]:
+            environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+            return subprocess.run(
+                command, capture_output=True, text=True, timeout=PATIENCE, env=environ, cwd=self.folder
+            )
+
+        done = run()
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(f"--chroot: a daemon needs {root}/dev/null", done.stderr)
+        try:
+            os.mknod(root / "dev" / "null", 0o666 | stat.S_IFCHR, os.makedev(1, 3))
+        except OSError as error:
+            raise SkipTest(f"NOT POSSIBLE HERE: a device file: {error}") from None
+        os.chmod(root / "dev" / "null", 0o666)
+        done = run()
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.addCleanup(self.kill, "relay")
         self.logged("relay", "Identifier")
@@ -498,7 +515,7 @@ class PrivilegeTests(DaemonTestCase):
             client.settimeout(PATIENCE)
             client.sendall(b"\x01")
             self.assertEqual(client.recv(1), b"\x01")
-        self.assertEqual(sorted(each.name for each in root.iterdir()), ["relay.pid", "state"])
+        self.assertEqual(sorted(each.name for each in root.iterdir()), ["dev", "etc", "relay.pid", "state"])
         self.assertNotIn("Traceback", self.log("relay"))
 
 

@@ -128,11 +128,16 @@ class ServiceTests(SynchronousTestCase):
     def test_otherRoot(self) -> None:
         """
         With C{twistd --chroot} the folder is another one than is seen from
-        here.
+        here; what a daemon needs there has to be there.
         """
         self.folder.mkdir(mode=0o755)
         self.folder.chmod(0o755)
-        makeNodeService(self.options("--state-dir", str(self.folder), chroot="/srv", uid=None, gid=None))
+        options = self.options("--state-dir", str(self.folder), chroot=str(self.folder), uid=None, gid=None)
+        error = self.assertRaises(SystemExit, makeNodeService, options)
+        self.assertIn(f"a daemon needs {self.folder}/dev/null", str(error))
+        (self.folder / "dev").mkdir()
+        (self.folder / "dev" / "null").touch()
+        makeNodeService(options)
 
     def test_plugins(self) -> None:
         """
