@@ -283,7 +283,8 @@ class PageTestCase(ScenarioTestCase):
             f"PATH={self.binaries}:{os.environ['PATH']}:/usr/sbin:/sbin",
             "LC_ALL=C.UTF-8",
         ]
-        return [*machine.enter(), "env", "-u", "PYTHONPATH", *environ, "bash", "-c", text]
+        # Ctrl-C does what it does at a terminal, also where the tests run in the background.
+        return [*machine.enter(), "env", "--default-signal=INT", "-u", "PYTHONPATH", *environ, "bash", "-c", text]
 
     def on(self, name: str, text: str) -> Program:
         """
