@@ -36,20 +36,21 @@ class Box {
   }
 }
 
-function addWay(node, session, traffic) {
+function addWay(node, session, number, traffic) {
   const state = tone(session.state);
   const hops = session.hops ?? [];
   if (!hops.length) {
-    const last = node.child(session.label, session.label, state === "up" ? session.way : session.why, state, "far");
+    // Several ways may be called the same.
+    const last = node.child(`way ${number}`, session.label, state === "up" ? session.way : session.why, state, "far");
     last.rate += traffic;
     return;
   }
   const isRelay = session.kind === "relay";
   let at = node;
   let key = "";
-  hops.forEach((hop, number) => {
+  hops.forEach((hop, place) => {
     key += `/${hop.kind}=${hop.at}`;
-    const [before, next] = [hops[number - 1], hops[number + 1]];
+    const [before, next] = [hops[place - 1], hops[place + 1]];
     if (hop.kind === "connection") {
       const kind = isRelay || next?.kind === "name" ? "relay" : "connection";
       at = at.child(key, hop.at, state === "down" ? session.why : kind, state, "relay");
@@ -89,7 +90,7 @@ function shortened(boxes) {
 
 function graph(status, rates) {
   const node = new Box(status.name, status.identifier || "no identity yet", status.ready === false ? "wait" : "up", "self");
-  for (const [number, session] of (status.sessions ?? []).entries()) addWay(node, session, rates.sessions[number] ?? 0);
+  for (const [number, session] of (status.sessions ?? []).entries()) addWay(node, session, number, rates.sessions[number] ?? 0);
   for (const name of status.names ?? []) node.children.push(new Box(name.name, name.peer || "somebody", "up", "name"));
   for (const each of status.processes ?? []) {
     if (each.number) node.children.push(new Box(`process ${each.number}`, each.state, tone(each.state), "process"));

@@ -16,6 +16,15 @@ let latest = null;
 
 // ------------------------------------------------------------------- rates
 
+function counted(connections) {
+  const [found, seen] = [new Map(), new Map()];
+  for (const each of connections) {
+    seen.set(each.peer, (seen.get(each.peer) ?? 0) + 1);
+    found.set(`${each.peer} ${seen.get(each.peer)}`, each);
+  }
+  return found;
+}
+
 // How many bytes went each second since the last answer.
 function ratesOf(status, now) {
   const seconds = before ? (now - before.now) / 1000 : 0;
@@ -30,9 +39,10 @@ function ratesOf(status, now) {
     const was = before?.status.portals?.[number];
     return per((portal.sent ?? 0) + (portal.received ?? 0), was && (was.sent ?? 0) + (was.received ?? 0));
   });
-  const peers = new Map((before?.status.connections ?? []).map((each) => [each.peer, each]));
-  const connections = (status.connections ?? []).map((each) => {
-    const was = peers.get(each.peer);
+  // Several may lead to one place; they stay in order.
+  const peers = counted(before?.status.connections ?? []);
+  const connections = [...counted(status.connections ?? [])].map(([key, each]) => {
+    const was = peers.get(key);
     return { sent: per(each.sent, was?.sent), received: per(each.received, was?.received) };
   });
   const sessions = (status.sessions ?? []).map((session) => {
