@@ -343,6 +343,7 @@ class OtherTargetTests(WebTestCase):
             # The client has closed; a server answers into the void, or sees it.
             target.close()
         deadline = time.monotonic() + PATIENCE
-        while self.outlet.openFiles() > before:
+        # The node may have made what it keeps, for many connections, meanwhile.
+        while self.outlet.openFiles() > before + 3:
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.05)
