@@ -19,6 +19,8 @@ from tests.scenarios.processes import CURL, PATIENCE, Program, ScenarioTestCase,
 
 KEYS = {"time", "level", "layer", "event", "message", "fields"}
 
+JSON = ("--log-format", "json")
+
 #: What ends a line, begins another that is forged, and clears the screen.
 FORGED = '{"time": "now", "level": "info", "layer": "tap", "event": "forged", "message": "", "fields": {}}'
 HOSTILE = f"x\r\n{FORGED}\n\x1b[2J\u2028"
@@ -84,7 +86,7 @@ class StrangerTests(LogTestCase):
         port = freePort()
         relay = self.twist(
             "ockam-relay", "--listen", f"tcp:{port}:interface=127.0.0.1", "--audit-log", str(self.folder / "audit"),
-            *options,
+            *JSON, *options,
         )  # fmt: skip
         relay.value("Identifier")
         return relay, port
@@ -194,7 +196,7 @@ class PortalTests(LogTestCase):
         at, port = freePort(), freePort()
         inlet = self.identity("inlet")
         relay = self.twist(
-            "ockam-relay", "--listen", f"tcp:{at}:interface=127.0.0.1", "--log-level", "warn,relays=info"
+            "ockam-relay", "--listen", f"tcp:{at}:interface=127.0.0.1", "--log-level", "warn,relays=info", *JSON
         )
         relay.value("Identifier")
         out = self.twist(
@@ -207,7 +209,7 @@ class PortalTests(LogTestCase):
         def inlets(state: str, port: int) -> Program:
             return self.twist(
                 "ockam-inlet", "--listen", str(port), "--authorized", outlet, "--to", to,
-                "--audit-log", f"{state}.audit", state=state,
+                "--audit-log", f"{state}.audit", *JSON, state=state,
             )  # fmt: skip
 
         into = inlets("inlet", port)
