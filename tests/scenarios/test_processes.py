@@ -41,7 +41,7 @@ def pids(relay: Program) -> dict[int, int]:
     The processes of a relay, by number.
     """
     found = {0: relay.pid}
-    for number, pid in re.findall(r'"number": (\d+), "pid": (\d+)', relay.text()):
+    for number, pid in re.findall(r"Process (\d+) runs: (\d+)", relay.text()):
         found[int(number)] = int(pid)
     return found
 
