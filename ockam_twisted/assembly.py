@@ -29,6 +29,7 @@ from ockam_twisted.node import Node
 from ockam_twisted.offers import Offers, announce
 from ockam_twisted.parts.difference import difference
 from ockam_twisted.parts.whole import Parts
+from ockam_twisted.portals.sole import Outcome
 from ockam_twisted.processes.service import Processes
 from ockam_twisted.reception import Reception
 from ockam_twisted.storage.folder import StateFolder
@@ -47,6 +48,7 @@ class NodeService(MultiService):
     again.
 
     @ivar node: The node.
+    @ivar exitStatus: What C{twist} is to end with.
     @ivar ready: Fires once, with why it could not start; with an empty text
         if it did.  The sessions then try by themselves.
     @ivar notifications: Tell a service manager how it is: L{ockam_twisted.ops.notify.Notifications}, where there is
@@ -57,6 +59,7 @@ class NodeService(MultiService):
     _log = Logger()
     _folder: StateFolder | None = None
     _bound = False
+    exitStatus = 0
     _starting: Deferred[None] | None = None
     _stopping: Deferred[None] | None = None
 
@@ -84,6 +87,7 @@ class NodeService(MultiService):
             processes.setServiceParent(self.node)
         self._attestation = Attestation(config, self.node)
         self._parts = Parts(config, self.node, self._attestation, self._say)
+        self._parts.serveOne(self._over)
         self._applying = DeferredLock()
 
     # --------------------------------------------------------------- start
@@ -163,6 +167,21 @@ class NodeService(MultiService):
         else:
             self._log.failure("Cannot start: {reason}", failure, reason=failure.getErrorMessage(), event="start-failed")
         self._conclude(failure.getErrorMessage())
+        self.exitStatus = 1
+        self._reactor.callLater(0, self._reactor.stop)
+
+    def _over(self, outcome: tuple[Outcome, str]) -> None:
+        """
+        The only client that was to be served has been.
+        """
+        how, reason = outcome
+        self.exitStatus = how.value
+        self._log.info(
+            "The one client has been served: {outcome}{reason}",
+            outcome=how.name.lower(),
+            reason=f": {reason}" if reason else "",
+            event="client-served",
+        )
         self._reactor.callLater(0, self._reactor.stop)
 
     async def _start(self) -> None:

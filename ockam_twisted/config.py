@@ -284,6 +284,7 @@ class InletConfig:
     @ivar authority: The name of the authority whose word counts; empty: the
         first one.
     @ivar tellsClient: Is the outlet told the addresses of clients?
+    @ivar once: Accept one client, and end when that has ended.
     """
 
     listen: str
@@ -294,6 +295,7 @@ class InletConfig:
     name: str = ""
     authority: str = ""
     tellsClient: bool = False
+    once: bool = False
 
     @property
     def isPaired(self) -> bool:

@@ -174,6 +174,7 @@ INLET = (
     Offer("authority", "authorities.address", help=f"{_AUTHORITY} that attests who the outlet is", isMany=False),
     Offer("connect-timeout", "inlets.connect-timeout"),
     Offer("tell-client", "inlets.tell-client"),
+    Offer("once", "inlets.once"),
     Offer("resume-timeout", "resume-timeout"),
     Offer("drain-timeout", "drain-timeout"),
 )

@@ -93,6 +93,7 @@ EVENTS: dict[str, str] = {
     "stream-allowed": "A stream was opened, or goes on (field request). Logged for the audit log, and at debug level.",
     "stream-denied": "The policy of the outlet does not let this peer have a stream: --allow, or no member any more.",
     "stream-refused": "The outlet has no room, is stopping, or does not get along with the inlet.",
+    "client-served": "Of an inlet with --once: it ends now, and its exit status says the same.",
     "client-refused": "A client of the inlet was sent away: no way to the outlet in time, or the outlet refused.",
     "target-down": "Nothing listens at --target, or it does not answer. Is the service up?",
     "target-back": "It is.",

@@ -22,6 +22,7 @@ from ockam_twisted.parts.listeners import ListenerPart
 from ockam_twisted.parts.outlets import OutletPart
 from ockam_twisted.parts.part import Leaving, Part
 from ockam_twisted.parts.registrations import RegistrationPart
+from ockam_twisted.portals.sole import Outcome, serveOne
 from ockam_twisted.reception import Reception, isNeeded
 
 #: Those that have a door.
@@ -74,6 +75,16 @@ class Parts:
         return RegistrationPart(key, config, node, self.offers.registered)
 
     # --------------------------------------------------------------- start
+
+    def serveOne(self, over: Callable[[tuple[Outcome, str]], None]) -> None:
+        """
+        Have the inlets that are to accept one client do that.
+
+        @param over: Told how that went.
+        """
+        for part in self.parts.values():
+            if isinstance(part, InletPart) and part.config.once:
+                serveOne(part.inlet).addCallback(over)
 
     def bind(self) -> Iterator[Deferred[None]]:
         """

@@ -330,7 +330,7 @@ class Inlet(Service):
             self.port = port
             return port
 
-        return endpoint.listen(_InletFactory(self)).addCallback(listening)
+        return endpoint.listen(self.accepting or _InletFactory(self)).addCallback(listening)
 
     def refused(self, reason: str) -> None:
         """

@@ -180,3 +180,19 @@ class SoleFactory(Factory):
         self.client = self._make()
         self.came.callback(self.client)
         return self.client
+
+
+def serveOne(inlet: Inlet) -> Deferred[tuple[Outcome, str]]:
+    """
+    Have an inlet that does not listen yet take one client, and no other.
+
+    @return: Fires with how that went, and why.
+    """
+    factory = inlet.accepting = SoleFactory(inlet, "the client")
+
+    async def serve() -> tuple[Outcome, str]:
+        client = await factory.came
+        await inlet.drain()
+        return await client.over
+
+    return Deferred.fromCoroutine(serve())

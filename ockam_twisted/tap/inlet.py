@@ -44,7 +44,9 @@ class Options(NodeOptions):
         """
         if not self["listen"]:
             raise usage.UsageError("--listen says where clients connect, for example --listen 5432")
-        its = self.some("listen", "to", "authorized", "allow", "trust-everyone", "connect-timeout", "tell-client")
+        its = self.some(
+            "listen", "to", "authorized", "allow", "trust-everyone", "connect-timeout", "tell-client", "once"
+        )
         return NodeSettings(
             state=self.state(),
             log=self.log(),

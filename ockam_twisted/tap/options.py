@@ -23,6 +23,7 @@ from ockam_twisted.configuration.secrets import resolve
 from ockam_twisted.configuration.settings import NodeSettings
 from ockam_twisted.errors import ConfigurationError, OckamError, StateUnusable
 from ockam_twisted.processes.packets import isSupported
+from ockam_twisted.tap.ending import endWithStatus
 from ockam_twisted.tap.garbage import collectSeldom
 from ockam_twisted.tap.logs import chooseLog, startAudit
 from ockam_twisted.tap.signals import endAtSecondSignal, rereadAtHangup
@@ -308,6 +309,7 @@ def makeNodeService(options: Any) -> IService:
     reactor.callWhenRunning(collectSeldom)
     raiseLimit()
     service = NodeService(config, reactor, getattr(options, "reread", None))
+    endWithStatus(service)
     notifications = service.notifications = Notifications.fromEnvironment(reactor, os.environ)
     if notifications is not None:
         notifications.follow(service)

@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamServerEndpoint
 
-from ockam_twisted.portals.sole import Outcome, SoleClient, SoleFactory
+from ockam_twisted.portals.sole import Outcome, SoleClient, SoleFactory, serveOne
 from ockam_twisted.visits.standard import StandardStreams
 from ockam_twisted.visits.visit import Visit
 
@@ -58,8 +58,7 @@ async def connectOne(visit: Visit, endpoint: IStreamServerEndpoint) -> tuple[Out
     @return: How it went, and why.
     @raise CannotListenError: The port cannot be had.
     """
-    factory = SoleFactory(visit.addInlet(), "the client")
-    port: Any = await endpoint.listen(factory)
-    client = await factory.came
-    await port.stopListening()
-    return await client.over
+    inlet = visit.addInlet()
+    over = serveOne(inlet)
+    await inlet.listen(endpoint)
+    return await over
