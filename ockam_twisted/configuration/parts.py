@@ -314,9 +314,7 @@ class InletSettings:
         Number("seconds", "10", 0.1, 3600), "Seconds a client is held until its stream is open", 10.0
     )
     tellClient: bool = one(FLAG, "Tell the outlet the address of each client, for its --proxy-protocol", False)
-    once: bool = one(
-        FLAG, "Accept one client, and end when it has: the exit status of twist says how that went", False
-    )
+    once: bool = one(FLAG, "Accept one client, and end when it has: the exit status of twist says how that went", False)
 
     def config(self, names: Names) -> InletConfig:
         """

@@ -268,6 +268,8 @@ class Inlet(Service):
     @ivar totals: What all of them have done.
     @ivar late: Stand-ins of streams that were given up too early.
     @ivar port: Where it listens, once it does.
+    @ivar accepting: Makes clients of connections, if that is to be done in a
+        special way.
     @ivar settings: Of the portal extension.
     @ivar tellsClient: Is the outlet told the addresses of clients?
     @ivar isOutlived: Does the node go on when this is stopped?  Then
@@ -276,6 +278,7 @@ class Inlet(Service):
 
     tellsClient = isOutlived = False
     port: IListeningPort | None = None
+    accepting: Factory | None = None
 
     def __init__(
         self,

@@ -316,6 +316,7 @@ complete -c twist -c twistd -n '__ockam_twisted_plugin ockam-inlet' -l listen -s
 complete -c twist -c twistd -n '__ockam_twisted_plugin ockam-inlet' -l log-format -r -f -d 'How lines look: text, json, or auto: text on a terminal and json elsewhere'
 complete -c twist -c twistd -n '__ockam_twisted_plugin ockam-inlet' -l log-level -r -f -d 'Log from this level on (debug, info, warn, error, critical); or for a layer: warn,portals=debug'
 complete -c twist -c twistd -n '__ockam_twisted_plugin ockam-inlet' -l max-frame -r -f -d 'Largest message accepted, in bytes'
+complete -c twist -c twistd -n '__ockam_twisted_plugin ockam-inlet' -l once -d 'Accept one client, and end when it has: the exit status of twist says how that went'
 complete -c twist -c twistd -n '__ockam_twisted_plugin ockam-inlet' -l passphrase -r -F -d 'Encrypt the secrets in it: FILE with the passphrase, credential:NAME (systemd) or env:NAME'
 complete -c twist -c twistd -n '__ockam_twisted_plugin ockam-inlet' -l resume-timeout -r -f -d 'Seconds that open streams wait for a new way when theirs is lost; 0: reset at once'
 complete -c twist -c twistd -n '__ockam_twisted_plugin ockam-inlet' -l state-dir -r -f -a '(__fish_complete_directories)' -d 'Folder for identity and names'
