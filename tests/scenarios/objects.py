@@ -37,6 +37,8 @@ _SPARE = 32
 #: outlet the streams that have ended, for C{--resume-timeout} seconds; and an
 #: attempt that has just failed what it had made.
 _MORE = {
+    # What was logged lately, for repetitions of it: 16 of each event, forgotten in time.
+    "ockam_twisted.ops.repeats._Count": 200,
     "ockam_twisted.channels.channel.SecureChannel": 2,
     "ockam_twisted.portals.resumption.Tombstone": 64,
     "ockam_twisted.routing.addresses.Address": 128,
