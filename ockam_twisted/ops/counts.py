@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from twisted.logger import ILogObserver, Logger
+from twisted.logger import ILogObserver
 from zope.interface import implementer
 
 #: Names come from our own source.  This many are not in it.
@@ -22,8 +22,6 @@ class EventCounts:
 
     @ivar counts: By name of the event, see L{ockam_twisted.ops.events}.
     """
-
-    _log = Logger()
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()

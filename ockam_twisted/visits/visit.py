@@ -22,7 +22,7 @@ from ockam_twisted.node import Node
 from ockam_twisted.places import now
 from ockam_twisted.portals.inlet import Inlet
 from ockam_twisted.sessions.choice import Choice
-from ockam_twisted.sessions.destination import Destination, destinations, readPinnedWay
+from ockam_twisted.sessions.destination import Destination, PinnedWay, destinations, readPinnedWay
 from ockam_twisted.sessions.enrolment import enrol
 from ockam_twisted.sessions.pairing import PAIRING, Pairing, checkTicket, storedPairing
 from ockam_twisted.sessions.retriever import CredentialRetriever, redeemedSetting
@@ -76,6 +76,20 @@ class Visit:
         return self._config.inlets[0]
 
     @property
+    def _given(self) -> Ticket | None:
+        """
+        The ticket of the inlet, redeemed or not.
+        """
+        return Ticket.fromText(self.inlet.ticket) if self.inlet.ticket else None
+
+    @property
+    def _ways(self) -> list[PinnedWay]:
+        """
+        The ways that are said to lead there.
+        """
+        return [readPinnedWay(each) for each in self.inlet.to]
+
+    @property
     def identifier(self) -> Identifier:
         """
         Who we are.
@@ -107,8 +121,7 @@ class Visit:
         attestation.begin()
         self.retriever = attestation.retriever
         if self.inlet.isPaired:
-            ticket = Ticket.fromText(self.inlet.ticket) if self.inlet.ticket else None
-            self.pairing = Pairing(store, ticket, [readPinnedWay(each) for each in self.inlet.to])
+            self.pairing = Pairing(store, self._given, self._ways)
         node.privilegedStartService()
         node.startService()
 
@@ -116,9 +129,9 @@ class Visit:
         """
         The ticket, if it is not one that was redeemed before.
         """
-        if not self.inlet.ticket:
+        ticket = self._given
+        if ticket is None:
             return None
-        ticket = Ticket.fromText(self.inlet.ticket)
         paired, isRedeemed = None, False
         if not self._config.state.ephemeral:
             database = stateFolder(self._config).database
@@ -190,7 +203,7 @@ class Visit:
         if self.pairing is not None:
             return self.pairing.destinations()
         trust = None if self.inlet.saysWho else inletTrust(self._config, self.inlet)
-        return destinations([readPinnedWay(each) for each in self.inlet.to], trust)
+        return destinations(self._ways, trust)
 
     def way(self) -> Choice:
         """
@@ -198,9 +211,7 @@ class Visit:
         """
         if self.pairing is None:
             return self.node.createWayTo(self.destinations())
-        ticket = Ticket.fromText(self.inlet.ticket) if self.inlet.ticket else None
-        ways = [readPinnedWay(each) for each in self.inlet.to]
-        return self.node.createPairedWay(ticket, ways, retriever=partial(getattr, self, "retriever"))
+        return self.node.createPairedWay(self._given, self._ways, retriever=partial(getattr, self, "retriever"))
 
     def addInlet(self) -> Inlet:
         """
