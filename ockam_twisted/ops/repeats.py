@@ -87,12 +87,12 @@ class _Count:
         self.since = self.last = now
         self.interval = FIRST
         self.due = now + FIRST
-        self.event = event
+        self.event = _kept(event)
         self.subject = next((event[each] for each in _SUBJECTS if each in event), None)
 
     def add(self, event: Any, now: float) -> None:
         self.count += 1
-        self.event, self.last = event, now
+        self.event, self.last = _kept(event), now
 
     def said(self, now: float) -> None:
         self.count, self.since = 0, now
@@ -111,6 +111,14 @@ class _Kind:
         self.bucket = Bucket(BURST, EVERY)
         self.left: _Count | None = None
         self.same: OrderedDict[int, _Count] = OrderedDict()
+
+
+def _kept(event: Any) -> Any:
+    """
+    An event to be remembered: not with what has said it, a connection perhaps,
+    which would live as long.
+    """
+    return {name: value for name, value in event.items() if name not in ("log_source", "log_logger")}
 
 
 def _sameness(event: Any) -> int:

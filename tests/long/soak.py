@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from tests.scenarios.objects import CountedTestCase
+from tests.scenarios.processes import PATIENCE
 from tests.scenarios.transfers import Transfer
 
 SOAK = 600.0
@@ -21,6 +22,9 @@ HOSTS = ("inlet", "relay", "outlet")
 #: Seconds between two looks at the memory, and how much more of it there may
 #: be in the last third than in the middle one.
 EVERY, GROWTH = 2.0, 4 * 1024 * 1024
+
+#: For how many seconds an outlet keeps a stream whose way is gone.
+RESUMED = 120
 
 #: How many transfers there are all the time; seconds between two brief ones;
 #: bytes in a second of each.
@@ -32,7 +36,7 @@ class SoakTests(CountedTestCase):
     See the module.
     """
 
-    options = ("--resume-timeout", "120")
+    options = ("--resume-timeout", str(RESUMED))
     # Who comes while there is no way waits for one.
     inletOptions = ("--connect-timeout", "120")
 
@@ -76,7 +80,8 @@ class SoakTests(CountedTestCase):
         now = " ".join(f"{each / 1e6:.1f}" for each in samples[-1])
         more = " ".join(f"{each / 1e6:+.1f}" for each in growth)
         self.report(f"{SOAK:.0f} s, {count} faults, {brief} brief transfers; MB of {' '.join(HOSTS)}: {now} ({more})")
-        self.settle(before)
+        # If the last word on a stream was lost, the outlet waits for it.
+        self.settle(before, RESUMED + PATIENCE)
         self.finish()
         self.assertLessEqual(max(growth), GROWTH)
 

@@ -4,7 +4,9 @@ Tests of L{ockam_twisted.ops.repeats}.
 
 from __future__ import annotations
 
+import gc
 import threading
+import weakref
 from itertools import pairwise
 from typing import Any
 
@@ -93,6 +95,23 @@ class RepeatsTests(SynchronousTestCase):
         )
         self.assertEqual(self.events[1]["repeated"], 9)
         self.assertIn('"repeated": 9', asJSON(self.events[1]) or "")
+
+    def test_sourceForgotten(self) -> None:
+        """
+        What has said it is not kept alive by what is remembered.
+        """
+
+        class Speaker:
+            log = Logger(namespace="ockam_twisted.portals.x", observer=self.repeats)
+
+        speaker = Speaker()
+        for _ in range(2):
+            speaker.log.warn("Denied: {peer}", peer="I1", event="stream-denied")
+        alive = weakref.ref(speaker)
+        self.events.clear()
+        del speaker
+        gc.collect()
+        self.assertIsNone(alive())
 
     def test_longest(self) -> None:
         """

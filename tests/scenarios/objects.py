@@ -101,11 +101,11 @@ class CountedTestCase(FaultTestCase):
         """
         return leaks(before, self.holding(*before))
 
-    def settle(self, before: dict[str, dict[str, int]]) -> None:
+    def settle(self, before: dict[str, dict[str, int]], patience: float = PATIENCE) -> None:
         """
         Nothing is left of what has ended, or soon is not.
         """
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + patience
         while (leaked := self.leaked(before)) and time.monotonic() < deadline:
             time.sleep(1)
         self.assertFalse(leaked, "\n".join(f"{what}: {numbers}" for what, numbers in sorted(leaked.items())))

@@ -114,7 +114,7 @@ class RefusalTests(ScenarioTestCase):
             client.sendall(b"are you there?")
             self.assertEqual(ending(client), "RST")
         self.assertLess(time.monotonic() - begun, seconds)
-        self._said(outlet, "The target {target} does not answer", target, reason)
+        self._said(outlet, f"The target {target} does not answer", reason)
         self._said(inlet, "A client was refused", "the outlet says", reason)
 
     def _said(self, program: Program, log: str, *texts: str) -> None:
