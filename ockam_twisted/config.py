@@ -14,7 +14,11 @@ from attrs import field, frozen
 from ockam_twisted.errors import ConfigurationError
 
 #: What an endpoint string may begin with.
-ENDPOINT_PREFIXES = ("tcp", "tcp4", "tcp6", "ssl", "tls", "unix", "systemd", "haproxy", "fd", "ockam", "onion")
+ENDPOINT_PREFIXES = (
+    *("tcp", "tcp4", "tcp6", "ssl", "tls", "unix", "systemd", "haproxy", "fd", "ockam", "onion"),
+    # Of transports of ours: see L{ockam_twisted.transports.roads}.
+    *("ws", "wss", "uds", "udp", "quic", "ble", "kafka"),
+)
 
 _EXAMPLES = "PORT, HOST:PORT ([::1]:4000 for IPv6) or an endpoint string such as tcp:4000:interface=127.0.0.1"
 

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from ockam_twisted.portals.inlet import Inlet
 from ockam_twisted.portals.outlet import Outlet
 from ockam_twisted.relays.service import RelayService
-from ockam_twisted.transports.tcp import TCPTransport
+from ockam_twisted.transports.service import TransportService
 
 _log = Logger()
 
@@ -27,7 +27,7 @@ async def drain(
     timeout: float,
     portals: Sequence[Inlet | Outlet],
     relays: Sequence[RelayService],
-    transport: TCPTransport,
+    transport: TransportService,
 ) -> None:
     """
     Begin nothing new, and wait until nothing is left, but not for long.

@@ -51,7 +51,7 @@ class WorkerHost(MultiService):
         Register a worker.
 
         @param consumerOf: Flow-control ids of the listeners and connections
-            that it may be reached from: L{ockam_twisted.transports.tcp.TCPTransport.listenerId},
+            that it may be reached from: L{ockam_twisted.transports.service.TransportService.listenerId},
             L{ockam_twisted.channels.listener.SecureChannelListener.flowId}.  Others cannot reach it.
         """
         self._add(worker if isinstance(worker, Service) else Registered(self.router, Address.local(name), worker))

@@ -31,7 +31,7 @@ from ockam_twisted.identity.creation import loadOrCreate
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.interfaces import IAccessControl, IAdmission, ITarget, ITrustPolicy, IVault, IWay
 from ockam_twisted.ops.status import Limits, NodeStatus
-from ockam_twisted.places import Place, asRoute, clientEndpoint, dial, serverEndpoint, trustPolicy
+from ockam_twisted.places import Place, asRoute, clientEndpoint, serverEndpoint, trustPolicy
 from ockam_twisted.portals.inlet import CONNECT_TIMEOUT, Inlet
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
 from ockam_twisted.portals.settings import StreamSettings
@@ -55,8 +55,9 @@ from ockam_twisted.storage.memory import MemoryStore
 from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.local import LocalSockets
 from ockam_twisted.transports.pool import pooled
+from ockam_twisted.transports.roads import dialRoad
+from ockam_twisted.transports.service import TransportService
 from ockam_twisted.transports.stalls import StallWatch
-from ockam_twisted.transports.tcp import TCPTransport
 from ockam_twisted.upkeep import WayHost
 from ockam_twisted.vault.software import SoftwareVault
 
@@ -100,10 +101,10 @@ class Node(WayHost):
         self._stalls = StallWatch(reactor)
         self._stalls.setServiceParent(self)
         settings = HopSettings(self.router, reactor, self._stalls, maxFrame)
-        self.transport = TCPTransport(settings)
+        self.transport = TransportService(settings)
         self.transport.setServiceParent(self)
         self.sockets = LocalSockets(self.router.turn, self._stalls)
-        self.walk = Walk(self.router, reactor, self.transport, self.requireParty, partial(dial, self.pool))
+        self.walk = Walk(self.router, reactor, self.transport, self.requireParty, partial(dialRoad, self.pool))
         liveness = Liveness(self.router, reactor, self.requireParty)
         liveness.setServiceParent(self)
         self.streamSettings = StreamSettings(reactor, lives=liveness.ask)

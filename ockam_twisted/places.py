@@ -13,11 +13,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.endpoints import (
-    HostnameEndpoint,
-    TCP4ClientEndpoint,
-    TCP6ClientEndpoint,
     UNIXServerEndpoint,
     clientFromString,
 )
@@ -31,12 +27,10 @@ from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifiers
 from ockam_twisted.interfaces import ITrustPolicy
 from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.multiaddr import MultiAddr
-from ockam_twisted.transports.dialing import AddressEndpoint, canDial
+from ockam_twisted.transports.dialing import dial
 from ockam_twisted.transports.listening import ListeningEndpoint, listeningEndpoint
+from ockam_twisted.transports.roads import clientEndpointOf, findRoad
 from ockam_twisted.transports.secured import SecuredEndpoint, checkTLS
-
-#: Seconds one attempt to connect may take.
-DIAL_TIMEOUT = 10
 
 #: A place to send to, in whatever form is at hand.
 Place = Route | Address | str | Iterable[Address | str]
@@ -60,21 +54,6 @@ def now() -> int:
     Whole seconds since the Unix epoch.
     """
     return int(seconds())
-
-
-def dial(reactor: Any, host: str, port: int) -> IStreamClientEndpoint:
-    """
-    The endpoint to dial a host and a port.
-
-    @param host: An address, or a name: that may be of IPv4, IPv6 or both.
-    """
-    if canDial(reactor) and (isIPAddress(host) or (isIPv6Address(host) and "%" not in host)):
-        return AddressEndpoint(reactor, host, port, DIAL_TIMEOUT)
-    if isIPAddress(host):
-        return TCP4ClientEndpoint(reactor, host, port, timeout=DIAL_TIMEOUT)
-    if isIPv6Address(host):
-        return TCP6ClientEndpoint(reactor, host, port, timeout=DIAL_TIMEOUT)
-    return HostnameEndpoint(reactor, host, port, timeout=DIAL_TIMEOUT)
 
 
 def clientEndpoint(reactor: Any, text: str, what: str = "an address to dial") -> IStreamClientEndpoint:
@@ -101,6 +80,9 @@ def clientEndpoint(reactor: Any, text: str, what: str = "an address to dial") ->
             checkTLS()
         except ValueError as error:
             raise ConfigurationError(f"{what}: {error}") from None
+    other = cast(IStreamClientEndpoint | None, _parsed(clientEndpointOf, reactor, text))
+    if other is not None:
+        return other
     endpoint = cast(IStreamClientEndpoint, _parsed(clientFromString, reactor, text))
     if prefix in ("tls", "ssl"):
         named = re.search(r":hostname=([^:]+)", text) if prefix == "ssl" else re.match(r"tls:(?:host=)?([^:]+)", text)
@@ -167,15 +149,19 @@ def checkRoad(address: MultiAddr, what: str) -> None:
     @param what: The option, for the error.
     @raise InvalidMultiAddr: No.
     """
-    names = [name for name, _ in address]
-    if names[:1] not in (["dnsaddr"], ["ip4"], ["ip6"]) or names[1:2] != ["tcp"]:
+    road = address.road
+    if not road:
         raise InvalidMultiAddr(
             f"{what}: {printable(str(address))} does not begin with where to connect to, "
             "as in /dnsaddr/relay.example.com/tcp/4000"
         )
-    for name in names[2:]:
+    try:
+        findRoad(road)
+    except InvalidMultiAddr as error:
+        raise InvalidMultiAddr(f"{what}: {error}") from None
+    for name, _ in address.components[len(road) :]:
         if name not in ("service", "worker", "secure"):
-            raise InvalidMultiAddr(f"{what}: /{name} cannot come after the first /tcp in {printable(str(address))}")
+            raise InvalidMultiAddr(f"{what}: /{name} cannot come there in {printable(str(address))}")
 
 
 def checkWay(address: MultiAddr, trust: ITrustPolicy, what: str) -> None:
@@ -188,7 +174,7 @@ def checkWay(address: MultiAddr, trust: ITrustPolicy, what: str) -> None:
     @raise LocalProtocolError: There is no secure channel.
     """
     checkRoad(address, what)
-    if len(address) < 3 or [*address][-1][0] not in ("service", "worker"):
+    if len(address) <= len(address.road) or [*address][-1][0] not in ("service", "worker"):
         raise InvalidMultiAddr(
             f"{what}: {printable(str(address))} does not end with the outlet, as in /secure/api/service/outlet"
         )

@@ -27,9 +27,9 @@ from ockam_twisted.portals.inlet import Inlet
 from ockam_twisted.portals.outlet import Outlet
 from ockam_twisted.relays.service import RelayService
 from ockam_twisted.routing.addresses import printable
-from ockam_twisted.routing.multiaddr import MultiAddr
+from ockam_twisted.routing.multiaddr import Component, MultiAddr
 from ockam_twisted.sessions.session import Session
-from ockam_twisted.transports.stream import MessageStreamProtocol
+from ockam_twisted.transports.hop import HopProtocol
 
 
 def sessionStatuses(
@@ -83,18 +83,29 @@ def _steps(session: Session) -> Iterator[Step]:
         return
     if not way.startswith("/"):
         return
-    host = ""
-    for protocol, value in MultiAddr.fromText(way):
-        if protocol in ("dnsaddr", "ip4", "ip6"):
-            host = f"[{value}]" if protocol == "ip6" else str(value)
-        elif protocol == "tcp":
-            yield Step("connection", f"{host}:{value}")
-        elif protocol == "secure":
+    address = MultiAddr.fromText(way)
+    road = address.road
+    if road:
+        yield Step("connection", connectionText(road))
+    for protocol, value in address.components[len(road) :]:
+        if protocol == "secure":
             yield Step("channel", "" if made is None else made.peer)
         elif str(value).startswith("forward_to_"):
             yield Step("name", str(value))
         else:
             yield Step("worker", str(value))
+
+
+def connectionText(road: tuple[Component, ...]) -> str:
+    """
+    A connection, for people: host and port where that says it all.
+
+    @param road: L{MultiAddr.road}.
+    """
+    if [name for name, _ in road[1:]] != ["tcp"]:
+        return str(MultiAddr(road))
+    (kind, host), (_, port) = road
+    return f"[{host}]:{port}" if kind == "ip6" else f"{host}:{port}"
 
 
 def _at(portal: Inlet | Outlet) -> str:
@@ -144,7 +155,7 @@ def streamStatuses(portals: Iterable[Inlet | Outlet]) -> Iterator[StreamStatus]:
         )
 
 
-def hopStatuses(hops: Iterable[MessageStreamProtocol]) -> Iterator[HopStatus]:
+def hopStatuses(hops: Iterable[HopProtocol]) -> Iterator[HopStatus]:
     """
     Pictures of connections, as many as are shown.
     """

@@ -51,9 +51,9 @@ from ockam_twisted.routing.router import Router
 from ockam_twisted.storage.memory import MemoryStore
 from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.local import LocalSockets
+from ockam_twisted.transports.service import TransportService
 from ockam_twisted.transports.stalls import StallWatch
 from ockam_twisted.transports.stream import MessageStreamProtocol
-from ockam_twisted.transports.tcp import TCPTransport
 from ockam_twisted.vault.software import SoftwareVault
 
 __all__ = [
@@ -275,7 +275,7 @@ class MemoryNode:
         self.router = Router()
         self.stalls = StallWatch(network.clock)
         self.sockets = LocalSockets(self.router.turn, self.stalls)
-        self.transport = TCPTransport(HopSettings(self.router, network.clock, self.stalls))
+        self.transport = TransportService(HopSettings(self.router, network.clock, self.stalls))
         self.store = MemoryStore()
         self.vault = SoftwareVault(self.store) if vault is None else vault
         made = network.result(Deferred.fromCoroutine(loadOrCreate(self.vault, self.store, self.now())))

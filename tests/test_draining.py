@@ -104,7 +104,7 @@ class RelayedTestCase(SynchronousTestCase):
             self.network.clock,
             node.transport,
             lambda: node.party,
-            lambda host, port: self.network.endpoint(host),
+            lambda road: self.network.endpoint(str(road[0][1])),
         )
 
     def says(self, data: bytes) -> None:

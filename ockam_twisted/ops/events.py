@@ -62,6 +62,7 @@ EVENTS: dict[str, str] = {
     "descriptors-back": "Those that have waited are accepted now.",
     "proxy-refused": "What has connected to a haproxy: endpoint is no proxy, or is not set up for it.",
     "message-too-large": "A peer sends messages above --max-frame.",
+    "message-unreadable": "A peer, or somebody in its name, sends what is no message of this protocol. It is ignored.",
     "reader-slow": "Who is at the other end takes next to nothing while others wait: it is cut off.",
     "reader-stalled": "Who is at the other end takes nothing, and is cut off. Its program hangs, or is gone.",
     "socket-failed": _OURS,

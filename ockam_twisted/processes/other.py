@@ -33,9 +33,9 @@ from ockam_twisted.transports.budget import QueueBudget
 from ockam_twisted.transports.factory import MessageStreamFactory
 from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.pool import pooled
+from ockam_twisted.transports.service import TransportService
 from ockam_twisted.transports.stalls import StallWatch
 from ockam_twisted.transports.stream import MessageStreamProtocol
-from ockam_twisted.transports.tcp import TCPTransport
 
 #: As many as there are descriptors: the first process counts.
 _NO_LIMIT = 1 << 30
@@ -83,7 +83,7 @@ class OtherProcess:
     """
 
     _log = Logger()
-    transport: TCPTransport
+    transport: TransportService
 
     def __init__(self, reactor: Any, made: Any, number: int) -> None:
         """
@@ -171,7 +171,7 @@ class OtherProcess:
     def _begin(self, maxFrame: int, budget: int) -> None:
         stalls = StallWatch(self._reactor, QueueBudget(budget))
         settings = HopSettings(self.router, self._reactor, stalls, maxFrame, perAddress=_NO_LIMIT, total=_NO_LIMIT)
-        self.transport = TCPTransport(settings)
+        self.transport = TransportService(settings)
         listenerId = self.transport.listenerId
         self._names = NameTable(self.router, self.number, self._links, (listenerId,), self._sends)
         self._echo = EchoService(self.router, self._reactor, consumerIds=(listenerId,))

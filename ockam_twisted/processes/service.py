@@ -25,7 +25,7 @@ from ockam_twisted.processes.link import Link
 from ockam_twisted.processes.names import Directory, ownerOf
 from ockam_twisted.processes.other import adopt
 from ockam_twisted.routing.addresses import Address
-from ockam_twisted.transports.tcp import DRAIN, TCPTransport
+from ockam_twisted.transports.service import DRAIN, TransportService
 
 #: Seconds that accepted connections wait for processes that start.
 START = 5.0
@@ -65,7 +65,7 @@ class Processes(Service):
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, router: IRouter, transport: TCPTransport, count: int) -> None:
+    def __init__(self, reactor: Any, router: IRouter, transport: TransportService, count: int) -> None:
         """
         @param transport: Of the first process; what it accepts comes here.
         @param count: How many processes there are to be, this one included.

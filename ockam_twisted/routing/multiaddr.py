@@ -10,6 +10,7 @@ import difflib
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator
+from urllib.parse import quote, unquote
 
 from attrs import field, frozen
 
@@ -18,7 +19,7 @@ from ockam_twisted.routing.addresses import MAX_ADDRESS, printable
 from ockam_twisted.wire import bare
 
 #: A protocol's name, and its value: the port of C{tcp} and C{udp} is an
-#: C{int}, everything else is text.
+#: C{int}, everything else is text; of those that have no value, it is empty.
 Component = tuple[str, str | int]
 
 #: Protocols and their codes in the binary form.
@@ -28,16 +29,32 @@ CODES = {
     "ip6": 41,
     "dnsaddr": 56,
     "udp": 273,
+    "unix": 400,
+    "tls": 448,
+    "quic": 460,
+    "ws": 477,
+    "wss": 478,
+    "http-path": 481,
     "service": 62526,
     "node": 72526,
     "project": 82526,
     "space": 92526,
     "secure": 99526,
     "worker": 102526,
+    # These two are ours.
+    "ble": 112526,
+    "kafka": 122526,
 }
 _NAMES = {code: name for name, code in CODES.items()}
 _PORTS = ("tcp", "udp")
 _HOSTS = ("dnsaddr", "ip4", "ip6")
+#: Without a value.
+_FLAGS = ("tls", "quic", "ws", "wss")
+#: What may stand in the text of a value with a slash in it, as in a URL.
+_QUOTED = ("unix", "http-path")
+#: What one connection goes over, after a host, or by itself.
+_CARRIERS = ("tcp", "udp", *_FLAGS, "http-path", "kafka")
+_ALONE = ("unix", "ble")
 
 #: Bounds of our own: components, and bytes of the binary form.
 MAX_COMPONENTS = 64
@@ -93,20 +110,32 @@ def _component(name: str, value: str | int) -> Component:
         raise InvalidMultiAddr(f"unknown protocol /{printable(name, 40)}{_hint(name)}")
     if name in _PORTS:
         return name, _port(name, value)
+    if name in _FLAGS:
+        if value:
+            raise InvalidMultiAddr(f"/{name} has no value, unlike /{name}/{printable(str(value), 40)}")
+        return name, ""
     if not isinstance(value, str) or not value:
         raise InvalidMultiAddr(f"/{name} has no value; it looks like /{name}/{_SAMPLES.get(name, 'NAME')}")
     if name == "dnsaddr":
         return name, _hostName(value)
     if name in _HOSTS:
         return name, _ip(name, value)
-    if "/" in value or not value.isprintable():
+    if ("/" in value and name not in _QUOTED) or not value.isprintable():
         raise InvalidMultiAddr(f"a value has a character that cannot be written: {printable(value, 60)}")
     if len(value.encode("utf-8")) > MAX_ADDRESS:
         raise InvalidMultiAddr(f"a value has at most {MAX_ADDRESS} bytes: {printable(value, 60)}")
     return name, value
 
 
-_SAMPLES = {"dnsaddr": "relay.example.com", "ip4": "127.0.0.1", "ip6": "::1", "secure": "api", "service": "echo"}
+_SAMPLES = {
+    "dnsaddr": "relay.example.com",
+    "ip4": "127.0.0.1",
+    "ip6": "::1",
+    "secure": "api",
+    "service": "echo",
+    "unix": "%2Frun%2Fockam.sock",
+    "http-path": "ockam",
+}
 
 
 def _hint(name: str) -> str:
@@ -157,11 +186,14 @@ class MultiAddr:
         parts = text.split("/")[1:]
         if parts[-1] == "":
             raise InvalidMultiAddr(f"a MultiAddr does not end with a slash; it looks like {_EXAMPLE}")
-        if "" in parts[::2]:
-            raise InvalidMultiAddr(f"a MultiAddr has two slashes in a row; it looks like {_EXAMPLE}")
-        if len(parts) % 2:
-            parts.append("")
-        return cls(tuple(zip(parts[::2], parts[1::2], strict=True)))
+        components: list[Component] = []
+        rest = iter(parts)
+        for name in rest:
+            if not name:
+                raise InvalidMultiAddr(f"a MultiAddr has two slashes in a row; it looks like {_EXAMPLE}")
+            value = "" if name in _FLAGS else next(rest, "")
+            components.append((name, unquote(value) if name in _QUOTED else value))
+        return cls(tuple(components))
 
     @classmethod
     def fromBytes(cls, data: _Bytes) -> MultiAddr:
@@ -186,7 +218,7 @@ class MultiAddr:
         """
         The form people write.
         """
-        return "".join(f"/{name}/{value}" for name, value in self.components)
+        return "".join(map(_written, self.components))
 
     @property
     def bytes(self) -> _Bytes:
@@ -196,15 +228,21 @@ class MultiAddr:
         return b"".join(bare.varint(CODES[name]) + _binary(name, value) for name, value in self.components)
 
     @property
-    def hostPort(self) -> tuple[str, int] | None:
+    def road(self) -> tuple[Component, ...]:
         """
-        Host and port of the first host that a C{tcp} follows, if there is
-        one: where to connect to.
+        The first components, as far as they say how to make one connection
+        and over what: a host, C{tcp} or C{udp}, and what goes over that; empty
+        if it does not begin so.
         """
-        for (name, host), (following, port) in zip(self.components, self.components[1:], strict=False):
-            if name in _HOSTS and following == "tcp" and isinstance(host, str) and isinstance(port, int):
-                return host, port
-        return None
+        names = [name for name, _ in self.components]
+        if names[0] in _ALONE:
+            return self.components[:1]
+        if names[0] not in _HOSTS or names[1:2] not in (["tcp"], ["udp"]):
+            return ()
+        end = 2
+        while end < len(names) and names[end] in _CARRIERS:
+            end += 1
+        return self.components[:end]
 
     def __iter__(self) -> Iterator[Component]:
         return iter(self.components)
@@ -214,6 +252,13 @@ class MultiAddr:
 
     def __str__(self) -> str:
         return self.text
+
+
+def _written(component: Component) -> str:
+    name, value = component
+    if name in _FLAGS:
+        return f"/{name}"
+    return f"/{name}/{quote(str(value), safe='') if name in _QUOTED else value}"
 
 
 def _suggestion(text: str) -> str:
@@ -234,6 +279,8 @@ def _suggestion(text: str) -> str:
 
 
 def _binary(name: str, value: str | int) -> bytes:
+    if name in _FLAGS:
+        return b""
     if isinstance(value, int):
         return value.to_bytes(2, "big")
     if name in ("ip4", "ip6"):
@@ -245,6 +292,8 @@ def _read(reader: bare.Reader) -> Component:
     name = _NAMES.get(_readVarint(reader))
     if name is None:
         raise DecodeError("a protocol is unknown")
+    if name in _FLAGS:
+        return name, ""
     if name in _PORTS:
         high = reader.readU8()
         return name, high << 8 | reader.readU8()

@@ -22,7 +22,7 @@ from ockam_twisted.interfaces import IAttempt, IHop, IRouter, ITransport, ITrust
 from ockam_twisted.relays.names import RELAY_PREFIX
 from ockam_twisted.relays.notices import NoticeReader
 from ockam_twisted.routing.addresses import Address, Route
-from ockam_twisted.routing.multiaddr import MultiAddr
+from ockam_twisted.routing.multiaddr import Component, MultiAddr
 from ockam_twisted.services.requests import requestRaw
 from ockam_twisted.sessions.life import Established, Word
 from ockam_twisted.sessions.presence import Presence
@@ -44,8 +44,8 @@ SETTLE_TIMEOUT = 2.0
 
 ECHO = Address.local("echo")
 
-#: Makes the client endpoint for a host and a port.
-Dial = Callable[[str, int], IStreamClientEndpoint]
+#: Makes the client endpoint for the components of one connection.
+Dial = Callable[[tuple[Component, ...]], IStreamClientEndpoint]
 
 
 class Parts:
@@ -149,11 +149,14 @@ class Walk:
         """
         self._patience[str(address)] = min(max(FIRST_PATIENCE, seconds), PATIENCE)
 
-    async def connect(self, host: str, port: int, parts: Parts) -> IHop:
+    async def connect(self, road: tuple[Component, ...], parts: Parts) -> IHop:
         """
         Make a hop.
+
+        @param road: L{MultiAddr.road}.
+        @raise InvalidMultiAddr: There is no such road.
         """
-        return await self.connectOver(self._dial(host, port), parts)
+        return await self.connectOver(self._dial(road), parts)
 
     async def connectOver(self, endpoint: IStreamClientEndpoint, parts: Parts) -> IHop:
         """
@@ -197,16 +200,13 @@ class Walk:
         last = max((i for i, (protocol, _) in enumerate(components) if protocol == "secure"), default=-1)
         if last < 0 and not isinstance(trust, TrustEveryone):
             raise InvalidMultiAddr(f"{address} has no /secure: nobody at its end could prove who they are")
-        host = ""
+        road = address.road
+        if road:
+            route = Route(((await self.connect(road, parts)).address,))
         for index, (protocol, value) in enumerate(components):
-            if protocol in ("dnsaddr", "ip4", "ip6"):
-                host = str(value)
-            elif protocol == "tcp":
-                if route:
-                    raise InvalidMultiAddr(f"only the first part of {address} can be a connection")
-                hop = await self.connect(host, int(value), parts)
-                route = route.append(hop.address)
-            elif protocol in ("service", "worker"):
+            if index < len(road):
+                continue
+            if protocol in ("service", "worker"):
                 worker = Address.local(str(value))
                 if len(route) == 1 and parts.hops and str(value).startswith(RELAY_PREFIX):
                     self._listen(parts, worker)

@@ -11,8 +11,9 @@ import os
 import socket
 from typing import Any
 
-from twisted.internet.abstract import isIPv6Address
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError, NoProtocol, TimeoutError, getConnectError
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -24,9 +25,36 @@ from twisted.internet.posixbase import PosixReactorBase
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ockam_twisted.routing.multiaddr import Component
 from ockam_twisted.transports.pool import SocketPool
 
+#: Seconds one attempt to connect may take.
+DIAL_TIMEOUT = 10
+
 _UNDER_WAY = (errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK, errno.EINTR)
+
+
+def dial(reactor: Any, host: str, port: int) -> IStreamClientEndpoint:
+    """
+    The endpoint to dial a host and a port.
+
+    @param host: An address, or a name: that may be of IPv4, IPv6 or both.
+    """
+    if canDial(reactor) and (isIPAddress(host) or (isIPv6Address(host) and "%" not in host)):
+        return AddressEndpoint(reactor, host, port, DIAL_TIMEOUT)
+    if isIPAddress(host):
+        return TCP4ClientEndpoint(reactor, host, port, timeout=DIAL_TIMEOUT)
+    if isIPv6Address(host):
+        return TCP6ClientEndpoint(reactor, host, port, timeout=DIAL_TIMEOUT)
+    return HostnameEndpoint(reactor, host, port, timeout=DIAL_TIMEOUT)
+
+
+def clientEndpoint(reactor: Any, components: tuple[Component, ...]) -> IStreamClientEndpoint:
+    """
+    See L{ockam_twisted.transports.roads}.
+    """
+    (_, host), (_, port) = components
+    return dial(reactor, str(host), int(port))
 
 
 def canDial(reactor: object) -> bool:

@@ -1,34 +1,102 @@
 """
-Makes the connections of a stream transport.
+Makes the hops of a transport.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from ockam_twisted.transports.hop import HopProtocol
 from ockam_twisted.transports.hops import HopSettings
+from ockam_twisted.transports.message import MessageProtocol
 from ockam_twisted.transports.stream import MessageStreamProtocol
+from ockam_twisted.wire.codecs import Codec
 
 
-class MessageStreamFactory(Factory):
+class HopCensus:
+    """
+    The hops there are, of several factories perhaps, which have their limits
+    together.
+
+    @ivar hops: All of them.
+    @ivar perAddress: How many there are from each source address.
+    """
+
+    def __init__(self) -> None:
+        self.hops: set[HopProtocol] = set()
+        self.perAddress: Counter[str] = Counter()
+
+    def add(self, hop: HopProtocol, host: str) -> None:
+        """
+        There is one more, until it is lost.
+        """
+        self.hops.add(hop)
+        self.perAddress[host] += 1
+
+        def lost(reason: str) -> None:
+            self.hops.discard(hop)
+            self.perAddress[host] -= 1
+            if not self.perAddress[host]:
+                del self.perAddress[host]
+
+        hop.whenLost().addCallback(lost)
+
+
+class HopFactory(Factory):
     """
     Makes hops; accepts no more of them than it should.
 
     @ivar settings: Of its hops.
+    @ivar census: Where they are counted.
     """
 
     noisy = False
     _log = Logger()
 
-    def __init__(self, settings: HopSettings, spawnerId: str | None = None) -> None:
+    def __init__(self, settings: HopSettings, spawnerId: str | None = None, census: HopCensus | None = None) -> None:
         self.settings = settings
+        self.census = HopCensus() if census is None else census
         self._spawnerId = spawnerId
-        self._perAddress: Counter[str] = Counter()
-        self.hops: set[MessageStreamProtocol] = set()
+
+    @property
+    def hops(self) -> set[Any]:
+        """
+        Those that there are, of all that are counted together.
+        """
+        return self.census.hops
+
+    def admits(self, host: str) -> bool:
+        """
+        May there be one more from this source address?  Whoever is not
+        admitted is told of in the log.
+        """
+        settings, census = self.settings, self.census
+        if self._spawnerId is None or (
+            census.perAddress[host] < settings.perAddress and len(census.hops) < settings.total
+        ):
+            return True
+        self._log.warn("Refusing a connection from {host}: there are too many", host=host, event="connection-refused")
+        return False
+
+    def count(self, hop: HopProtocol, host: str) -> None:
+        """
+        One was made.
+        """
+        self.census.add(hop, host)
+        # Who listens has nobody waiting for it.
+        if self._spawnerId is not None:
+            hop.ready.addErrback(lambda failure: None)
+
+
+class MessageStreamFactory(HopFactory):
+    """
+    Makes hops over carriers that are streams of bytes.
+    """
 
     def buildProtocol(self, addr: IAddress | None, greets: bool = True) -> MessageStreamProtocol | None:
         """
@@ -37,26 +105,34 @@ class MessageStreamFactory(Factory):
         @param greets: See L{MessageStreamProtocol}.
         """
         host = str(getattr(addr, "host", ""))
-        settings = self.settings
-        if self._spawnerId is not None and (
-            self._perAddress[host] >= settings.perAddress or len(self.hops) >= settings.total
-        ):
-            self._log.warn(
-                "Refusing a connection from {host}: there are too many", host=host, event="connection-refused"
-            )
+        if not self.admits(host):
             return None
-        hop = MessageStreamProtocol(settings, self._spawnerId, greets)
-        self.hops.add(hop)
-        self._perAddress[host] += 1
+        hop = MessageStreamProtocol(self.settings, self._spawnerId, greets)
+        self.count(hop, host)
+        return hop
 
-        def lost(reason: str) -> None:
-            self.hops.discard(hop)
-            self._perAddress[host] -= 1
-            if not self._perAddress[host]:
-                del self._perAddress[host]
 
-        hop.whenLost().addCallback(lost)
-        # Who listens has nobody waiting for it.
-        if self._spawnerId is not None:
-            hop.ready.addErrback(lambda failure: None)
+class MessageFactory(HopFactory):
+    """
+    Makes hops over carriers that keep messages.
+    """
+
+    def __init__(
+        self, settings: HopSettings, codec: Codec, spawnerId: str | None = None, census: HopCensus | None = None
+    ) -> None:
+        """
+        @param codec: What messages look like on these carriers.
+        """
+        super().__init__(settings, spawnerId, census)
+        self.codec = codec
+
+    def buildProtocol(self, addr: IAddress | None) -> MessageProtocol | None:
+        """
+        A connection was made.
+        """
+        host = str(getattr(addr, "host", ""))
+        if not self.admits(host):
+            return None
+        hop = MessageProtocol(self.settings, self.codec, self._spawnerId)
+        self.count(hop, host)
         return hop

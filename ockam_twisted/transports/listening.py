@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IStrea
 from zope.interface import implementer
 
 from ockam_twisted.transports.descriptors import guard
+from ockam_twisted.transports.roads import serverEndpointOf
 from ockam_twisted.transports.secured import checkTLS
 
 _PROXIED = "haproxy:"
@@ -36,6 +37,14 @@ class ListeningEndpoint:
         self.endpoint = endpoint
         self.isProxied = isProxied
         self._reactor = reactor
+
+    @property
+    def codec(self) -> Any:
+        """
+        Of connections that keep messages: see
+        L{ockam_twisted.transports.message}.
+        """
+        return getattr(self.endpoint, "codec", None)
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """
@@ -63,6 +72,9 @@ def listeningEndpoint(reactor: Any, text: str) -> ListeningEndpoint:
     if isProxied:
         text = text[len(_PROXIED) :]
     kind, _, rest = text.partition(":")
+    other = serverEndpointOf(reactor, text)
+    if other is not None and not isProxied:
+        return ListeningEndpoint(other, reactor)
     if isProxied and kind not in _PLAIN:
         raise ValueError(f"haproxy: goes before {', '.join(_PLAIN)}: the header of the PROXY protocol is not encrypted")
     if kind == "fd":

@@ -2,15 +2,16 @@
 The output queue: bytes leave a connection through it, once per turn, tried
 on the socket at once (design, section 6; C{docs/performance.rst}).
 
-Two implementations of L{IOutput}: L{DirectQueue} hands bytes to the kernel
+Implementations of L{IOutput}: L{DirectQueue} hands bytes to the kernel
 itself, on plain TCP and Unix sockets only; L{WriteQueue} uses nothing but
-C{write} and serves every other transport.  L{outputFor} picks.
+C{write} and serves every other transport.  L{outputFor} picks.  L{MessageQueue}
+is for transports that keep messages.
 """
 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.interfaces import IPullProducer, IPushProducer
@@ -245,6 +246,47 @@ class WriteQueue(OutputQueue):
             self._transport.loseConnection()
         else:
             self._loseHalf()
+
+
+class MessageQueue(WriteQueue):
+    """
+    For transports that keep messages: what was given at once leaves in one
+    C{write}, and nothing else with it.
+    """
+
+    def write(self, pieces: Sequence[Buffer], size: int) -> None:
+        """
+        See L{IOutput}.
+
+        @param pieces: Of one message.
+        """
+        super().write((b"".join(pieces),), size)
+
+    def flush(self) -> None:
+        """
+        See L{IOutput}.
+        """
+        self._touched = False
+        pieces, self._pieces, self._collected = self._pieces, [], 0
+        for piece in pieces:
+            if self._transport is None or self.losing:
+                return
+            if self._busy:
+                self._waiting.append(piece)
+                self._count(len(piece))
+            else:
+                self._send(piece)
+        if self.sent >= self.mark:
+            self._progressed()
+
+    def _send(self, data: Buffer) -> None:
+        self.sent += len(data)
+        self._transport.write(bytes(data))
+
+    def _next(self) -> Buffer:
+        first = self._waiting.popleft()
+        self._count(-len(first))
+        return first
 
 
 def outputFor(

@@ -13,29 +13,22 @@ from collections.abc import Sequence
 from struct import Struct
 from typing import Any, NamedTuple
 
-from twisted.internet.defer import Deferred
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from ockam_twisted.errors import ConnectionClosed, OckamError, RemoteProtocolError, TimedOut
-from ockam_twisted.interfaces import Buffer, IFlow, IHop, PayloadReceiver
-from ockam_twisted.routing.access import DenyAll
-from ockam_twisted.routing.addresses import Address, Route
-from ockam_twisted.routing.flow import newFlowId
+from ockam_twisted.errors import RemoteProtocolError, TimedOut
+from ockam_twisted.interfaces import Buffer, IFlow, PayloadReceiver
+from ockam_twisted.routing.addresses import Route
 from ockam_twisted.routing.local_message import LocalMessage
-from ockam_twisted.routing.source import Source
-from ockam_twisted.transports.allowance import Allowance
+from ockam_twisted.transports.hop import HopProtocol
 from ockam_twisted.transports.hops import HopSettings
+from ockam_twisted.transports.output import OutputQueue
 from ockam_twisted.transports.queue import outputFor
 from ockam_twisted.transports.sockets import (
     HOP_READ,
     HOP_READ_SMALL,
-    isDead,
     isPlainSocket,
     prepareSocket,
-    unanswered,
 )
 from ockam_twisted.wire.frames import VERSION, FrameDecoder
 from ockam_twisted.wire.messages import (
@@ -82,38 +75,19 @@ class _Inbound(NamedTuple):
     flow: IFlow
 
 
-@implementer(IHop)
-class MessageStreamProtocol(Protocol):
+class MessageStreamProtocol(HopProtocol):
     """
-    See L{IHop}.
-
-    @ivar received: Bytes of frames received.
+    See L{IHop}: messages over a carrier that is a stream of bytes.
     """
-
-    _log = Logger()
-    peer = "nobody yet"
 
     def __init__(self, settings: HopSettings, spawnerId: str | None = None, greets: bool = True) -> None:
         """
-        @param spawnerId: The flow-control id of the listener that accepts
-            this connection; L{None} for one that we make.
+        @param spawnerId: See L{HopProtocol}.
         @param greets: Must it still say which version we speak?
         """
-        self.address = Address.random()
-        self.receiver = Address.random()
-        self.flowId = newFlowId()
-        self.received = 0
-        self.ready: Deferred[MessageStreamProtocol] = Deferred()
-        self._settings = settings
-        self._spawnerId = spawnerId
+        super().__init__(settings, spawnerId)
         self._greets = greets
         self._frames = FrameDecoder(settings.maxFrame)
-        self._greeted = False
-        self._ended = False
-        self._error: OckamError | None = None
-        self._warned = False
-        self._lost: list[Deferred[str]] = []
-        self._reason: str | None = None
         self._flows: dict[bytes, _Inbound] = {}
         self._prefixes = 0
         self._lengths: list[int] = []
@@ -121,40 +95,27 @@ class MessageStreamProtocol(Protocol):
         self._spent = 0.0
         self._readSize = HOP_READ
 
+    def makeOutput(self) -> OutputQueue:
+        """
+        See L{HopProtocol.makeOutput}.
+        """
+        settings = self._settings
+        return outputFor(
+            self.transport, settings.router.turn, settings.highWater, settings.stalls.heldBack, settings.stalls.budget
+        )
+
     def connectionMade(self) -> None:
         """
         Register both addresses and say which version we speak.
         """
-        settings = self._settings
-        router = settings.router
         transport: Any = self.transport
         prepareSocket(transport, HOP_READ)
-        peer = transport.getPeer()
-        host, port = getattr(peer, "host", None), getattr(peer, "port", None)
-        self.peer = f"{host}:{port}" if host is not None else str(getattr(peer, "name", None) or "a local socket")
-        self._turn = router.turn
-        self.output = outputFor(
-            transport, router.turn, settings.highWater, settings.stalls.heldBack, settings.stalls.budget
-        )
-        self.output.label = f"the connection with {self.peer}"
-        self.output.isShared = True
-        self.source = Source(
-            transport.pauseProducing,
-            transport.resumeProducing,
-            self.output,
-            lambda: isDead(transport),
-            lambda: self.abortConnection("the peer has reset the connection"),
-            isShared=True,
-        )
+        super().connectionMade()
         self._isPlain = isPlainSocket(transport)
-        # Who we connect to is our choice, and brings what others send.
-        self._allowance = None if self._spawnerId is None else Allowance(settings.clock, self.source)
-        router.register(self.address, self)
-        router.register(self.receiver, self, DenyAll())
-        router.flowControls.addProducer(self.receiver, self.flowId, self._spawnerId, (self.address,))
+        settings = self._settings
         self._deadline = settings.clock.callLater(settings.versionTimeout, self._versionMissing)
         if self._greets:
-            with router.turn:
+            with self._turn:
                 self.output.write((VERSION,), 1)
 
     def _versionMissing(self) -> None:
@@ -175,7 +136,7 @@ class MessageStreamProtocol(Protocol):
         turn.enter(self.source)
         try:
             frames = self._frames.feed(data)
-            if not self._greeted:
+            if not self._isReady:
                 self._greet()
             for buffer, start, end in frames:
                 last = self._last
@@ -224,9 +185,8 @@ class MessageStreamProtocol(Protocol):
         Has the peer's version byte arrived?
         """
         if self._frames.failure is None:
-            self._greeted = True
             self._deadline.cancel()
-            self.ready.callback(self)
+            self.becomeReady()
 
     def _find(self, buffer: bytes, start: int, end: int) -> _Inbound | None:
         """
@@ -294,99 +254,22 @@ class MessageStreamProtocol(Protocol):
             head = payloadHead(size)
             total = fixed + len(head) + size
             if total > maximum:
-                self._tooLarge(total)
+                self.messageTooLarge(total)
                 return
             write((_length(total) + prefix + head, *pieces, TRANSPORT_TAIL), total + 4)
 
         return send
 
-    def _tooLarge(self, size: int) -> None:
-        if not self._warned:
-            self._warned = True
-            self._log.warn(
-                "Dropping messages for {peer} that are too large, the first of {size} bytes",
-                peer=self.peer,
-                size=size,
-                event="message-too-large",
-            )
-
-    def messageReceived(self, message: LocalMessage) -> None:
-        """
-        Send one message.  See L{IWorker.messageReceived}.
-        """
-        self.flowOpened(message)((message.payload,), len(message.payload))
-
     # ----------------------------------------------------------------- end
-
-    @property
-    def carried(self) -> int:
-        """
-        See L{IHop.carried}.
-        """
-        return self.received + self.output.sent
-
-    @property
-    def isBlocked(self) -> bool:
-        """
-        See L{IHop.isBlocked}.
-        """
-        return (bool(self.source.pauses) or self.output.queued > 0) and not unanswered(self.transport)
-
-    def loseConnection(self) -> None:
-        """
-        See L{IHop.loseConnection}.
-        """
-        if self._reason is None:
-            self._reason = "we have closed it"
-        self.output.loseConnection()
-
-    def abortConnection(self, reason: str) -> None:
-        """
-        See L{IHop.abortConnection}.
-        """
-        if self._reason is None:
-            self._reason = reason
-            # Until it is ready, who has made it is told, and says so.
-            if self._greeted or self._spawnerId is not None:
-                self._log.warn(
-                    "Losing the connection with {peer}: {reason}",
-                    peer=self.peer,
-                    reason=reason,
-                    event="connection-broken",
-                )
-        self.output.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
-        The connection has ended: forget both addresses.
+        The connection has ended: forget what was known of its messages.
         """
-        text = self._reason = self._reason or reason.getErrorMessage()
-        self._ended = True
-        router = self._settings.router
         if self._deadline.active():
             self._deadline.cancel()
-        with router.turn:
-            self.output.connectionLost()
-            if self._allowance is not None:
-                self._allowance.close()
-            router.unregister(self.address)
-            router.unregister(self.receiver)
-            self._flows.clear()
-            self._last = None
-            lost, self._lost = self._lost, []
-            for waiting in lost:
-                waiting.callback(text)
-            if not self._greeted:
-                self._greeted = True
-                self.ready.errback(self._frames.failure or self._error or ConnectionClosed(text))
-
-    def whenLost(self) -> Deferred[str]:
-        """
-        See L{IHop.whenLost}.
-        """
-        waiting: Deferred[str] = Deferred()
-        if self._ended:
-            waiting.callback(str(self._reason))
-        else:
-            self._lost.append(waiting)
-        return waiting
+        if self._frames.failure is not None:
+            self._error = self._frames.failure
+        super().connectionLost(reason)
+        self._flows.clear()
+        self._last = None

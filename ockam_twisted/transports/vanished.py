@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
+from ockam_twisted.transports.hop import HopProtocol
 from ockam_twisted.transports.sockets import unanswered
-from ockam_twisted.transports.stream import MessageStreamProtocol
 
 #: Seconds between two looks, and for how long a peer may owe an answer; both
 #: together are as long as keepalive takes.
@@ -27,7 +27,7 @@ class VanishedWatch:
     See the module.
     """
 
-    def __init__(self, clock: IReactorTime, hops: Callable[[], Iterable[MessageStreamProtocol]]) -> None:
+    def __init__(self, clock: IReactorTime, hops: Callable[[], Iterable[HopProtocol]]) -> None:
         """
         @param hops: The connections there are.
         """

@@ -173,7 +173,9 @@ class Check:
         except (OSError, OckamError) as error:
             return self._note(report, findings.ofName(road.host, error))
         found = f"{road.host} is {' and '.join(addresses)}"
-        if addresses == [road.host]:
+        if not addresses:
+            found = f"{road.at} has no name to look up"
+        elif addresses == [road.host]:
             found = f"{road.host} is an address, not a name"
         self._note(report, Finding("name", OK, found, self._reactor.seconds() - began))
         owner = findings.RELAY if road.relayName else findings.FAR

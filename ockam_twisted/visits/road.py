@@ -22,12 +22,13 @@ from ockam_twisted.errors import ConnectionClosed, NoRoute, NotAccepted, OckamEr
 from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.interfaces import IHop, ITrustPolicy
 from ockam_twisted.node import Node
-from ockam_twisted.places import dial
 from ockam_twisted.relays.names import RELAY_PREFIX
 from ockam_twisted.relays.notices import NoticeReader
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.attempt import ECHO, PATIENCE, Parts, ping
+from ockam_twisted.transports.dialing import dial
+from ockam_twisted.transports.roads import dialRoad
 from ockam_twisted.wire.relay import GONE, Notice
 
 #: Seconds that a name has to be resolved, and an echo to come back.
@@ -46,6 +47,7 @@ class _Watched:
 
     def __init__(self, reactor: Any, endpoint: IStreamClientEndpoint) -> None:
         self.connectedAt: float | None = None
+        self.codec = getattr(endpoint, "codec", None)
         self._reactor = reactor
         self._endpoint = endpoint
 
@@ -116,7 +118,7 @@ class Road:
     """
     See the module.
 
-    @ivar host: The host that the way begins with.
+    @ivar host: The host that the way begins with; empty if it has none.
     @ivar port: Its port.
     @ivar legs: What comes then.
     @ivar route: As far as it was gone.
@@ -127,8 +129,9 @@ class Road:
         """
         @param address: Has been checked: it begins with a connection to make.
         """
-        components = [*address]
-        self.host, self.port = str(components[0][1]), int(components[1][1])
+        self._road = road = address.road
+        hasHost = len(road) > 1
+        self.host, self.port = (str(road[0][1]), int(road[1][1])) if hasHost else ("", 0)
         self.parts = Parts()
         self.route = Route()
         self.isConnected = False
@@ -137,7 +140,7 @@ class Road:
         self._hop: IHop | None = None
         legs: list[Leg] = []
         workers: list[str] = []
-        for protocol, value in components[2:]:
+        for protocol, value in address.components[len(road) :]:
             if protocol == "secure":
                 legs.append(Leg(tuple(workers), str(value)))
                 workers = []
@@ -160,7 +163,16 @@ class Road:
         """
         Where it begins, for people.
         """
+        if not self._isPlain:
+            return str(MultiAddr(self._road))
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def _isPlain(self) -> bool:
+        """
+        Is it a TCP connection, and nothing over it?
+        """
+        return [name for name, _ in self._road[1:]] == ["tcp"]
 
     # --------------------------------------------------------------- parts
 
@@ -168,10 +180,12 @@ class Road:
         """
         Look the host up.
 
-        @return: Its addresses.
+        @return: Its addresses; where the way begins with none, nothing.
         @raise OSError: It has none.
         @raise TimedOut: Nobody says.
         """
+        if not self.host:
+            return []
         if isIPAddress(self.host) or isIPv6Address(self.host):
             return [self.host]
         reactor = self._reactor
@@ -190,7 +204,7 @@ class Road:
             <ockam_twisted.errors.OckamError>}; C{isConnected} says which it was.
         """
         began = self._reactor.seconds()
-        endpoint = _Watched(self._reactor, dial(self._reactor, self.host, self.port))
+        endpoint = _Watched(self._reactor, dialRoad(self._reactor, self._road))
         try:
             self._hop = await self._node.walk.connectOver(endpoint, self.parts)
         finally:
@@ -204,6 +218,8 @@ class Road:
         Is it a web server that is there?  That waits for a question which is
         not in our protocol.
         """
+        if not self._isPlain:
+            return False
         try:
             endpoint = dial(self._reactor, self.host, self.port)
             asking: Any = await endpoint.connect(Factory.forProtocol(_Asking))

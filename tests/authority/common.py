@@ -79,8 +79,8 @@ class AuthorityTestCase(SynchronousTestCase):
         How a node gets about.
         """
 
-        def dial(host: str, port: int) -> Any:
-            return self.network.endpoint(host)
+        def dial(road: Any) -> Any:
+            return self.network.endpoint(road[0][1])
 
         return Walk(node.router, self.network.clock, node.transport, lambda: node.party, dial)
 

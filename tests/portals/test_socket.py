@@ -30,8 +30,8 @@ from ockam_twisted.routing.router import Router
 from ockam_twisted.testing import MemoryWay
 from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.local import LocalSockets
+from ockam_twisted.transports.service import TransportService
 from ockam_twisted.transports.stalls import OWN_SECONDS, STREAM_SECONDS, StallWatch
-from ockam_twisted.transports.tcp import TCPTransport
 from tests.portals.common import OUTLET, ChannelPortalTestCase, Halved, PortalTestCase, Program, Programs
 
 reactor: Any = globalReactor
@@ -47,7 +47,7 @@ class _Node:
         self.router = Router()
         self.stalls = StallWatch(reactor)
         self.sockets = LocalSockets(self.router.turn, self.stalls)
-        self.transport = TCPTransport(HopSettings(self.router, reactor, self.stalls))
+        self.transport = TransportService(HopSettings(self.router, reactor, self.stalls))
 
     async def stop(self) -> None:
         self.stalls.stopService()

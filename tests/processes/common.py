@@ -25,8 +25,8 @@ from ockam_twisted.services.echo import EchoService
 from ockam_twisted.testing import Inbox, MemoryNetwork, MemoryNode
 from ockam_twisted.transports.budget import QueueBudget
 from ockam_twisted.transports.hops import HopSettings
+from ockam_twisted.transports.service import TransportService
 from ockam_twisted.transports.stalls import StallWatch
-from ockam_twisted.transports.tcp import TCPTransport
 
 #: What may wait for one connection of the relay.
 HIGH_WATER = 64 * 1024
@@ -44,7 +44,7 @@ class Process:
         self.router = router
         self.links: dict[int, Link] = {}
         self.stalls = StallWatch(clock, QueueBudget())
-        self.transport = TCPTransport(HopSettings(router, clock, self.stalls, highWater=HIGH_WATER))
+        self.transport = TransportService(HopSettings(router, clock, self.stalls, highWater=HIGH_WATER))
         self.transport.listen(case.network.endpoint(f"process {number}"))
 
     def link(self, number: int) -> Link:

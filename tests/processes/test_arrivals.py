@@ -24,8 +24,8 @@ from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.router import Router
 from ockam_twisted.testing import Inbox, MemoryNetwork
 from ockam_twisted.transports.hops import HopSettings
+from ockam_twisted.transports.service import TransportService
 from ockam_twisted.transports.stalls import StallWatch
-from ockam_twisted.transports.tcp import TCPTransport
 from ockam_twisted.wire.frames import VERSION, encodeFrame
 from ockam_twisted.wire.messages import encodeTransport
 from ockam_twisted.wire.relay import SENDING, Notice, encodeNotice
@@ -138,7 +138,7 @@ class ArrivalsTests(SynchronousTestCase):
         self.reactor = Turned()
         self.router = Router()
         settings = HopSettings(self.router, self.reactor, StallWatch(self.reactor), perAddress=3, total=4)
-        self.transport = TCPTransport(settings)
+        self.transport = TransportService(settings)
         self.places = Places()
         self.arrivals = Arrivals(self.transport.servers, self.reactor, self.places)
         self.listening = socket.create_server(("127.0.0.1", 0))

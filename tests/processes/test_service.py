@@ -32,8 +32,8 @@ from ockam_twisted.routing.addresses import EMPTY, Address, Route
 from ockam_twisted.routing.router import Router
 from ockam_twisted.testing import MemoryNetwork
 from ockam_twisted.transports.hops import HopSettings
+from ockam_twisted.transports.service import DRAIN, TransportService
 from ockam_twisted.transports.stalls import StallWatch
-from ockam_twisted.transports.tcp import DRAIN, TCPTransport
 
 
 class Spawned:
@@ -135,7 +135,7 @@ class ProcessesTests(SynchronousTestCase):
         self.reactor = Spawning()
         self.router = Router()
         self.stalls = StallWatch(self.reactor)
-        self.transport = TCPTransport(HopSettings(self.router, self.reactor, self.stalls))
+        self.transport = TransportService(HopSettings(self.router, self.reactor, self.stalls))
         self.roads: list[MemoryLink] = []
         self.patch(module, "adopt", self.adopt)
         self.processes = Processes(self.reactor, self.router, self.transport, 3)

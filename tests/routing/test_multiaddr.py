@@ -77,6 +77,14 @@ class MultiAddrTests(SynchronousTestCase):
             "space": "eed205",
             "secure": "c68906",
             "worker": "fea006",
+            "unix": "9003",
+            "tls": "c003",
+            "quic": "cc03",
+            "ws": "dd03",
+            "wss": "de03",
+            "http-path": "e103",
+            "ble": "8eef06",
+            "kafka": "9ebd07",
         }
         self.assertEqual({name: bare.varint(code).hex() for name, code in CODES.items()}, expected)
 
@@ -99,19 +107,41 @@ class MultiAddrTests(SynchronousTestCase):
         self.assertEqual(hash(address), hash(MultiAddr.fromBytes(address.bytes)))
         self.assertRaises(FrozenInstanceError, setattr, address, "components", ())
 
-    def test_hostPort(self) -> None:
+    def test_road(self) -> None:
         """
-        The first host that C{tcp} follows is where to connect to.
+        The road is what comes first, as far as it is about one connection.
         """
         for text, expected in (
-            ("/ip4/127.0.0.1/tcp/4000/service/x", ("127.0.0.1", 4000)),
-            ("/service/a/ip6/::1/tcp/1/dnsaddr/b/tcp/2", ("::1", 1)),
-            ("/dnsaddr/a/service/s/dnsaddr/b/tcp/2", ("b", 2)),
-            ("/dnsaddr/a/udp/2", None),
-            ("/service/tcp/tcp/5", None),
-            ("/service/x", None),
+            ("/ip4/127.0.0.1/tcp/4000/service/x", "/ip4/127.0.0.1/tcp/4000"),
+            ("/dnsaddr/a/tcp/443/wss/http-path/a%2Fb/secure/api", "/dnsaddr/a/tcp/443/wss/http-path/a%2Fb"),
+            ("/dnsaddr/a/tcp/443/tls/ws/worker/w", "/dnsaddr/a/tcp/443/tls/ws"),
+            ("/ip6/::1/udp/2/quic/service/x/ip4/127.0.0.1/tcp/1", "/ip6/::1/udp/2/quic"),
+            ("/unix/%2Frun%2Fx/secure/api", "/unix/%2Frun%2Fx"),
+            ("/ble/ockam/secure/api", "/ble/ockam"),
+            ("/dnsaddr/broker/tcp/9092/kafka/blue/secure/api", "/dnsaddr/broker/tcp/9092/kafka/blue"),
         ):
-            self.assertEqual(MultiAddr.fromText(text).hostPort, expected)
+            self.assertEqual(MultiAddr(MultiAddr.fromText(text).road).text, expected)
+        for text in ("/service/tcp/tcp/5", "/service/x", "/dnsaddr/a", "/dnsaddr/a/service/x/tcp/1", "/ws/tcp/5"):
+            self.assertEqual(MultiAddr.fromText(text).road, ())
+
+    def test_flags(self) -> None:
+        """
+        Some protocols have no value.
+        """
+        address = MultiAddr.fromText("/dnsaddr/a/tcp/443/tls/ws/service/x")
+        self.assertEqual(address.components[2:4], (("tls", ""), ("ws", "")))
+        self.assertEqual(MultiAddr.fromBytes(address.bytes), address)
+        self.assertRaises(InvalidMultiAddr, MultiAddr, (("ws", "x"),))
+
+    def test_quoted(self) -> None:
+        """
+        A path is written as in a URL.
+        """
+        address = MultiAddr.fromText("/unix/%2Frun%2Fa%20b.sock/service/x")
+        self.assertEqual(address.components[0], ("unix", "/run/a b.sock"))
+        self.assertEqual(address.text, "/unix/%2Frun%2Fa%20b.sock/service/x")
+        self.assertEqual(MultiAddr.fromBytes(address.bytes), address)
+        self.assertRefused("/unix/%0A", "cannot be written")
 
     def test_slashes(self) -> None:
         """

@@ -44,7 +44,7 @@ class AttemptTestCase(ChannelTestCase):
             self.network.clock,
             self.alice.transport,
             lambda: self.alice.party,
-            lambda host, port: self.network.endpoint(host),
+            lambda road: self.network.endpoint(str(road[0][1])),
         )
         self.before = set(self.alice.router._mailboxes)
 

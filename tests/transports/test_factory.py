@@ -70,4 +70,4 @@ class FactoryTests(SynchronousTestCase):
         factory = MessageStreamFactory(Node().settings, "listener")
         for hop in [self.build(factory, f"192.0.2.{n}") for n in range(5)]:
             hop.connectionLost()
-        self.assertEqual((factory.hops, dict(factory._perAddress)), (set(), {}))
+        self.assertEqual((factory.hops, dict(factory.census.perAddress)), (set(), {}))

@@ -25,7 +25,7 @@ from ockam_twisted.interfaces import IFlowReceiver, IHop, IWorker
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.router import FLOW_CONTROL, INCOMING, NOBODY, TOO_LONG, Router
-from ockam_twisted.transports import stream
+from ockam_twisted.transports import hop
 from ockam_twisted.transports.allowance import LONGEST
 from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.stalls import StallWatch
@@ -144,7 +144,7 @@ class BlockedTests(StreamCase):
         """
         owed = 0.0
         unanswered: Any = lambda transport: owed  # noqa: E731
-        self.patch(stream, "unanswered", unanswered)
+        self.patch(hop, "unanswered", unanswered)
         self.assertFalse(self.hop.isBlocked)
         self.hop.source.pauseFor("somebody")
         self.assertTrue(self.hop.isBlocked)

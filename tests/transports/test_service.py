@@ -1,5 +1,5 @@
 """
-Tests for L{ockam_twisted.transports.tcp}, over real connections.
+Tests for L{ockam_twisted.transports.service}, over real connections.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.router import Router
 from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.queue import DirectQueue
+from ockam_twisted.transports.service import DRAIN, TransportService
 from ockam_twisted.transports.stalls import StallWatch
-from ockam_twisted.transports.tcp import DRAIN, TCPTransport
 from ockam_twisted.wire.frames import encodeFrame
 from ockam_twisted.wire.messages import decodeTransport, encodeTransport
 
@@ -57,7 +57,7 @@ class Node:
         self.router = Router()
         self.clock = Clock()
         self.stalls = StallWatch(self.clock)
-        self.transport = TCPTransport(HopSettings(self.router, self.clock, self.stalls, **limits))
+        self.transport = TransportService(HopSettings(self.router, self.clock, self.stalls, **limits))
         self.transport.startService()
         self.app, self.sink = Sink(), Sink()
         self.router.register(APP, self.app)
@@ -157,9 +157,9 @@ class _Connections(TestCase):
             yield deferLater(reactor, 0.001, lambda: None)
 
 
-class TCPTransportTests(_Connections):
+class TransportServiceTests(_Connections):
     """
-    Tests for L{TCPTransport}.
+    Tests for L{TransportService}.
     """
 
     def test_interface(self) -> None:
@@ -404,7 +404,7 @@ class TCPTransportTests(_Connections):
 
 class StopTests(_Connections):
     """
-    Tests for the end of L{TCPTransport}.
+    Tests for the end of L{TransportService}.
     """
 
     @inlineCallbacks

@@ -1,7 +1,10 @@
 """
-The TCP transport: hops over Twisted endpoints (spec messaging, section 6).
+The transport of a node: hops over Twisted endpoints, whatever is below them
+(spec messaging, sections 6 to 11).
 
-Any stream endpoint will do; TCP and Unix sockets get the fast path.
+Any stream endpoint will do; TCP and Unix sockets get the fast path.  An
+endpoint whose connections keep messages says so by its C{codec}: see
+L{ockam_twisted.transports.message}.
 """
 
 from __future__ import annotations
@@ -17,18 +20,19 @@ from zope.interface import implementer
 from ockam_twisted.interfaces import IHop, ITransport
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.flow import newFlowId
-from ockam_twisted.transports.factory import MessageStreamFactory
+from ockam_twisted.transports.factory import MessageFactory, MessageStreamFactory
+from ockam_twisted.transports.hop import HopProtocol
 from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.sockets import keepFreedMemory
-from ockam_twisted.transports.stream import MessageStreamProtocol
 from ockam_twisted.transports.vanished import VanishedWatch
+from ockam_twisted.wire.codecs import Codec
 
 #: Seconds that open connections have to drain when the service stops.
 DRAIN = 2.0
 
 
 @implementer(ITransport)
-class TCPTransport(Service):
+class TransportService(Service):
     """
     See L{ITransport}.
 
@@ -52,19 +56,31 @@ class TCPTransport(Service):
         self._vanished = VanishedWatch(settings.clock, lambda: self.hops)
 
     @property
-    def hops(self) -> set[MessageStreamProtocol]:
+    def hops(self) -> set[HopProtocol]:
         """
         All connections there are.
         """
         return self._clients.hops | self.servers.hops
 
+    def _connecting(self, endpoint: Any) -> Factory:
+        codec: Codec | None = getattr(endpoint, "codec", None)
+        if codec is None:
+            return self._clients
+        return MessageFactory(self.settings, codec, None, self._clients.census)
+
+    def _accepting(self, endpoint: Any) -> Factory:
+        codec: Codec | None = getattr(endpoint, "codec", None)
+        if codec is None:
+            return self.accepting
+        return MessageFactory(self.settings, codec, self.listenerId, self.servers.census)
+
     def connect(self, endpoint: IStreamClientEndpoint) -> Deferred[IHop]:
         """
-        Make one attempt: connect and exchange the version byte.
+        Make one attempt: connect and, over a stream, exchange the version byte.
 
         @return: Fires with the hop.  Cancel it to give up.
         """
-        made: list[MessageStreamProtocol] = []
+        made: list[HopProtocol] = []
 
         def canceled(_: Deferred[IHop]) -> None:
             connecting.cancel()
@@ -73,12 +89,12 @@ class TCPTransport(Service):
 
         result: Deferred[IHop] = Deferred(canceled)
 
-        def connected(protocol: object) -> Deferred[MessageStreamProtocol]:
-            hop = cast(MessageStreamProtocol, protocol)
+        def connected(protocol: object) -> Deferred[HopProtocol]:
+            hop = cast(HopProtocol, protocol)
             made.append(hop)
             return hop.ready
 
-        connecting = endpoint.connect(self._clients)
+        connecting = endpoint.connect(self._connecting(endpoint))
         connecting.addCallback(connected)
         connecting.addCallbacks(result.callback, result.errback)
         return result
@@ -92,7 +108,7 @@ class TCPTransport(Service):
             self._ports.append(port)
             return port
 
-        return endpoint.listen(self.accepting).addCallback(listening)
+        return endpoint.listen(self._accepting(endpoint)).addCallback(listening)
 
     def stopListening(self) -> Deferred[Any]:
         """

@@ -1,0 +1,156 @@
+"""
+One hop between two nodes over a carrier that keeps messages: what is written
+in one piece arrives in one piece, or not at all.
+
+To a hop a carrier looks like a transport of Twisted, of which C{write} sends
+one message, and which calls C{dataReceived} with one (C{docs/transports.rst}).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+
+from ockam_twisted.errors import RemoteProtocolError
+from ockam_twisted.interfaces import Buffer, IFlow, PayloadReceiver
+from ockam_twisted.routing.addresses import Route
+from ockam_twisted.routing.local_message import LocalMessage
+from ockam_twisted.transports.hop import HopProtocol
+from ockam_twisted.transports.hops import HopSettings
+from ockam_twisted.transports.queue import MessageQueue
+from ockam_twisted.wire.codecs import Codec
+
+#: How many pairs of routes one connection may have in its table, and how long
+#: they may be together, bytes.
+_MAX_FLOWS = 1024
+_MAX_ROUTES = 256 * 1024
+
+
+class MessageProtocol(HopProtocol):
+    """
+    See the module.
+    """
+
+    def __init__(self, settings: HopSettings, codec: Codec, spawnerId: str | None = None) -> None:
+        """
+        @param codec: What messages look like on this carrier.
+        @param spawnerId: See L{HopProtocol}.
+        """
+        super().__init__(settings, spawnerId)
+        self._codec = codec
+        self._flows: dict[Any, IFlow] = {}
+        self._routes = 0
+        self._warnedOf = False
+
+    def makeOutput(self) -> MessageQueue:
+        """
+        See L{HopProtocol.makeOutput}.
+        """
+        settings = self._settings
+        return MessageQueue(
+            self.transport, settings.router.turn, settings.highWater, settings.stalls.heldBack, settings.stalls.budget
+        )
+
+    def connectionMade(self) -> None:
+        """
+        Register both addresses.  A carrier that is there is ready.
+        """
+        super().connectionMade()
+        self.becomeReady()
+
+    # ------------------------------------------------------------- inbound
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        One message from the peer: deliver it.  One that cannot be read is
+        dropped: on some carriers anybody can send it in the name of the peer.
+        """
+        if self.output.lost:
+            return
+        turn = self._turn
+        turn.enter(self.source)
+        try:
+            self.received += len(data)
+            if len(data) > self._settings.maxFrame:
+                self._drop("it is too large")
+                return
+            self._deliver(data)
+        except RemoteProtocolError as error:
+            self._drop(str(error))
+        except Exception:
+            self._log.failure("Losing the connection with {peer}", peer=self.peer, event="connection-failed")
+            self.abortConnection("an internal error")
+        finally:
+            turn.leave()
+
+    def _deliver(self, data: bytes) -> None:
+        clock = self._settings.clock
+        began = clock.seconds()
+        onward, back, payload = self._codec.decode(data)
+        if not onward:
+            # A heartbeat.
+            return
+        key = (onward, back)
+        flow = self._flows.get(key)
+        if flow is None:
+            flow = self._open(key)
+        isDirect = flow.isDirect
+        flow.send((payload,), len(payload))
+        if not isDirect and self._allowance is not None:
+            self._allowance.take(clock.seconds() - began)
+
+    def _open(self, key: Any) -> IFlow:
+        onward, back = key
+        flow = self._settings.router.open(Route.fromWire(onward), Route.fromWire((self.address, *back)), self.receiver)
+        size = sum(len(value) + 8 for route in key for _, value in route)
+        self._routes += size
+        if len(self._flows) >= _MAX_FLOWS or self._routes > _MAX_ROUTES:
+            self._flows.clear()
+            self._routes = size
+        self._flows[key] = flow
+        return flow
+
+    def _drop(self, why: str) -> None:
+        if not self._warnedOf:
+            self._warnedOf = True
+            self._log.warn(
+                "Dropping messages from {peer} that cannot be read, the first because {why}",
+                peer=self.peer,
+                why=why,
+                event="message-unreadable",
+            )
+
+    # ------------------------------------------------------------ outbound
+
+    def flowOpened(self, message: LocalMessage) -> PayloadReceiver:
+        """
+        See L{IFlowReceiver.flowOpened}.
+        """
+        codec = self._codec
+        prefix = codec.prefix(message.onward_route[1:], message.return_route)
+        fixed = len(prefix) + len(codec.tail)
+        write = self.output.write
+        # Some carriers have a limit of their own.
+        maximum = min(self._settings.maxFrame, getattr(self.transport, "maxMessage", self._settings.maxFrame))
+
+        def send(pieces: Sequence[Buffer], size: int) -> None:
+            head = codec.head(size)
+            total = fixed + len(head) + size
+            if total > maximum:
+                self.messageTooLarge(total)
+                return
+            write((prefix + head, *pieces, codec.tail), total)
+
+        return send
+
+    # ----------------------------------------------------------------- end
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The connection has ended: forget what was known of its messages.
+        """
+        super().connectionLost(reason)
+        self._flows.clear()
