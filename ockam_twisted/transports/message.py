@@ -4,6 +4,8 @@ in one piece arrives in one piece, or not at all.
 
 To a hop a carrier looks like a transport of Twisted, of which C{write} sends
 one message, and which calls C{dataReceived} with one (C{docs/transports.rst}).
+If it has an attribute C{maxMessage}, bytes, longer messages are split: see
+L{ockam_twisted.transports.parts}.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from ockam_twisted.routing.addresses import Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.transports.hop import HopProtocol
 from ockam_twisted.transports.hops import HopSettings
+from ockam_twisted.transports.parts import PARTS, Assembly, split
 from ockam_twisted.transports.queue import MessageQueue
 from ockam_twisted.wire.codecs import Codec
 
@@ -43,6 +46,7 @@ class MessageProtocol(HopProtocol):
         self._codec = codec
         self._flows: dict[Any, IFlow] = {}
         self._routes = 0
+        self._assembly = Assembly(settings.maxFrame)
         self._warnedOf = False
 
     def makeOutput(self) -> MessageQueue:
@@ -93,6 +97,13 @@ class MessageProtocol(HopProtocol):
         if not onward:
             # A heartbeat.
             return
+        if onward == PARTS:
+            whole = self._assembly.add(payload)
+            if whole is None:
+                return
+            onward, back, payload = self._codec.decode(whole)
+            if not onward or onward == PARTS:
+                return
         key = (onward, back)
         flow = self._flows.get(key)
         if flow is None:
@@ -133,16 +144,19 @@ class MessageProtocol(HopProtocol):
         prefix = codec.prefix(message.onward_route[1:], message.return_route)
         fixed = len(prefix) + len(codec.tail)
         write = self.output.write
-        # Some carriers have a limit of their own.
-        maximum = min(self._settings.maxFrame, getattr(self.transport, "maxMessage", self._settings.maxFrame))
+        maximum = self._settings.maxFrame
+        room = getattr(self.transport, "maxMessage", maximum)
 
         def send(pieces: Sequence[Buffer], size: int) -> None:
             head = codec.head(size)
             total = fixed + len(head) + size
             if total > maximum:
                 self.messageTooLarge(total)
-                return
-            write((prefix + head, *pieces, codec.tail), total)
+            elif total > room:
+                for part in split(codec, b"".join((prefix, head, *pieces, codec.tail)), room):
+                    write((part,), len(part))
+            else:
+                write((prefix + head, *pieces, codec.tail), total)
 
         return send
 

@@ -451,7 +451,13 @@ class PrivilegeTests(DaemonTestCase):
                 client.connect(("127.0.0.1", port) if connect == socket.AF_INET else f"{self.folder}/relay.sock")
                 client.sendall(b"\x01")
                 self.assertEqual(client.recv(1), b"\x01")
-        files = [os.readlink(f"/proc/{pid}/fd/{each}") for each in os.listdir(f"/proc/{pid}/fd")]
+        files = []
+        for each in os.listdir(f"/proc/{pid}/fd"):
+            try:
+                files.append(os.readlink(f"/proc/{pid}/fd/{each}"))
+            except FileNotFoundError:
+                # Closed since.
+                continue
         own = [each for each in files if each.startswith("/") and each not in ("/dev/null", "/dev/urandom")]
         for each in own:
             inside = Path(each).is_relative_to(self.folder / "relay") or each == str(self.folder / "relay.log")
