@@ -56,6 +56,9 @@ class Road:
         return import_module(f"ockam_twisted.transports.{self.module}")
 
 
+_OVER = ((HOST, "tcp", "ws"), (HOST, "tcp", "wss"), (HOST, "tcp", "tls", "ws"))
+_WEBSOCKETS = (*_OVER, *((*each, "http-path") for each in _OVER))
+
 ROADS = (Road("TCP", ((HOST, "tcp"),), (), "dialing"),)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectError, NoProtocol, TimeoutError
 from twisted.internet.interfaces import (
     IAddress,
@@ -22,6 +23,9 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from ockam_twisted.routing.multiaddr import Component
+from ockam_twisted.transports.dialing import dial
 
 #: Seconds the handshake may take.
 PATIENCE = 10.0
@@ -186,3 +190,25 @@ class SecuredEndpoint:
         # What it fires with is still to prove who it is.
         connecting.addCallbacks(lambda _: None, lambda failure: None if done.called else done.errback(failure))
         return done
+
+
+def securedEndpoint(endpoint: IStreamClientEndpoint, reactor: Any, host: str) -> SecuredEndpoint:
+    """
+    TLS over an endpoint: the certificate of the other end has to be of
+    C{host}, and signed by somebody whom this system trusts, or whom
+    C{SSL_CERT_FILE} or C{SSL_CERT_DIR} names.
+
+    @raise ValueError: This process cannot do TLS.
+    """
+    checkTLS()
+    from twisted.internet.ssl import optionsForClientTLS
+
+    return SecuredEndpoint(wrapClientTLS(optionsForClientTLS(host), endpoint), reactor, host)
+
+
+def clientEndpoint(reactor: Any, components: tuple[Component, ...]) -> SecuredEndpoint:
+    """
+    See L{ockam_twisted.transports.roads}: C{/tcp/PORT/tls}.
+    """
+    (_, host), (_, port), _ = components
+    return securedEndpoint(dial(reactor, str(host), int(port)), reactor, str(host))

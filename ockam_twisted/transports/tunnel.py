@@ -1,0 +1,219 @@
+"""
+Connecting through an HTTP proxy, by C{CONNECT} (RFC 9110, section 9.3.6), where
+the environment says that there is one.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
+
+import h11
+from attrs import field, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError, ConnectionLost, NoProtocol, TimeoutError
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ockam_twisted.transports.dialing import dial
+
+#: Seconds that a proxy may take, and bytes that its answer may have.
+PATIENCE = 20.0
+MAX_HEAD = 16 * 1024
+
+
+@frozen
+class Proxy:
+    """
+    A proxy.
+
+    @ivar host: Where it is.
+    @ivar port: Its port.
+    @ivar authorization: The value of C{Proxy-Authorization}; empty for none.
+    """
+
+    host: str
+    port: int
+    authorization: str = field(default="", repr=False)
+
+
+def proxyFor(host: str, port: int, isSecure: bool) -> Proxy | None:
+    """
+    What C{HTTPS_PROXY}, C{HTTP_PROXY}, C{ALL_PROXY} and C{NO_PROXY} say.
+
+    @raise ValueError: It is no proxy that we can use.
+    """
+    found = getproxies_environment()
+    url = found.get("https" if isSecure else "http") or found.get("all")
+    if not url or proxy_bypass(f"{host}:{port}"):
+        return None
+    parts = urlsplit(url if "//" in url else f"http://{url}")
+    if parts.scheme != "http" or not parts.hostname:
+        raise ValueError("the proxy that the environment names is none of the form http://HOST:PORT")
+    user = ""
+    if parts.username is not None:
+        user = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        user = "Basic " + b64encode(user.encode()).decode()
+    return Proxy(parts.hostname, parts.port or 80, user)
+
+
+class _Tunnel(Protocol):
+    """
+    Asks the proxy, then hands everything on.
+    """
+
+    _deadline: IDelayedCall | None = None
+    _behind: Any = None
+
+    def __init__(self, endpoint: TunnelEndpoint, factory: Any, address: IAddress | None, done: Deferred[Any]) -> None:
+        self._endpoint = endpoint
+        self._factory = factory
+        self._address = address
+        self._done: Deferred[Any] | None = done
+        self._http = h11.Connection(h11.CLIENT, MAX_HEAD)
+
+    def connectionMade(self) -> None:
+        """
+        Ask.
+        """
+        endpoint = self._endpoint
+        self._deadline = endpoint.clock.callLater(
+            PATIENCE, self._fail, TimeoutError(string="the proxy does not answer")
+        )
+        headers = [("Host", endpoint.at)]
+        if endpoint.proxy.authorization:
+            headers.append(("Proxy-Authorization", endpoint.proxy.authorization))
+        transport: Any = self.transport
+        transport.write(self._http.send(h11.Request(method="CONNECT", target=endpoint.at, headers=headers)))
+        self._http.send(h11.EndOfMessage())
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Bytes from the proxy.
+        """
+        try:
+            self._http.receive_data(data)
+            event = self._http.next_event()
+            while isinstance(event, h11.InformationalResponse):
+                event = self._http.next_event()
+        except h11.RemoteProtocolError:
+            self._fail(ConnectError(string="the proxy does not speak HTTP"))
+            return
+        if event is h11.NEED_DATA:
+            return
+        if not isinstance(event, h11.Response) or not 200 <= event.status_code < 300:
+            status = event.status_code if isinstance(event, h11.Response) else "nothing"
+            self._fail(ConnectError(string=f"the proxy answers {status} to CONNECT {self._endpoint.at}"))
+            return
+        self._open()
+
+    def _open(self) -> None:
+        self._forget()
+        done, self._done = self._done, None
+        transport: Any = self.transport
+        if done is None:
+            transport.abortConnection()
+            return
+        rest = self._http.trailing_data[0]
+        try:
+            behind = self._factory.buildProtocol(self._address)
+        except Exception:
+            transport.abortConnection()
+            done.errback(Failure())
+            return
+        if behind is None:
+            transport.abortConnection()
+            done.errback(NoProtocol())
+            return
+        self._behind = behind
+        self.__dict__["dataReceived"] = behind.dataReceived
+        behind.makeConnection(transport)
+        done.callback(behind)
+        if rest:
+            behind.dataReceived(rest)
+
+    def _fail(self, error: Exception) -> None:
+        self._forget()
+        done, self._done = self._done, None
+        transport: Any = self.transport
+        transport.abortConnection()
+        if done is not None:
+            done.errback(error)
+
+    def giveUp(self) -> None:
+        """
+        Nobody waits any more.
+        """
+        if self._behind is None:
+            self._done = None
+            self._forget()
+            transport: Any = self.transport
+            transport.abortConnection()
+
+    def _forget(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        It is over.
+        """
+        self._forget()
+        behind, self._behind = self._behind, None
+        done, self._done = self._done, None
+        if behind is not None:
+            behind.connectionLost(reason)
+        elif done is not None:
+            done.errback(ConnectionLost("the proxy has closed the connection"))
+
+
+class _Factory(Factory):
+    noisy = False
+
+    def __init__(self, endpoint: TunnelEndpoint, behind: Any, done: Deferred[Any]) -> None:
+        self._endpoint = endpoint
+        self._behind = behind
+        self._done = done
+        self.made: list[_Tunnel] = []
+
+    def buildProtocol(self, addr: IAddress | None) -> _Tunnel:
+        made = _Tunnel(self._endpoint, self._behind, addr, self._done)
+        self.made.append(made)
+        return made
+
+
+@implementer(IStreamClientEndpoint)
+class TunnelEndpoint:
+    """
+    Connects to a host through a proxy.
+
+    @ivar clock: For its deadline.
+    @ivar at: The host and its port, as the proxy is told.
+    @ivar proxy: The proxy.
+    """
+
+    def __init__(self, reactor: Any, proxy: Proxy, host: str, port: int) -> None:
+        self.clock = reactor
+        self.at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.proxy = proxy
+        self._endpoint = dial(reactor, proxy.host, proxy.port)
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+        """
+        See C{IStreamClientEndpoint}.
+        """
+
+        def canceled(_: Deferred[Any]) -> None:
+            connecting.cancel()
+            for each in factory.made:
+                each.giveUp()
+
+        done: Deferred[Any] = Deferred(canceled)
+        factory = _Factory(self, protocolFactory, done)
+        connecting = self._endpoint.connect(factory)
+        connecting.addCallbacks(lambda _: None, lambda failure: None if done.called else done.errback(failure))
+        return done
