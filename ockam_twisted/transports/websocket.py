@@ -13,7 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, ConnectionLost, TimeoutError
 from twisted.internet.interfaces import IAddress, IDelayedCall
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import (
@@ -31,7 +31,7 @@ from wsproto.events import (
 from wsproto.utilities import ProtocolError
 
 from ockam_twisted.routing.addresses import printable
-from ockam_twisted.transports.sockets import HOP_READ, prepareSocket
+from ockam_twisted.transports.carrier import CarrierProtocol
 
 #: Seconds that the handshake may take.
 PATIENCE = 10.0
@@ -42,18 +42,14 @@ PATIENCE = 10.0
 PING = 25.0
 
 
-class WebSocketProtocol(Protocol):
+class WebSocketProtocol(CarrierProtocol):
     """
-    One end of a WebSocket; to the hop behind it, a carrier.
-
-    @ivar behind: The hop, once the handshake is done.
+    One end of a WebSocket.
     """
 
-    behind: Any = None
     _deadline: IDelayedCall | None = None
     _pinging: IDelayedCall | None = None
     _silent = 0
-    _isEnding = False
 
     def __init__(self, kind: ConnectionType, factory: Any, address: IAddress | None) -> None:
         """
@@ -72,7 +68,7 @@ class WebSocketProtocol(Protocol):
         """
         The handshake begins.
         """
-        prepareSocket(self.transport, HOP_READ)
+        super().connectionMade()
         self._deadline = self._clock.callLater(PATIENCE, self._tooLate)
 
     def _tooLate(self) -> None:
@@ -183,10 +179,6 @@ class WebSocketProtocol(Protocol):
 
     # ------------------------------------------------- of the hop's carrier
 
-    @property
-    def _transport(self) -> Any:
-        return self.transport
-
     def write(self, data: bytes) -> None:
         """
         Send one message.
@@ -194,69 +186,22 @@ class WebSocketProtocol(Protocol):
         if not self._isEnding:
             self._transport.write(self._ws.send(BytesMessage(data=data)))
 
-    def getPeer(self) -> Any:
-        """
-        See C{ITransport}.
-        """
-        return self._transport.getPeer()
-
-    def getHost(self) -> Any:
-        """
-        See C{ITransport}.
-        """
-        return self._transport.getHost()
-
-    def pauseProducing(self) -> None:
-        """
-        See C{IPushProducer}.
-        """
-        self._transport.pauseProducing()
-
-    def resumeProducing(self) -> None:
-        """
-        See C{IPushProducer}.
-        """
-        self._transport.resumeProducing()
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """
-        See C{IConsumer}.
-        """
-        self._transport.registerProducer(producer, streaming)
-
-    def unregisterProducer(self) -> None:
-        """
-        See C{IConsumer}.
-        """
-        self._transport.unregisterProducer()
-
     def loseConnection(self) -> None:
         """
         See C{ITransport}.
         """
         if not self._isEnding:
             self._reply(CloseConnection(code=1000))
-            self._isEnding = True
-        self._transport.loseConnection()
-
-    def abortConnection(self) -> None:
-        """
-        See C{ITCPTransport}.
-        """
-        self._isEnding = True
-        self._transport.abortConnection()
+        super().loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
         It is over.
         """
-        self._isEnding = True
         for call in (self._deadline, self._pinging):
             if call is not None and call.active():
                 call.cancel()
-        behind, self.behind = self.behind, None
-        if behind is not None:
-            behind.connectionLost(reason)
+        super().connectionLost(reason)
 
 
 class WebSocketClientProtocol(WebSocketProtocol):
