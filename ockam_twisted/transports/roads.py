@@ -59,7 +59,13 @@ class Road:
 _OVER = ((HOST, "tcp", "ws"), (HOST, "tcp", "wss"), (HOST, "tcp", "tls", "ws"))
 _WEBSOCKETS = (*_OVER, *((*each, "http-path") for each in _OVER))
 
-ROADS = (Road("TCP", ((HOST, "tcp"),), (), "dialing"),)
+#: All of them.
+ROADS = (
+    Road("TCP", ((HOST, "tcp"),), (), "dialing"),
+    Road("TLS", ((HOST, "tcp", "tls"),), (), "secured"),
+    Road("WebSocket", _WEBSOCKETS, ("ws", "wss"), "webendpoints"),
+    Road("Unix sockets", (("unix",),), ("uds",), "uds"),
+)
 
 
 def hostComponents(host: str, port: int, carrier: str = "tcp") -> tuple[Component, Component]:

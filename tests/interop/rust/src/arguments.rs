@@ -46,7 +46,9 @@ const VALUES: &[&str] = &[
     "timeout",
     "to",
     "ttl",
+    "uds-listen",
     "window",
+    "ws-listen",
 ];
 
 #[derive(Default)]

@@ -4,6 +4,7 @@
 
 mod api;
 mod arguments;
+mod carriers;
 mod peer;
 mod requests;
 mod roles;
@@ -33,7 +34,9 @@ issue     --subject HISTORY [--attribute KEY=VALUE]... [--ttl SECONDS]
 everywhere: [--state FOLDER] [--p256] [--authorized I...]... [--timeout SECONDS] [--log]
             [--credential HEX] [--authority HISTORY] [--retrieve HOST:PORT] [--require KEY=VALUE]...
             [--key-exchange-only] [--verbose]
-MULTIADDR is /dnsaddr/HOST/tcp/PORT[/service/NAME][/secure/NAME]...
+            [--ws-listen HOST:PORT]... [--uds-listen PATH]...
+MULTIADDR is /dnsaddr/HOST/tcp/PORT[/service/NAME][/secure/NAME]... and may begin with /ws/HOST:PORT or
+/uds/PATH, in which ! stands for a slash.
 ";
 
 /// Prints one fact, at once.

@@ -29,6 +29,7 @@ pub struct Peer {
     pub tcp: Arc<TcpTransport>,
     /// Whose credentials count.
     authority: Option<Identifier>,
+    pub carriers: crate::carriers::Carriers,
     /// What admits to workers, relays and portals.
     pub access: Arc<dyn IncomingAccessControl>,
 }
@@ -64,6 +65,7 @@ impl Peer {
             _ => Arc::new(AllowAll),
         };
         let tcp = api::tcp(&context).await?;
+        let carriers = crate::carriers::Carriers::new(&context).await?;
         say("Release", api::RELEASE);
         say("Identifier", &identifier);
         Ok(Self {
@@ -73,6 +75,7 @@ impl Peer {
             identifier,
             tcp,
             authority,
+            carriers,
             access,
         })
     }
@@ -152,6 +155,7 @@ impl Peer {
             ids.push(listener.flow_control_id().clone());
             say("Listening", listener.socket_address());
         }
+        self.carriers.listen(&self.arguments).await?;
         Ok(ids)
     }
 
@@ -232,6 +236,7 @@ impl Peer {
                     way.id = Some(connection.flow_control_id().clone());
                     way.hops = vec![connection.sender_address().clone()];
                 }
+                "ws" | "uds" => way.hops = vec![self.carriers.connect(kind, value).await?],
                 "service" => way.hops.push(value.into()),
                 "secure" => {
                     way.hops.push(value.into());

@@ -95,8 +95,9 @@ async fn open(peer: &Peer) -> Result<(Vec<FlowControlId>, Option<Way>), Failure>
         None => None,
     };
     ids.extend(relay.iter().filter_map(|way| way.id.clone()));
-    if ids.is_empty() {
-        return Err("--listen or --relay is missing".into());
+    let carriers = ["ws-listen", "uds-listen"];
+    if ids.is_empty() && carriers.iter().all(|name| peer.arguments.all(name).is_empty()) {
+        return Err("--listen, --ws-listen, --uds-listen or --relay is missing".into());
     }
     Ok((ids, relay))
 }
