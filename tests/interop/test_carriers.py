@@ -10,13 +10,13 @@ the older one.
 
 from __future__ import annotations
 
+from twisted.internet.defer import CancelledError
 from twisted.internet.threads import deferToThread
 
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.trust import TrustIdentifier
 from ockam_twisted.node import Node
 from ockam_twisted.routing.addresses import Address, Route
-from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.services.requests import requestRaw
 from tests.interop.nodes import NodeTestCase
 from tests.scenarios.processes import eachVariant
@@ -66,13 +66,13 @@ class CarrierTests(NodeTestCase):
         await deferToThread(program.value, "Ready")
         node = await self.node()
         connection = await node.connect(ours)
-        message = LocalMessage(Route((*connection, Address.local("echo"))), Route((Address.local("me"),)), b"\x05hello")
         with node.router.turn:
-            node.router.route(message, Address.local("me"))
+            reply = requestRaw(node.router, node.reactor, Route((*connection, Address.local("echo"))), b"\x05hello", 60)
         self.assertEqual(await deferToThread(program.value, "Received"), "6")
         back = await deferToThread(program.value, "Return route")
         self.assertTrue(back.startswith("3#127.0.0.1:" if kind == "ws" else f"5#{theirs}"), back)
-        self.assertTrue(back.endswith(" => 0#me"), back)
+        reply.cancel()
+        await self.assertFailure(reply, CancelledError)
 
     async def test_weInitiate(self, kind: str) -> None:
         """
