@@ -171,6 +171,7 @@ class Node(WayHost):
         """
         Connect to another node, once.
 
+        @param endpoint: Where: C{HOST:PORT}, an endpoint (string), or a MultiAddr of nothing but a connection.
         @return: The route to it.
         """
         if isinstance(endpoint, str):

@@ -29,7 +29,7 @@ from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.transports.dialing import dial
 from ockam_twisted.transports.listening import ListeningEndpoint, listeningEndpoint
-from ockam_twisted.transports.roads import clientEndpointOf, findRoad
+from ockam_twisted.transports.roads import clientEndpointOf, dialRoad, findRoad
 from ockam_twisted.transports.secured import SecuredEndpoint, checkTLS
 
 #: A place to send to, in whatever form is at hand.
@@ -58,11 +58,17 @@ def now() -> int:
 
 def clientEndpoint(reactor: Any, text: str, what: str = "an address to dial") -> IStreamClientEndpoint:
     """
-    An endpoint to dial, from a shorthand or an endpoint string.
+    An endpoint to dial, from a shorthand, an endpoint string, or a MultiAddr
+    that says no more than where to connect to.
 
     @param what: What it is for, for the error.
-    @raise ConfigurationError: It is neither.
+    @raise ConfigurationError: It is none of these.
     """
+    if text.startswith("/"):
+        address = MultiAddr.fromText(text)
+        if len(address.road) != len(address):
+            raise ConfigurationError(f"{what}: {printable(text)} says more than where to connect to")
+        return dialRoad(reactor, address.road)
     text = dialEndpoint(text, what)
     prefix = text.partition(":")[0]
     if prefix == "ssl" and ":hostname=" not in text:

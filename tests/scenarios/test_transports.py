@@ -1,0 +1,379 @@
+"""
+Every transport, and every pair of transports; nodes in this process, over real
+sockets and in real time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+from zope.interface import implementer
+
+from ockam_twisted.errors import OckamError
+from ockam_twisted.identity.trust import TrustEveryone
+from ockam_twisted.interfaces import IWorker
+from ockam_twisted.node import Node
+from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.routing.local_message import LocalMessage
+from ockam_twisted.services.requests import requestRaw
+from tests.scenarios.processes import PATIENCE, eachVariant
+from tests.scenarios.roads import KINDS, Places
+
+#: What goes each way, bytes.
+SIZE = 20 * 1024 * 1024
+
+ECHO, MIRROR = Address.local("echo"), Address.local("mirror")
+
+
+class Peer(Protocol):
+    """
+    One end of a stream: sends so many bytes, and knows those that come by
+    their hash.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.digest = hashlib.sha256()
+        self.count = 0
+        self.done: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        transport.write(self.data)
+
+    def dataReceived(self, data: bytes) -> None:
+        self.digest.update(data)
+        self.count += len(data)
+        if self.count >= SIZE and not self.done.called:
+            self.done.callback(None)
+
+
+@implementer(IWorker)
+class Sink:
+    """
+    Keeps what arrives.
+    """
+
+    def __init__(self) -> None:
+        self.payloads: list[bytes] = []
+
+    def messageReceived(self, message: Any) -> None:
+        self.payloads.append(bytes(message.payload))
+
+
+@implementer(IWorker)
+class Mirror:
+    """
+    Sends back what arrives, however much.
+    """
+
+    def __init__(self, node: Node) -> None:
+        self._router = node.router
+
+    def messageReceived(self, message: Any) -> None:
+        self._router.route(LocalMessage(message.return_route, Route((MIRROR,)), message.payload), MIRROR)
+
+
+class RoadTestCase(TestCase):
+    """
+    With nodes and places.
+    """
+
+    timeout = 120
+
+    def setUp(self) -> None:
+        """
+        A folder.
+        """
+        self.folder = Path(tempfile.mkdtemp(prefix="ockam-twisted-test-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.places = Places(self.folder)
+        self.addCleanup(self.places.close)
+
+    async def node(self, **options: Any) -> Node:
+        """
+        A node that is stopped after the test.
+        """
+        node = Node(reactor, **options)
+        await node.loadIdentity()
+        node.privilegedStartService()
+        node.startService()
+        self.addCleanup(node.stopService)
+        return node
+
+    async def server(self, kind: str, place: Any, **options: Any) -> Node:
+        """
+        A node that listens, and whose echo is for everybody.
+        """
+        node = await self.node(**options)
+        await node.listen(self.places.listen(kind, place))
+        node.makeReachable("echo", (node.transport.listenerId,))
+        node.router.register(MIRROR, Mirror(node))
+        node.makeReachable("mirror", (node.transport.listenerId,))
+        return node
+
+    async def echoed(
+        self, node: Node, way: Route, payload: bytes, patience: float = 10.0, worker: Address = ECHO
+    ) -> None:
+        """
+        It comes back.
+        """
+        with node.router.turn:
+            reply = requestRaw(node.router, reactor, Route((*way, worker)), payload, patience)
+        self.assertEqual(await reply, payload)
+
+    async def until(self, condition: Any, what: str, patience: float = PATIENCE) -> None:
+        """
+        Wait, without blocking, until C{condition()} holds.
+        """
+        deadline = reactor.seconds() + patience  # type: ignore[attr-defined]
+        while not condition():
+            if reactor.seconds() > deadline:  # type: ignore[attr-defined]
+                self.fail(f"not in time: {what}")
+            await deferLater(reactor, 0.02)
+
+
+@eachVariant(*(f"{one} {other}" for one, other in itertools.product(KINDS, repeat=2)))
+class PairTests(RoadTestCase):
+    """
+    Two hops, each over a transport of its own, and one channel over both.
+    """
+
+    async def test_pair(self, pair: str) -> None:
+        """
+        So many bytes go each way at once, and arrive as they were sent.
+        """
+        first, second = pair.split()
+        relay, outlet, inlet = [await self.node() for _ in range(3)]
+        places = {kind: self.places.place(kind) for kind in {first, second}}
+        for kind, place in places.items():
+            await relay.listen(self.places.listen(kind, place))
+        relay.createRelayService()
+        up, down = (random.Random(seed).randbytes(SIZE) for seed in (1, 2))
+        targets = []
+
+        def target() -> Peer:
+            targets.append(Peer(down))
+            return targets[-1]
+
+        port: Any = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Factory.forProtocol(target))
+        self.addCleanup(port.stopListening)
+        listener = outlet.createSecureChannelListener(TrustEveryone())
+        outlet.createOutlet("outlet", f"127.0.0.1:{port.getHost().port}", consumerOf=[listener.flowId])
+        road = await outlet.connect(self.places.to(second, places[second]))
+        registration = await outlet.createRelay(road, reachable=["api"])
+        road = await inlet.connect(self.places.to(first, places[first]))
+        channel = await inlet.createSecureChannel([*road, registration.address, "api"], [str(outlet.identifier)])
+        portal = await inlet.createInlet("0", [channel.encryptor, "outlet"])
+        at: Any = portal.port.getHost()  # type: ignore[union-attr]
+        client: Any = await TCP4ClientEndpoint(reactor, "127.0.0.1", at.port).connect(
+            Factory.forProtocol(lambda: Peer(up))
+        )
+        await client.done
+        await self.until(lambda: targets and targets[0].count >= SIZE, "the last bytes")
+        self.assertEqual(client.digest.digest(), hashlib.sha256(down).digest())
+        self.assertEqual(targets[0].digest.digest(), hashlib.sha256(up).digest())
+        client.transport.abortConnection()
+
+
+@eachVariant(*KINDS)
+class EachTests(RoadTestCase):
+    """
+    What every transport has to be good for.
+    """
+
+    async def test_connects(self, kind: str) -> None:
+        """
+        A node connects, messages of all sizes come back, and the end is
+        seen by both.
+        """
+        place = self.places.place(kind)
+        server, client = await self.server(kind, place), await self.node()
+        way = await client.connect(self.places.to(kind, place))
+        for size in (0, 1, 100, 70_000, 500_000):
+            await self.echoed(client, way, b"x" * size, worker=MIRROR)
+        [hop], [other] = client.transport.hops, server.transport.hops
+        self.assertGreater(hop.carried, 900_000)
+        hop.loseConnection()
+        await hop.whenLost()
+        await other.whenLost()
+        self.assertEqual((client.transport.hops, server.transport.hops), (set(), set()))
+
+    async def test_nobody(self, kind: str) -> None:
+        """
+        Where nobody listens nobody is connected.
+        """
+        client = await self.node()
+        try:
+            await client.connect(self.places.to(kind, self.places.place(kind)))
+        except Exception as error:
+            self.assertNotIsInstance(error, (AssertionError, TypeError, AttributeError))
+        else:
+            self.fail("it has connected")
+        self.assertEqual(client.transport.hops, set())
+
+    async def test_reconnects(self, kind: str) -> None:
+        """
+        A way comes back when the node at its end has gone and come back.
+        """
+        place = self.places.place(kind)
+        client = await self.node()
+        server = await self.server(kind, place)
+        store = server.store
+        server.createSecureChannelListener(TrustEveryone())
+        to = self.places.to(kind, place)
+        session = client.createWay(f"{to}/secure/api/service/echo", authorized=[str(server.identifier)])
+        await session.whenUp()
+        await server.stopService()
+        await self.until(lambda: session.route is None, "the end of the way")
+        server = await self.server(kind, place, store=store)
+        server.createSecureChannelListener(TrustEveryone())
+        await session.whenUp()
+        route = session.route
+        assert route is not None
+        await self.echoed(client, Route(route[:-1]), b"again")
+
+    async def test_lastWords(self, kind: str) -> None:
+        """
+        What was sent before the connection was closed arrives.
+        """
+        place = self.places.place(kind)
+        server, client = await self.server(kind, place), await self.node()
+        sink = Sink()
+        server.router.register(Address.local("sink"), sink)
+        server.makeReachable("sink", (server.transport.listenerId,))
+        way = await client.connect(self.places.to(kind, place))
+        [hop] = client.transport.hops
+        send = client.router.open(Route((*way, Address.local("sink"))), Route((ECHO,)), ECHO)
+        with client.router.turn:
+            for number in range(500):
+                send.send((number.to_bytes(4, "big") * 2000,), 8000)
+        hop.loseConnection()
+        await self.until(lambda: len(sink.payloads) == 500, "the last of all messages")
+        self.assertEqual([int.from_bytes(each[:4], "big") for each in sink.payloads], list(range(500)))
+
+    async def test_slowReader(self, kind: str) -> None:
+        """
+        Who does not read holds up who sends, and what waits is bounded.
+        """
+        place = self.places.place(kind)
+        server, client = await self.server(kind, place), await self.node()
+        sink = Sink()
+        server.router.register(Address.local("sink"), sink)
+        server.makeReachable("sink", (server.transport.listenerId,))
+        way = await client.connect(self.places.to(kind, place))
+        await self.until(lambda: server.transport.hops, "the other end")
+        [hop], [other] = client.transport.hops, server.transport.hops
+        other.source.pauseFor("the test")
+        flow = client.router.open(Route((*way, Address.local("sink"))), Route((ECHO,)), ECHO)
+        sent = 0
+        while not hop.output.full:
+            with client.router.turn:
+                flow.send((b"x" * 50_000,), 50_000)
+            sent += 1
+            self.assertLess(sent, 2000, "nothing is ever full")
+            await deferLater(reactor, 0)
+        self.assertTrue(hop.isBlocked)
+        self.assertLess(len(sink.payloads), sent)
+        other.source.resumeFor("the test")
+        await self.until(lambda: len(sink.payloads) == sent, "all that has waited")
+        self.assertFalse(hop.output.full)
+
+    async def test_tooLarge(self, kind: str) -> None:
+        """
+        Who sends more at once than is allowed harms himself at most.
+        """
+        place = self.places.place(kind)
+        server = await self.server(kind, place, maxFrame=100_000)
+        good, bad = await self.node(), await self.node(maxFrame=4_000_000)
+        goodWay = await good.connect(self.places.to(kind, place))
+        way = await bad.connect(self.places.to(kind, place))
+        with bad.router.turn:
+            bad.router.open(Route((*way, ECHO)), Route((ECHO,)), ECHO).send((b"x" * 3_000_000,), 3_000_000)
+        try:
+            await self.echoed(bad, way, b"still there?", 2.0)
+        except OckamError:
+            pass
+        await self.echoed(good, goodWay, b"still there")
+        self.assertEqual(len(server.transport.hops) >= 1, True)
+
+    async def test_garbage(self, kind: str) -> None:
+        """
+        Who says what nobody understands is let go, or not heard; others
+        notice nothing.
+        """
+        place = self.places.place(kind)
+        server, good = await self.server(kind, place), await self.node()
+        way = await good.connect(self.places.to(kind, place))
+        for seed in range(4):
+
+            def speak(seed: int = seed) -> None:
+                with KINDS[kind].connect(place) as stranger:
+                    stranger.settimeout(2)
+                    try:
+                        stranger.sendall(random.Random(seed).randbytes(70_000))
+                        while stranger.recv(65536):
+                            pass
+                    except OSError:
+                        pass
+
+            await deferToThread(speak)
+            await self.echoed(good, way, b"still there")
+        await self.until(lambda: len(server.transport.hops) == 1, "the end of the strangers")
+
+    async def test_halfOpen(self, kind: str) -> None:
+        """
+        Who connects and says nothing is let go, where the first word is his.
+        """
+        if KINDS[kind].silence:
+            return
+        place = self.places.place(kind)
+        server = await self.server(kind, place)
+
+        def wait() -> bytes:
+            with KINDS[kind].connect(place) as silent:
+                silent.settimeout(PATIENCE)
+                got = b""
+                try:
+                    while data := silent.recv(100):
+                        got += data
+                except ConnectionResetError:
+                    pass
+                return got
+
+        server.transport.settings.versionTimeout = 0.5
+        said = await deferToThread(wait)
+        self.assertLess(len(said), 100)
+        self.assertEqual(server.transport.hops, set())
+
+
+class TableTests(RoadTestCase):
+    """
+    Of the tests themselves.
+    """
+
+    def test_allRoads(self) -> None:
+        """
+        There is a row for every road.
+        """
+        from ockam_twisted.routing.multiaddr import MultiAddr
+        from ockam_twisted.transports.roads import ROADS, findRoad
+
+        tested = {
+            findRoad(MultiAddr.fromText(self.places.to(kind, "/a" if KINDS[kind].isLocal else 1)).road).name
+            for kind in KINDS
+        }
+        self.assertEqual(tested, {road.name for road in ROADS})
