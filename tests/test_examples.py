@@ -4,6 +4,7 @@ The examples, run as programs, with curl; real sockets and time.
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -79,3 +80,22 @@ class ExampleTests(ScenarioTestCase):
         outlet = self.example("04_outlet.py", f"127.0.0.1:{at}", self.target)
         identifier, address = outlet.value("Identifier"), outlet.value("Forwarding address")
         self.assertReached(self.example("04_inlet.py", identifier, address, str(port), f"127.0.0.1:{at}"), port)
+
+    def test_07(self) -> None:
+        """
+        A secure channel over a transport of one's own; who speaks something
+        else there is let go, and the next one is served.
+        """
+        at = freePort()
+        identifier = self.example("07_transport.py", "serve", f"tcp:{at}:interface=127.0.0.1").value("Identifier")
+        for words in (b"99999999:", b":,", b"GET / HTTP/1.1\r\n\r\n", b"5:hello,"):
+            with socket.create_connection(("127.0.0.1", at), 10) as stranger:
+                stranger.sendall(words)
+                if words != b"5:hello,":
+                    stranger.settimeout(10)
+                    try:
+                        self.assertEqual(stranger.recv(10), b"")
+                    except ConnectionResetError:
+                        pass
+        asking = self.example("07_transport.py", "ask", f"tcp:127.0.0.1:{at}", identifier)
+        self.assertEqual(asking.value("A secure channel with"), identifier)
