@@ -24,6 +24,7 @@ from ockam_twisted.identity.members import EnrollmentToken, Member
 from ockam_twisted.node import Node
 from ockam_twisted.relays.names import RELAY_PREFIX
 from ockam_twisted.routing.multiaddr import MultiAddr
+from ockam_twisted.transports.roads import componentsOfString
 
 #: Seconds that a ticket waits for more relays than the first.
 OTHER_RELAYS = 2.0
@@ -60,6 +61,12 @@ def roadOf(registration: RegistrationConfig) -> MultiAddr | None:
     label = registration.label
     if label.startswith("/"):
         return MultiAddr.fromText(label)
+    try:
+        said = componentsOfString(label)
+    except ValueError:
+        return None
+    if said is not None:
+        return MultiAddr(said)
     match = re.match(r"tcp6?:(?:host=)?((?:\\:|[^:])+):(?:port=)?([0-9]+)", label)
     if match:
         return road(match[1].replace("\\:", ":"), int(match[2]))

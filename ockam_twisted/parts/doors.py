@@ -70,6 +70,13 @@ class Door(Factory):
         self._port: IListeningPort | None = None
         self._isClosed = False
 
+    @property
+    def codec(self) -> Any:
+        """
+        See L{ockam_twisted.transports.service}.
+        """
+        return getattr(serverEndpoint(self._reactor, self.text), "codec", None)
+
     def open(self) -> Deferred[None]:
         """
         Bind.

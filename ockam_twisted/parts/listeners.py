@@ -57,6 +57,13 @@ class ListenerPart(Part):
         self._node = node
         self._port: IListeningPort | None = None
 
+    @property
+    def codec(self) -> Any:
+        """
+        See L{ockam_twisted.transports.service}.
+        """
+        return None if self.door is None else self.door.codec
+
     def enter(self, door: Door) -> None:
         """
         Accept connections.

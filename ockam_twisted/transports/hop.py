@@ -56,6 +56,13 @@ class HopProtocol(Protocol):
         self._lost: list[Deferred[str]] = []
         self._reason: str | None = None
 
+    @property
+    def maxFrame(self) -> int:
+        """
+        How long a message may be, bytes.
+        """
+        return self._settings.maxFrame
+
     def makeOutput(self) -> Any:
         """
         @return: The L{ockam_twisted.transports.output.OutputQueue} that bytes

@@ -118,18 +118,30 @@ def roadOfString(text: str) -> tuple[Road, str, str] | None:
     return None
 
 
-def clientEndpointOf(reactor: Any, text: str) -> IStreamClientEndpoint | None:
+def componentsOfString(text: str) -> tuple[Component, ...] | None:
     """
     @param text: An endpoint string to dial.
-    @return: L{None} if it is one of Twisted's own.
+    @return: The components of a MultiAddr that say the same; L{None} if it is
+        one of Twisted's own.
     @raise ValueError: It cannot be used; the text says why.
     """
     found = roadOfString(text)
     if found is None:
         return None
     road, prefix, rest = found
-    module = road.load()
-    endpoint: IStreamClientEndpoint = module.clientEndpoint(reactor, tuple(module.components(prefix, rest)))
+    return tuple(road.load().components(prefix, rest))
+
+
+def clientEndpointOf(reactor: Any, text: str) -> IStreamClientEndpoint | None:
+    """
+    @param text: An endpoint string to dial.
+    @return: L{None} if it is one of Twisted's own.
+    @raise ValueError: It cannot be used; the text says why.
+    """
+    said = componentsOfString(text)
+    if said is None:
+        return None
+    endpoint: IStreamClientEndpoint = findRoad(said).load().clientEndpoint(reactor, said)
     return endpoint
 
 

@@ -33,7 +33,8 @@ GUESTS, ALL_GUESTS = 32, 256
 class _ClientFactory(Factory):
     noisy = False
 
-    def __init__(self, behind: Any, host: str, path: str, done: Deferred[Any]) -> None:
+    def __init__(self, clock: Any, behind: Any, host: str, path: str, done: Deferred[Any]) -> None:
+        self._clock = clock
         self._behind = behind
         self._host = host
         self._path = path
@@ -41,7 +42,7 @@ class _ClientFactory(Factory):
         self.made: list[WebSocketClientProtocol] = []
 
     def buildProtocol(self, addr: IAddress | None) -> WebSocketClientProtocol:
-        made = WebSocketClientProtocol(self._behind, addr, self._host, self._path, self._done)
+        made = WebSocketClientProtocol(self._clock, self._behind, addr, self._host, self._path, self._done)
         self.made.append(made)
         return made
 
@@ -54,12 +55,14 @@ class WebSocketEndpoint:
 
     codec = BARE
 
-    def __init__(self, endpoint: IStreamClientEndpoint, host: str, path: str = "/") -> None:
+    def __init__(self, clock: Any, endpoint: IStreamClientEndpoint, host: str, path: str = "/") -> None:
         """
+        @param clock: For its deadlines.
         @param endpoint: What it goes over.
         @param host: Of the C{Host} header.
         @param path: What is asked for.
         """
+        self._clock = clock
         self._endpoint = endpoint
         self._host = host
         self._path = path
@@ -77,7 +80,7 @@ class WebSocketEndpoint:
                 each.giveUp()
 
         done: Deferred[Any] = Deferred(canceled)
-        factory = _ClientFactory(protocolFactory, self._host, self._path, done)
+        factory = _ClientFactory(self._clock, protocolFactory, self._host, self._path, done)
         connecting = self._endpoint.connect(factory)
         connecting.addCallbacks(lambda _: None, lambda failure: None if done.called else done.errback(failure))
         return done
@@ -86,7 +89,8 @@ class WebSocketEndpoint:
 class _ServerFactory(Factory):
     noisy = False
 
-    def __init__(self, behind: Any, path: str) -> None:
+    def __init__(self, clock: Any, behind: Any, path: str) -> None:
+        self._clock = clock
         self._behind = behind
         self._path = path
         self._guests: Counter[str] = Counter()
@@ -103,7 +107,7 @@ class _ServerFactory(Factory):
             if not guests[host]:
                 del guests[host]
 
-        return WebSocketServerProtocol(self._behind, addr, self._path, ended)
+        return WebSocketServerProtocol(self._clock, self._behind, addr, self._path, ended)
 
 
 @implementer(IStreamServerEndpoint)
@@ -114,20 +118,22 @@ class WebSocketServerEndpoint:
 
     codec = BARE
 
-    def __init__(self, endpoint: IStreamServerEndpoint, path: str = "") -> None:
+    def __init__(self, clock: Any, endpoint: IStreamServerEndpoint, path: str = "") -> None:
         """
+        @param clock: For its deadlines.
         @param endpoint: What they go over.
         @param path: What has to be asked for; empty for no matter what.
         """
         # For who looks whether it can be had.
         self._wrappedEndpoint = endpoint
+        self._clock = clock
         self._path = path
 
     def listen(self, protocolFactory: Any) -> Deferred[IListeningPort]:
         """
         See C{IStreamServerEndpoint}.
         """
-        return self._wrappedEndpoint.listen(_ServerFactory(protocolFactory, self._path))
+        return self._wrappedEndpoint.listen(_ServerFactory(self._clock, protocolFactory, self._path))
 
 
 # ----------------------------------------------------------------- the road
@@ -148,7 +154,9 @@ def clientEndpoint(reactor: Any, components: tuple[Component, ...]) -> WebSocket
         endpoint = securedEndpoint(endpoint, reactor, host)
     named = f"[{host}]" if ":" in host else host
     usual = 443 if isSecure else 80
-    return WebSocketEndpoint(endpoint, named if number == usual else f"{named}:{number}", quote(path, safe="/?=&%"))
+    return WebSocketEndpoint(
+        reactor, endpoint, named if number == usual else f"{named}:{number}", quote(path, safe="/?=&%")
+    )
 
 
 def components(prefix: str, rest: str) -> tuple[Component, ...]:
@@ -178,4 +186,4 @@ def serverEndpoint(reactor: Any, prefix: str, rest: str) -> WebSocketServerEndpo
     below: ListeningEndpoint = listeningEndpoint(reactor, rest)
     if below.codec is not None:
         raise ValueError(f"a WebSocket cannot go over {rest.partition(':')[0]}:")
-    return WebSocketServerEndpoint(below, path)
+    return WebSocketServerEndpoint(reactor, below, path)

@@ -8,11 +8,12 @@ come, and the carrier that hops look at (L{ockam_twisted.transports.message}).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, ConnectionLost, TimeoutError
-from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from wsproto import ConnectionType, WSConnection
@@ -51,16 +52,15 @@ class WebSocketProtocol(CarrierProtocol):
     _pinging: IDelayedCall | None = None
     _silent = 0
 
-    def __init__(self, kind: ConnectionType, factory: Any, address: IAddress | None) -> None:
+    def __init__(self, kind: ConnectionType, clock: IReactorTime, factory: Any, address: IAddress | None) -> None:
         """
-        @param factory: Makes the hop: a L{MessageFactory
-            <ockam_twisted.transports.factory.MessageFactory>}.
+        @param factory: Makes the hop.
         """
         self._ws = WSConnection(kind)
         self._factory = factory
         self._address = address
-        self._clock = factory.settings.clock
-        self._maximum = factory.settings.maxFrame
+        self._clock = clock
+        self._maximum = 0
         self._pieces: list[bytes] = []
         self._size = 0
 
@@ -92,6 +92,7 @@ class WebSocketProtocol(CarrierProtocol):
             self._deadline.cancel()
             self._deadline = None
         self.behind = behind
+        self._maximum = behind.maxFrame
         return True
 
     def _begin(self) -> None:
@@ -209,13 +210,22 @@ class WebSocketClientProtocol(WebSocketProtocol):
     The end that has connected.
     """
 
-    def __init__(self, factory: Any, address: IAddress | None, host: str, path: str, done: Deferred[Any]) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        factory: Any,
+        address: IAddress | None,
+        host: str,
+        path: str,
+        done: Deferred[Any],
+    ) -> None:
         """
+        @param factory: Makes the hop.
         @param host: Of the C{Host} header.
         @param path: What is asked for.
         @param done: Fires with the hop.
         """
-        super().__init__(ConnectionType.CLIENT, factory, address)
+        super().__init__(ConnectionType.CLIENT, clock, factory, address)
         self._request = Request(host=host, target=path)
         self._done: Deferred[Any] | None = done
 
@@ -267,13 +277,16 @@ class WebSocketServerProtocol(WebSocketProtocol):
     The end that was connected.
     """
 
-    def __init__(self, factory: Any, address: IAddress | None, path: str, ended: Any) -> None:
+    def __init__(
+        self, clock: IReactorTime, factory: Any, address: IAddress | None, path: str, ended: Callable[[], object]
+    ) -> None:
         """
+        @param factory: Makes the hop.
         @param path: What has to be asked for; empty for no matter what.
         @param ended: Called once it is no guest any more: it has a hop, or
             has ended.
         """
-        super().__init__(ConnectionType.SERVER, factory, address)
+        super().__init__(ConnectionType.SERVER, clock, factory, address)
         self._path = path
         self._ended: Any = ended
 

@@ -69,14 +69,14 @@ class WebSocketTests(SynchronousTestCase):
         self.done: Deferred[Any] = Deferred()
         self.failures: list[Exception] = []
         self.done.addCallbacks(self.hop.append, lambda failure: self.failures.append(failure.value))
-        return WebSocketClientProtocol(factory, None, "a.example", "/ockam", self.done)
+        return WebSocketClientProtocol(self.client.clock, factory, None, "a.example", "/ockam", self.done)
 
     def serverEnd(self) -> WebSocketServerProtocol:
         """
         The end that is connected.
         """
         self.servers = MessageFactory(self.server.settings, BARE, "listener")
-        return WebSocketServerProtocol(self.servers, None, self.path, lambda: self.gone.append(True))
+        return WebSocketServerProtocol(self.server.clock, self.servers, None, self.path, lambda: self.gone.append(True))
 
     def pair(self, client: Any = None, server: Any = None) -> tuple[Any, Any, Any]:
         """
