@@ -20,7 +20,7 @@ from ockam_twisted.identity.trust import (
     TrustIdentifiers,
     TrustIf,
 )
-from ockam_twisted.interfaces import IAdmission, ITrustPolicy
+from ockam_twisted.interfaces import ITrustPolicy
 from ockam_twisted.membership import Membership, enrolmentPolicy, memberPolicy
 from ockam_twisted.node import Node
 from ockam_twisted.policies.policy import Policy
@@ -103,7 +103,10 @@ class Reception:
             policies.append(self._byIdentifier(admission))
         return AnyTrust(*policies)
 
-    def _byIdentifier(self, admission: IAdmission) -> TrustIf:
+    def _byIdentifier(self, admission: Admission) -> ITrustPolicy:
+        if admission.isOfConnections:
+            # Who does not come over the right one has a channel, and nothing to use it for.
+            return TrustEveryone()
         return TrustIf(lambda identifier: not admission.refusal(PeerIdentity(str(identifier), NOWHERE, NOWHERE)))
 
     def admission(self, allow: str, resource: str) -> Admission:
@@ -114,7 +117,7 @@ class Reception:
         """
         return Admission(Policy.fromText(allow), resource, self._members(), self._attested())
 
-    def admissionOf(self, outlet: OutletConfig) -> IAdmission:
+    def admissionOf(self, outlet: OutletConfig) -> Admission:
         """
         Who may use an outlet.
         """

@@ -57,7 +57,17 @@ class Admission:
         if self._policy is None:
             return ""
         hasAuthority = bool(self._authorities) or self._members is not None
-        return self._policy.refusal(environment(peer.identifier, self.attributes(peer), hasAuthority, self._resource))
+        return self._policy.refusal(
+            environment(peer.identifier, self.attributes(peer), hasAuthority, self._resource, peer.connection)
+        )
+
+    @property
+    def isOfConnections(self) -> bool:
+        """
+        Does it depend on the connection that somebody comes over?  Then it
+        cannot be told in a handshake.
+        """
+        return self._policy is not None and self._policy.isOfConnections
 
     def permits(self, message: LocalMessage) -> bool:
         """

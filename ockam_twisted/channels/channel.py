@@ -128,7 +128,7 @@ class SecureChannel:
         self._last: _Inbound | None = None
         # The route that records come with; it changes seldom.
         self._back: Route | None = None
-        info = PeerIdentity(peerIdentifier, self.encryptor, route[0])
+        info = PeerIdentity(peerIdentifier, self.encryptor, route[0], connection=router.peers.ofConnection(route))
         self.standing = Standing(router, info, credential, party)
         self.standing.changed = self._forgetFlows
         if party is not None:

@@ -79,6 +79,13 @@ class Policy:
         reader.expectEnd()
         return policy
 
+    @property
+    def isOfConnections(self) -> bool:
+        """
+        Does it ask about the connection?
+        """
+        return any(kind == IDENT and str(value).startswith("connection.") for kind, value in self.expression.nodes)
+
     def refusal(self, environment: Environment) -> str:
         """
         Why somebody may not; empty if they may.  What has no value, or one
@@ -100,7 +107,11 @@ HAS_CREDENTIAL = Policy(
 
 
 def environment(
-    identifier: str, attributes: Iterable[tuple[bytes, bytes]] | None, hasAuthority: bool, resource: str
+    identifier: str,
+    attributes: Iterable[tuple[bytes, bytes]] | None,
+    hasAuthority: bool,
+    resource: str,
+    connection: Iterable[tuple[str, str]] = (),
 ) -> dict[str, Value]:
     """
     What an expression can ask about (spec identity, section 8.4).
@@ -109,6 +120,8 @@ def environment(
     @param attributes: What an authority says of it; L{None}: nothing.
     @param hasAuthority: Is there one that could?
     @param resource: The name of what is asked for.
+    @param connection: What is known of who has connected: C{connection.uid}
+        and the like.  That is of ours.
     """
     bound: dict[str, Value] = {}
     for key, value in attributes or ():
@@ -116,6 +129,8 @@ def environment(
             bound[f"subject.{key.decode()}"] = string(value.decode())
         except UnicodeDecodeError:
             continue
+    for name, fact in connection:
+        bound[f"connection.{name}"] = string(fact)
     bound["resource.id"] = string(resource)
     bound["action.id"] = string("handle_message")
     bound["subject.identifier"] = string(identifier)

@@ -31,6 +31,8 @@ class PeerIdentity(LocalInfo):
         that was presented on this channel and has not expired; L{None}:
         nothing was.
     @ivar authority: An identifier, in text.
+    @ivar connection: What the operating system, or TLS, says of who is at the
+        other end of C{hop}, if the channel is with them: names and values.
     """
 
     identifier: str
@@ -38,6 +40,7 @@ class PeerIdentity(LocalInfo):
     hop: Address
     attributes: tuple[tuple[bytes, bytes], ...] | None = None
     authority: str = ""
+    connection: tuple[tuple[str, str], ...] = ()
 
 
 @define

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
-from ockam_twisted.routing.addresses import Address
+from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import PeerIdentity
 
 _log = Logger()
@@ -18,18 +18,46 @@ _log = Logger()
 PeerWatcher = Callable[[Address], object]
 
 
+#: What is known of who is at the other end of a connection, now.
+Facts = Callable[[], tuple[tuple[str, str], ...]]
+
+
 class Peers:
     """
     See the module.
     """
 
     def __init__(self) -> None:
+        self._connections: dict[Address, Facts] = {}
         self._peers: dict[Address, PeerIdentity] = {}
         self._watchers: list[PeerWatcher] = []
         self._refused: set[Address] = set()
 
     def __len__(self) -> int:
         return len(self._peers)
+
+    def connected(self, hop: Address, facts: Facts) -> None:
+        """
+        There is a connection with somebody.
+
+        @param facts: Says what is known of them.
+        """
+        self._connections[hop] = facts
+
+    def disconnected(self, hop: Address) -> None:
+        """
+        There is not any more.
+        """
+        self._connections.pop(hop, None)
+
+    def ofConnection(self, route: Route) -> tuple[tuple[str, str], ...]:
+        """
+        @param route: To the other end of a channel.
+        @return: What is known of who that is besides; nothing if it is not at
+            the other end of a connection, but farther on.
+        """
+        facts = self._connections.get(route[0]) if len(route) == 2 else None
+        return () if facts is None else facts()
 
     def find(self, encryptor: Address) -> PeerIdentity | None:
         """

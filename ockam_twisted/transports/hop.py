@@ -22,7 +22,7 @@ from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.source import Source
 from ockam_twisted.transports.allowance import Allowance
 from ockam_twisted.transports.hops import HopSettings
-from ockam_twisted.transports.sockets import isDead, unanswered
+from ockam_twisted.transports.sockets import isDead, peerFacts, unanswered
 
 
 @implementer(IHop)
@@ -103,6 +103,7 @@ class HopProtocol(Protocol):
         self._allowance = None if self._spawnerId is None else Allowance(settings.clock, self.source)
         router.register(self.address, self)
         router.register(self.receiver, self, DenyAll())
+        router.peers.connected(self.address, lambda: peerFacts(transport))
         router.flowControls.addProducer(self.receiver, self.flowId, self._spawnerId, (self.address,))
 
     def becomeReady(self) -> None:
@@ -184,6 +185,7 @@ class HopProtocol(Protocol):
             self.output.connectionLost()
             if self._allowance is not None:
                 self._allowance.close()
+            router.peers.disconnected(self.address)
             router.unregister(self.address)
             router.unregister(self.receiver)
             lost, self._lost = self._lost, []

@@ -16,7 +16,8 @@ from zope.interface import implementer
 
 from ockam_twisted.transports.descriptors import guard
 from ockam_twisted.transports.roads import serverEndpointOf
-from ockam_twisted.transports.secured import checkTLS
+from ockam_twisted.transports.secured import checkTLS, demandingEndpoint
+from ockam_twisted.transports.strings import arguments
 
 _PROXIED = "haproxy:"
 
@@ -83,6 +84,9 @@ def listeningEndpoint(reactor: Any, text: str) -> ListeningEndpoint:
         checkTLS()
     if kind == "tls":
         _checkCertificates(rest)
+    if kind == "ssl" and ":clients=" in text:
+        [port], named = arguments(rest, 1, ("privateKey", "certKey", "clients", "interface"))
+        return ListeningEndpoint(demandingEndpoint(reactor, port, named), reactor)
     try:
         return ListeningEndpoint(serverFromString(reactor, text), reactor, isProxied)
     except (LookupError, TypeError):

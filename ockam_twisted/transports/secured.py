@@ -7,10 +7,13 @@ its inlet that the target is there, and nobody would hear why it is not.
 
 from __future__ import annotations
 
+import os
+import re
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import wrapClientTLS
+from twisted.internet.endpoints import serverFromString, wrapClientTLS, wrapServerTLS
 from twisted.internet.error import ConnectError, NoProtocol, TimeoutError
 from twisted.internet.interfaces import (
     IAddress,
@@ -19,6 +22,7 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IReactorTime,
     IStreamClientEndpoint,
+    IStreamServerEndpoint,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -26,6 +30,10 @@ from zope.interface import implementer
 
 from ockam_twisted.routing.multiaddr import Component
 from ockam_twisted.transports.dialing import dial
+
+#: Names, in the environment, a PEM file with a key and a certificate that say
+#: who we are where a server asks.
+CERTIFICATE = "OCKAM_TWISTED_CERTIFICATE"
 
 #: Seconds the handshake may take.
 PATIENCE = 10.0
@@ -198,12 +206,52 @@ def securedEndpoint(endpoint: IStreamClientEndpoint, reactor: Any, host: str) ->
     C{host}, and signed by somebody whom this system trusts, or whom
     C{SSL_CERT_FILE} or C{SSL_CERT_DIR} names.
 
-    @raise ValueError: This process cannot do TLS.
+    @raise ValueError: This process cannot do TLS, or its certificate cannot be
+        read.
     """
     checkTLS()
-    from twisted.internet.ssl import optionsForClientTLS
+    from twisted.internet.ssl import PrivateCertificate, optionsForClientTLS
 
-    return SecuredEndpoint(wrapClientTLS(optionsForClientTLS(host), endpoint), reactor, host)
+    own = os.environ.get(CERTIFICATE)
+    certificate = None if not own else PrivateCertificate.loadPEM(_pem(own))
+    options = optionsForClientTLS(host, clientCertificate=certificate)
+    return SecuredEndpoint(wrapClientTLS(options, endpoint), reactor, host)
+
+
+def _pem(path: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(f"cannot read {path}: {error.strerror}") from None
+
+
+def demandingEndpoint(reactor: Any, port: str, named: dict[str, str]) -> IStreamServerEndpoint:
+    """
+    Listen for TLS of those who have a certificate.
+
+    @param named: C{privateKey}, a PEM file with the key and maybe C{certKey}
+        with the certificate; C{clients}, a PEM file with those of who must have signed
+        a client's; C{interface}.
+    @raise ValueError: A file cannot be used.
+    """
+    checkTLS()
+    from OpenSSL.SSL import Error
+    from twisted.internet.ssl import Certificate, CertificateOptions, PrivateCertificate, trustRootFromCertificates
+
+    key = _pem(named.get("privateKey", "server.pem"))
+    certificate = _pem(named["certKey"]) if "certKey" in named else b""
+    try:
+        own = PrivateCertificate.loadPEM(key + certificate)
+        trusted = re.findall(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", _pem(named["clients"]), re.S)
+        roots = trustRootFromCertificates([Certificate.loadPEM(each) for each in trusted])
+    except Error:
+        raise ValueError("privateKey=, certKey= and clients= are files in PEM") from None
+    if not trusted:
+        raise ValueError(f"there is no certificate in {named['clients']}")
+    below = serverFromString(reactor, f"tcp:{port}:interface={named.get('interface', '').replace(':', chr(92) + ':')}")
+    options = CertificateOptions(privateKey=own.privateKey.original, certificate=own.original, trustRoot=roots)
+    endpoint: IStreamServerEndpoint = wrapServerTLS(options, below)
+    return endpoint
 
 
 def clientEndpoint(reactor: Any, components: tuple[Component, ...]) -> SecuredEndpoint:

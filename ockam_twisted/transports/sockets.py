@@ -14,6 +14,7 @@ from struct import Struct
 from typing import Any
 
 from twisted.internet import tcp
+from twisted.internet.interfaces import ISSLTransport
 
 #: Seconds of silence before the kernel probes the peer, between probes, and
 #: how many may be lost: a vanished peer is noticed after 10 + 3 * 5 seconds.
@@ -37,6 +38,9 @@ RETRY_LIMIT = 5000
 #: again, how many questions for room are without an answer, and for how many
 #: milliseconds neither data nor an acknowledgment has come.
 _INFO = Struct("=2xBB48xII")
+
+#: C{struct ucred}.
+_CREDENTIALS = Struct("=iII")
 
 #: An option that Python has no name for.
 _TCP_RTO_MAX_MS = 44
@@ -118,6 +122,49 @@ def _socketOf(transport: Any) -> socket.socket | None:
             return getattr(transport, "socket", None)
         transport = getattr(transport, "transport", None)
     return None
+
+
+def peerFacts(transport: Any) -> tuple[tuple[str, str], ...]:
+    """
+    What others than itself say of the other end of a connection: of a Unix
+    socket, the kernel, C{uid}, C{gid} and C{pid}; of TLS, the authority that
+    we trust, C{certificate}: the name that it was issued to.
+
+    @return: Names and values.
+    """
+    facts: list[tuple[str, str]] = []
+    option = getattr(socket, "SO_PEERCRED", None)
+    handle = _socketOf(transport)
+    if handle is not None and option is not None and handle.family == socket.AF_UNIX:
+        try:
+            numbers = _CREDENTIALS.unpack(handle.getsockopt(socket.SOL_SOCKET, option, _CREDENTIALS.size))
+        except OSError:
+            return ()
+        facts += zip(("pid", "uid", "gid"), map(str, numbers), strict=True)
+    for _ in range(_MAX_WRAPPERS):
+        if ISSLTransport.providedBy(transport):
+            certificate = transport.getPeerCertificate()
+            if certificate is not None:
+                facts.append(("certificate", _issuedTo(certificate)))
+            break
+        transport = getattr(transport, "transport", None)
+    return tuple(facts)
+
+
+def _issuedTo(certificate: Any) -> str:
+    """
+    The first name of a host in it, or else its common name.
+    """
+    from cryptography import x509
+
+    plain = certificate.to_cryptography()
+    try:
+        names = plain.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        found = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
+    except x509.ExtensionNotFound:
+        found = []
+    found += [str(each.value) for each in plain.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
+    return found[0] if found else ""
 
 
 def unanswered(transport: Any) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import random
 import shutil
 import tempfile
@@ -22,13 +23,17 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
-from ockam_twisted.errors import OckamError
+from ockam_twisted.authority.admission import Admission
+from ockam_twisted.errors import InvalidMultiAddr, OckamError
 from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.interfaces import IWorker
 from ockam_twisted.node import Node
+from ockam_twisted.policies.policy import Policy
 from ockam_twisted.routing.addresses import Address, Route
-from ockam_twisted.routing.local_message import LocalMessage
+from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
 from ockam_twisted.services.requests import requestRaw
+from ockam_twisted.transports.secured import CERTIFICATE
+from tests.certificates import makeCertificate
 from tests.scenarios.processes import PATIENCE, eachVariant
 from tests.scenarios.roads import KINDS, Places
 
@@ -358,6 +363,90 @@ class EachTests(RoadTestCase):
         said = await deferToThread(wait)
         self.assertLess(len(said), 100)
         self.assertEqual(server.transport.hops, set())
+
+
+class WhoTests(RoadTestCase):
+    """
+    Connections whose other end somebody vouches for, and policies about them.
+    """
+
+    async def peer(self, listen: str, to: str) -> PeerIdentity:
+        """
+        Somebody connects and makes a channel.
+
+        @return: What the other node knows of him.
+        """
+        server, client = await self.node(), await self.node()
+        await server.listen(listen)
+        server.createSecureChannelListener(TrustEveryone())
+        road = await client.connect(to)
+        channel = await client.createSecureChannel([*road, "api"], [str(server.identifier)])
+        await self.echoed(client, Route((channel.encryptor,)), b"there?")
+        [peer] = server.router.peers.ofIdentifier(str(client.identifier))
+        return peer
+
+    def assertAdmitted(self, peer: PeerIdentity, allow: str, isAdmitted: bool) -> None:
+        """
+        A policy admits him, or not.
+        """
+        self.assertEqual(not Admission(Policy.fromText(allow), "outlet").refusal(peer), isAdmitted, allow)
+
+    async def test_unixSocket(self) -> None:
+        """
+        The kernel says which user it is, over either framing; over TCP nobody
+        does, and whoever asks for it admits nobody.
+        """
+        path = f"{self.folder}/sock"
+        for place in (f"uds:{path}1", f"unix:{path}2"):
+            peer = await self.peer(place, place)
+            self.assertEqual(dict(peer.connection)["uid"], str(os.getuid()))
+            self.assertAdmitted(peer, f'(= connection.uid "{os.getuid()}")', True)
+            self.assertAdmitted(peer, '(= connection.uid "4242")', False)
+        place = self.places.place("tcp")
+        peer = await self.peer(self.places.listen("tcp", place), self.places.to("tcp", place))
+        self.assertEqual(peer.connection, ())
+        self.assertAdmitted(peer, f'(= connection.uid "{os.getuid()}")', False)
+
+    async def test_certificate(self) -> None:
+        """
+        A server that asks for certificates lets in who has one, and knows
+        whose it is; who has none, or another one, is not let in.
+        """
+        port, server = self.places.place("tls"), self.folder / "localhost.pem"
+        pem, other = makeCertificate(self.folder, "client.example"), makeCertificate(self.folder, "other.example")
+        listen = f"ssl:{port}:interface=127.0.0.1:privateKey={server}:clients={pem}"
+        os.environ[CERTIFICATE] = str(pem)
+        self.addCleanup(os.environ.pop, CERTIFICATE, None)
+        to = f"/dnsaddr/localhost/tcp/{port}/tls"
+        peer = await self.peer(listen, to)
+        self.assertEqual(peer.connection, (("certificate", "client.example"),))
+        self.assertAdmitted(peer, '(= connection.certificate "client.example")', True)
+        self.assertAdmitted(peer, '(= connection.certificate "other.example")', False)
+        for wrong in (str(other), ""):
+            os.environ[CERTIFICATE] = wrong
+            client = await self.node()
+            with self.assertRaises(Exception):  # noqa: B017
+                await client.connect(to)
+        os.environ[CERTIFICATE] = f"{self.folder}/none.pem"
+        with self.assertRaises(InvalidMultiAddr) as caught:
+            await client.connect(to)
+        self.assertIn("none.pem", str(caught.exception))
+
+    async def test_relayed(self) -> None:
+        """
+        Who comes through a relay is not who is connected.
+        """
+        path = f"{self.folder}/relay.sock"
+        relay, outlet, inlet = [await self.node() for _ in range(3)]
+        await relay.listen(f"uds:{path}")
+        relay.createRelayService()
+        outlet.createSecureChannelListener(TrustEveryone())
+        registration = await outlet.createRelay(await outlet.connect(f"uds:{path}"), reachable=["api"])
+        road = await inlet.connect(f"uds:{path}")
+        channel = await inlet.createSecureChannel([*road, registration.address, "api"], [str(outlet.identifier)])
+        await self.echoed(inlet, Route((channel.encryptor,)), b"there?")
+        [peer] = outlet.router.peers.ofIdentifier(str(inlet.identifier))
+        self.assertEqual(peer.connection, ())
 
 
 class TableTests(RoadTestCase):
