@@ -180,6 +180,11 @@ def checkWay(address: MultiAddr, trust: ITrustPolicy, what: str) -> None:
     @raise LocalProtocolError: There is no secure channel.
     """
     checkRoad(address, what)
+    if not findRoad(address.road).isOrdered:
+        raise InvalidMultiAddr(
+            f"{what}: {printable(str(address))} goes over a road that loses messages; where nothing may be lost "
+            "it is /udp/PORT/quic"
+        )
     if len(address) <= len(address.road) or [*address][-1][0] not in ("service", "worker"):
         raise InvalidMultiAddr(
             f"{what}: {printable(str(address))} does not end with the outlet, as in /secure/api/service/outlet"

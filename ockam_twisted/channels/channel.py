@@ -118,6 +118,7 @@ class SecureChannel:
         self._router = router
         self._route = route
         self._encrypt = Encryptor(keys.send)
+        ordered = ordered and router.peers.isOrdered(route)
         self._decrypt = Decryptor(keys.receive, ordered)
         self._ordered = ordered
         self._only = only
@@ -128,7 +129,13 @@ class SecureChannel:
         self._last: _Inbound | None = None
         # The route that records come with; it changes seldom.
         self._back: Route | None = None
-        info = PeerIdentity(peerIdentifier, self.encryptor, route[0], connection=router.peers.ofConnection(route))
+        info = PeerIdentity(
+            peerIdentifier,
+            self.encryptor,
+            route[0],
+            connection=router.peers.ofConnection(route),
+            isOrdered=ordered,
+        )
         self.standing = Standing(router, info, credential, party)
         self.standing.changed = self._forgetFlows
         if party is not None:

@@ -242,6 +242,8 @@ class Outlet(Service):
         return (refused(code, reason), *REFUSAL) if offered else REFUSAL
 
     def _refusal(self, peer: PeerIdentity | None) -> str:
+        if peer is not None and not peer.isOrdered:
+            return "its channel goes over a road that loses messages: /udp/PORT/quic does not"
         return "" if self._admission is None else self._admission.refusal(peer)
 
     def _refuse(self, reason: str) -> None:

@@ -33,6 +33,8 @@ class PeerIdentity(LocalInfo):
     @ivar authority: An identifier, in text.
     @ivar connection: What the operating system, or TLS, says of who is at the
         other end of C{hop}, if the channel is with them: names and values.
+    @ivar isOrdered: Do all messages arrive, and in order?  Otherwise there are
+        no portals.
     """
 
     identifier: str
@@ -41,6 +43,7 @@ class PeerIdentity(LocalInfo):
     attributes: tuple[tuple[bytes, bytes], ...] | None = None
     authority: str = ""
     connection: tuple[tuple[str, str], ...] = ()
+    isOrdered: bool = True
 
 
 @define

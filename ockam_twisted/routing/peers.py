@@ -29,6 +29,7 @@ class Peers:
 
     def __init__(self) -> None:
         self._connections: dict[Address, Facts] = {}
+        self._unordered: set[Address] = set()
         self._peers: dict[Address, PeerIdentity] = {}
         self._watchers: list[PeerWatcher] = []
         self._refused: set[Address] = set()
@@ -36,19 +37,30 @@ class Peers:
     def __len__(self) -> int:
         return len(self._peers)
 
-    def connected(self, hop: Address, facts: Facts) -> None:
+    def connected(self, hop: Address, facts: Facts, isOrdered: bool = True) -> None:
         """
         There is a connection with somebody.
 
         @param facts: Says what is known of them.
+        @param isOrdered: Does what is sent arrive, all of it and in order?
         """
         self._connections[hop] = facts
+        if not isOrdered:
+            self._unordered.add(hop)
+
+    def isOrdered(self, route: Route) -> bool:
+        """
+        @param route: To the other end of a channel.
+        @return: Does the connection that it begins with keep order?
+        """
+        return route[0] not in self._unordered
 
     def disconnected(self, hop: Address) -> None:
         """
         There is not any more.
         """
         self._connections.pop(hop, None)
+        self._unordered.discard(hop)
 
     def ofConnection(self, route: Route) -> tuple[tuple[str, str], ...]:
         """

@@ -31,11 +31,13 @@ class HopProtocol(Protocol):
     See L{IHop}.  A kind of hop says what messages look like on its carrier.
 
     @ivar received: Bytes received, of messages and what they are packed in.
+    @ivar isOrdered: Does what is sent arrive, all of it and in order?
     @ivar ready: Fires with the hop once the peer is known to speak as we do.
     """
 
     _log = Logger()
     peer = "nobody yet"
+    isOrdered = True
 
     def __init__(self, settings: HopSettings, spawnerId: str | None = None) -> None:
         """
@@ -103,7 +105,7 @@ class HopProtocol(Protocol):
         self._allowance = None if self._spawnerId is None else Allowance(settings.clock, self.source)
         router.register(self.address, self)
         router.register(self.receiver, self, DenyAll())
-        router.peers.connected(self.address, lambda: peerFacts(transport))
+        router.peers.connected(self.address, lambda: peerFacts(transport), self.isOrdered)
         router.flowControls.addProducer(self.receiver, self.flowId, self._spawnerId, (self.address,))
 
     def becomeReady(self) -> None:

@@ -42,12 +42,15 @@ class Road:
     @ivar patterns: What stands in a MultiAddr for it: names of protocols.
     @ivar prefixes: What its endpoint strings begin with; none: Twisted's own.
     @ivar module: Where it is made.
+    @ivar isOrdered: Does what is sent arrive, all of it and in order, as
+        portals need it?
     """
 
     name: str
     patterns: tuple[tuple[str, ...], ...]
     prefixes: tuple[str, ...]
     module: str
+    isOrdered: bool = True
 
     def load(self) -> Any:
         """
@@ -64,6 +67,7 @@ ROADS = (
     Road("TCP", ((HOST, "tcp"),), (), "dialing"),
     Road("TLS", ((HOST, "tcp", "tls"),), (), "secured"),
     Road("WebSocket", _WEBSOCKETS, ("ws", "wss"), "webendpoints"),
+    Road("UDP", ((HOST, "udp"),), ("udp",), "udp", isOrdered=False),
     Road("Unix sockets", (("unix",),), ("uds",), "uds"),
 )
 

@@ -66,13 +66,15 @@ class TransportService(Service):
         codec: Codec | None = getattr(endpoint, "codec", None)
         if codec is None:
             return self._clients
-        return MessageFactory(self.settings, codec, None, self._clients.census)
+        return MessageFactory(self.settings, codec, None, self._clients.census, getattr(endpoint, "isOrdered", True))
 
     def _accepting(self, endpoint: Any) -> Factory:
         codec: Codec | None = getattr(endpoint, "codec", None)
         if codec is None:
             return self.accepting
-        return MessageFactory(self.settings, codec, self.listenerId, self.servers.census)
+        return MessageFactory(
+            self.settings, codec, self.listenerId, self.servers.census, getattr(endpoint, "isOrdered", True)
+        )
 
     def connect(self, endpoint: IStreamClientEndpoint) -> Deferred[IHop]:
         """

@@ -21,6 +21,12 @@ def _connectTCP(place: Any) -> socket.socket:
     return socket.create_connection(("127.0.0.1", place), 10)
 
 
+def _connectUDP(place: Any) -> socket.socket:
+    connection = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    connection.connect(("127.0.0.1", place))
+    return connection
+
+
 def _connectUNIX(place: Any) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
     connection.connect(place)
@@ -37,6 +43,8 @@ class Kind:
     @ivar connect: Connects a plain socket to a place, for who says what he
         should not.
     @ivar isLocal: Is a place a path?  Otherwise it is a port.
+    @ivar isOrdered: Does everything arrive, in order?  Otherwise nobody is told
+        whether somebody is there, either.
     @ivar silence: May who says nothing stay?  There is no word that would have
         to come first.
     """
@@ -46,6 +54,7 @@ class Kind:
     connect: Callable[[Any], socket.socket] = _connectTCP
     isLocal: bool = False
     silence: bool = False
+    isOrdered: bool = True
 
 
 #: C{HERE} is the place, C{FOLDER} the folder of the test.
@@ -54,6 +63,7 @@ KINDS = {
     "tls": Kind("tls:FOLDER:HERE:interface=127.0.0.1", "/dnsaddr/localhost/tcp/HERE/tls"),
     "ws": Kind("ws:HERE:interface=127.0.0.1", "/ip4/127.0.0.1/tcp/HERE/ws"),
     "wss": Kind("wss:FOLDER:HERE:interface=127.0.0.1", "/dnsaddr/localhost/tcp/HERE/wss"),
+    "udp": Kind("udp:HERE:interface=127.0.0.1", "/ip4/127.0.0.1/udp/HERE", _connectUDP, silence=True, isOrdered=False),
     "uds": Kind("uds:HERE", "/unix/HERE", _connectUNIX, True, True),
 }
 
