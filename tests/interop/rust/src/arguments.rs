@@ -46,6 +46,7 @@ const VALUES: &[&str] = &[
     "timeout",
     "to",
     "ttl",
+    "udp-listen",
     "uds-listen",
     "window",
     "ws-listen",

@@ -34,9 +34,9 @@ issue     --subject HISTORY [--attribute KEY=VALUE]... [--ttl SECONDS]
 everywhere: [--state FOLDER] [--p256] [--authorized I...]... [--timeout SECONDS] [--log]
             [--credential HEX] [--authority HISTORY] [--retrieve HOST:PORT] [--require KEY=VALUE]...
             [--key-exchange-only] [--verbose]
-            [--ws-listen HOST:PORT]... [--uds-listen PATH]...
-MULTIADDR is /dnsaddr/HOST/tcp/PORT[/service/NAME][/secure/NAME]... and may begin with /ws/HOST:PORT or
-/uds/PATH, in which ! stands for a slash.
+            [--ws-listen HOST:PORT]... [--uds-listen PATH]... [--udp-listen HOST:PORT]...
+MULTIADDR is /dnsaddr/HOST/tcp/PORT[/service/NAME][/secure/NAME]... and may begin with /ws/HOST:PORT, /udp/HOST:PORT
+(newest only) or /uds/PATH, in which ! stands for a slash.
 ";
 
 /// Prints one fact, at once.

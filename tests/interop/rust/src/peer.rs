@@ -155,7 +155,7 @@ impl Peer {
             ids.push(listener.flow_control_id().clone());
             say("Listening", listener.socket_address());
         }
-        self.carriers.listen(&self.arguments).await?;
+        ids.extend(self.carriers.listen(&self.arguments).await?);
         Ok(ids)
     }
 
@@ -236,7 +236,11 @@ impl Peer {
                     way.id = Some(connection.flow_control_id().clone());
                     way.hops = vec![connection.sender_address().clone()];
                 }
-                "ws" | "uds" => way.hops = vec![self.carriers.connect(kind, value).await?],
+                "ws" | "uds" | "udp" => {
+                    let (first, id) = self.carriers.connect(kind, value).await?;
+                    way.id = id;
+                    way.hops = vec![first];
+                }
                 "service" => way.hops.push(value.into()),
                 "secure" => {
                     way.hops.push(value.into());

@@ -1,0 +1,253 @@
+"""
+Tests for L{ockam_twisted.transports.udp} and
+L{ockam_twisted.transports.datagrams}, in memory.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from ockam_twisted.routing.addresses import Route
+from ockam_twisted.routing.local_message import LocalMessage
+from ockam_twisted.transports import udp
+from ockam_twisted.transports.datagrams import UDPSocket, enlarge
+from ockam_twisted.transports.factory import MessageFactory
+from ockam_twisted.transports.udp import IDLE, STRANGERS
+from ockam_twisted.wire.codecs import CBOR
+from ockam_twisted.wire.datagrams import split
+from tests.transports.test_stream import APP, Node
+
+HERE = ("192.0.2.1", 4000)
+
+
+class Port:
+    """
+    A UDP port in memory.
+    """
+
+    def __init__(self, network: Network, protocol: Any, at: tuple[str, int]) -> None:
+        self.network, self.protocol, self.at = network, protocol, at
+        self.to: Any = None
+        network.ports[at] = self
+        protocol.makeConnection(self)
+
+    def connect(self, host: str, port: int) -> None:
+        self.to = (host, port)
+
+    def write(self, data: bytes, addr: Any = None) -> None:
+        self.network.sent.append((self.at, addr or self.to, data))
+
+    def getHost(self) -> Any:
+        return self.at
+
+    def stopListening(self) -> None:
+        if self.network.ports.pop(self.at, None) is not None:
+            self.protocol.doStop()
+
+
+class Network(Clock):
+    """
+    A reactor with UDP, and nothing between its ports.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ports: dict[Any, Port] = {}
+        self.sent: list[Any] = []
+
+    def listenUDP(self, port: int, protocol: Any, interface: str = "") -> Port:
+        """
+        See C{IReactorUDP}.
+        """
+        return Port(self, protocol, ("192.0.2.1", port) if port else ("192.0.2.2", 50_000 + len(self.ports)))
+
+    def deliver(self, loses: Any = lambda data: False) -> None:
+        """
+        Bring what was sent, and what is sent then.
+        """
+        while self.sent:
+            source, to, data = self.sent.pop(0)
+            if to in self.ports and not loses(data):
+                self.ports[to].protocol.datagramReceived(data, source)
+
+
+class UDPTests(SynchronousTestCase):
+    """
+    A node that listens, and others.
+    """
+
+    def setUp(self) -> None:
+        """
+        It listens.
+        """
+        self.network = Network()
+        self.node = Node()
+        self.node.settings.clock = self.network
+        self.servers = MessageFactory(self.node.settings, CBOR, "listener", isOrdered=False)
+        self.port = self.successResultOf(udp.serverEndpoint(self.network, "udp", "4000").listen(self.servers))
+
+    def client(self) -> tuple[Node, Any]:
+        """
+        One that sends to it.
+        """
+        node = Node()
+        endpoint = udp.clientEndpoint(self.network, udp.components("udp", "192.0.2.1:4000"))
+        return node, self.successResultOf(endpoint.connect(MessageFactory(node.settings, CBOR, isOrdered=False)))
+
+    def send(self, node: Node, hop: Any, payload: bytes) -> None:
+        """
+        Send a message to the application at the other end.
+        """
+        node.router.route(LocalMessage(Route((hop.address, APP)), Route((APP,)), payload), APP)
+
+    def test_messages(self) -> None:
+        """
+        Messages of all sizes go there and back; on either side the connection
+        is known to lose some.
+        """
+        node, hop = self.client()
+        self.send(node, hop, b"first")
+        self.network.deliver()
+        [other] = self.servers.hops
+        self.node.router.flowControls.addConsumer(APP, other.flowId)
+        node.router.flowControls.addConsumer(APP, hop.flowId)
+        sent = [b"x" * size for size in (0, 1, 480, 500, 70_000)]
+        for payload in sent:
+            self.send(node, hop, payload)
+            self.send(self.node, other, payload)
+        self.network.deliver()
+        for each in (node, self.node):
+            self.assertEqual([bytes(message.payload) for message in each.app.messages], sent)
+        self.assertFalse(node.router.peers.isOrdered(Route((hop.address, APP))))
+        self.assertFalse(self.node.router.peers.isOrdered(Route((other.address, APP))))
+
+    def test_lost(self) -> None:
+        """
+        A message of which a part is lost does not arrive; others do.
+        """
+        node, hop = self.client()
+        self.send(node, hop, b"first")
+        self.network.deliver()
+        [other] = self.servers.hops
+        self.node.router.flowControls.addConsumer(APP, other.flowId)
+        count = 0
+
+        def loses(data: bytes) -> bool:
+            nonlocal count
+            count += 1
+            return count == 2
+
+        for number in range(3):
+            self.send(node, hop, bytes([number]) * 400)
+        self.network.deliver(loses)
+        self.assertEqual([bytes(each.payload[:1]) for each in self.node.app.messages], [b"\0", b"\2"])
+
+    def test_idle(self) -> None:
+        """
+        Who is silent for long is forgotten; who is not, is not.
+        """
+        node, hop = self.client()
+        other, otherHop = self.client()
+        for _ in range(6):
+            self.send(node, hop, b"x")
+            if _ == 0:
+                self.send(other, otherHop, b"x")
+            self.network.deliver()
+            self.network.advance(IDLE / 4)
+        self.network.advance(IDLE / 4)
+        self.assertEqual(len(self.servers.hops), 1)
+        hop.loseConnection()
+        self.network.advance(IDLE)
+        self.network.advance(IDLE)
+        self.assertEqual(self.servers.hops, set())
+        self.assertEqual(self.network.getDelayedCalls(), [])
+
+    def test_strangers(self) -> None:
+        """
+        Who sends no whole message costs little, however many there are, and
+        what is none makes no connection.
+        """
+        for number in range(1000):
+            for datagram in (next(split(1, bytes(5000))), b"\xff" * 100, next(split(2, b"no message"))):
+                self.network.ports[HERE].protocol.datagramReceived(datagram, (f"198.51.100.{number % 256}", number))
+        self.assertLessEqual(len(self.network.ports[HERE].protocol._strangers), STRANGERS)
+        self.assertEqual(self.servers.hops, set())
+
+    def test_tooMany(self) -> None:
+        """
+        There are no more from one address than may be.
+        """
+        self.node.settings.perAddress = 3
+        for _ in range(5):
+            node, hop = self.client()
+            self.send(node, hop, b"x")
+        self.network.deliver()
+        self.assertEqual(len(self.servers.hops), 3)
+
+    def test_nobody(self) -> None:
+        """
+        Where nobody listens the kernel says so, and the connection is lost.
+        """
+        _, hop = self.client()
+        [at] = [port for port in self.network.ports.values() if port.to]
+        at.protocol.connectionRefused()
+        self.assertIn("refused", self.successResultOf(hop.whenLost()))
+        self.assertNotIn(at.at, self.network.ports)
+
+    def test_stop(self) -> None:
+        """
+        Who stops listening has nobody any more.
+        """
+        node, hop = self.client()
+        self.send(node, hop, b"x")
+        self.network.deliver()
+        [other] = self.servers.hops
+        self.port.stopListening()
+        self.assertEqual(self.servers.hops, set())
+        self.assertTrue(self.successResultOf(other.whenLost()))
+
+    def test_strings(self) -> None:
+        """
+        What an endpoint string says a MultiAddr can say, too.
+        """
+        self.assertEqual(udp.components("udp", r"[\:\:1]:1"), (("ip6", "::1"), ("udp", 1)))
+        for text in ("a", "a:0", "a:1:b", "a:1:b=c"):
+            self.assertRaises(ValueError, udp.components, "udp", text)
+        self.assertRaises(ValueError, udp.serverEndpoint, self.network, "udp", "x")
+
+
+class SocketTests(SynchronousTestCase):
+    """
+    Of sockets themselves.
+    """
+
+    def test_room(self) -> None:
+        """
+        The kernel is asked for room, and may refuse.
+        """
+        asked: list[int] = []
+
+        class Handle:
+            def setsockopt(self, level: int, option: int, value: int) -> None:
+                asked.append(value)
+                raise OSError
+
+        enlarge(Handle())
+        self.assertGreater(len(asked), 3)
+
+    def test_full(self) -> None:
+        """
+        What the kernel does not take is lost, and nothing else happens.
+        """
+
+        class Full(Port):
+            def write(self, data: bytes, addr: Any = None) -> None:
+                raise BlockingIOError
+
+        network = Network()
+        socket = UDPSocket(network)
+        Full(network, socket, HERE)
+        socket.send(b"x", HERE)
