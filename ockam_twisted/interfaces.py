@@ -642,6 +642,15 @@ class ISockets(Interface):
         @param label: Whom the socket leads to, for people.
         """
 
+    def bindDatagrams(reactor: Any, protocol: Any, port: int, interface: str) -> Any:
+        """
+        Bind a UDP socket with room for bursts.
+
+        @param protocol: An C{IDatagramProtocol}.
+        @return: The port (C{IListeningPort}).
+        @raise CannotListenError: It cannot be had.
+        """
+
     def readAhead(transport: Any) -> None:
         """
         Read a little of what has come already, if anything has.

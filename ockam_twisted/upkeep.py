@@ -15,10 +15,15 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from ockam_twisted.authority.ticket import Ticket
 from ockam_twisted.clocks import ClockWatch
 from ockam_twisted.hosting import WorkerHost
-from ockam_twisted.interfaces import ITrustPolicy
-from ockam_twisted.places import checkSecure, trustPolicy
+from ockam_twisted.interfaces import IAdmission, ITrustPolicy, IWay
+from ockam_twisted.places import Place, asRoute, checkSecure, trustPolicy
+from ockam_twisted.portals.datagraminlet import DatagramInlet
+from ockam_twisted.portals.datagramoutlet import DatagramOutlet
+from ockam_twisted.portals.datagrams import IDLE, datagramAddress
 from ockam_twisted.portals.inlet import Inlet
 from ockam_twisted.portals.outlet import Outlet
+from ockam_twisted.portals.settings import StreamSettings
+from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.attempt import Walk
 from ockam_twisted.sessions.choice import Choice
@@ -33,7 +38,8 @@ from ockam_twisted.sessions.destination import (
 )
 from ockam_twisted.sessions.pairing import PairedAttempt, Pairing
 from ockam_twisted.sessions.retriever import CredentialRetriever
-from ockam_twisted.sessions.session import Session
+from ockam_twisted.sessions.session import Session, StaticWay
+from ockam_twisted.transports.local import LocalSockets
 from ockam_twisted.transports.network import NetworkWatch
 
 #: Makes the sessions of a way.
@@ -47,11 +53,16 @@ class WayHost(WorkerHost):
     @ivar reactor: Time, sockets and threads.
     @ivar store: Where it is kept what must not be forgotten.
     @ivar walk: How the node gets about.
+    @ivar sockets: For portals.
+    @ivar streamSettings: Of its portals.
+    @ivar datagramPortals: Those for UDP.
     """
 
     reactor: Any
     store: Any
     walk: Walk
+    sockets: LocalSockets
+    streamSettings: StreamSettings
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,6 +70,7 @@ class WayHost(WorkerHost):
         self._choices: list[Choice] = []
         self._portals: list[Inlet | Outlet] = []
         self._outlived: WeakSet[Inlet] = WeakSet()
+        self.datagramPortals: list[DatagramInlet | DatagramOutlet] = []
 
     def watchNetwork(self) -> None:
         """
@@ -96,6 +108,55 @@ class WayHost(WorkerHost):
         self._choices.append(choice)
         self._add(choice)
         return choice
+
+    def createDatagramOutlet(
+        self,
+        name: str,
+        target: tuple[str, int],
+        consumerOf: Iterable[str] = (),
+        admission: IAdmission | None = None,
+        idle: float = IDLE,
+    ) -> DatagramOutlet:
+        """
+        Pass datagrams on to a target.
+
+        @param name: The address of the outlet for streams, whether there is one or not.
+        @param target: Host and port.
+        @param consumerOf: See L{addWorker<ockam_twisted.hosting.WorkerHost.addWorker>}.
+        @param admission: Who may have flows.
+        @param idle: Seconds without a datagram after which a flow ends.
+        """
+        address, instance = datagramAddress(name), self.streamSettings.instance
+        outlet = DatagramOutlet(
+            self.router, self.reactor, self.sockets, Address.local(address), target, instance, admission, idle
+        )
+        self._add(outlet)
+        self.datagramPortals.append(outlet)
+        self.makeReachable(address, consumerOf)
+        return outlet
+
+    def createDatagramInlet(self, at: tuple[str, int], to: Place | IWay, idle: float = IDLE) -> DatagramInlet:
+        """
+        Hear datagrams of clients, and pass them on to an outlet.
+
+        @param at: Address and port to hear at.
+        @param to: The route to the outlet for streams, or a way that comes
+            and goes.
+        @raise CannotListenError: The port cannot be had.
+        """
+        way: IWay = to if IWay.providedBy(to) else StaticWay(asRoute(to))
+        inlet = DatagramInlet(self.router, self.reactor, self.sockets, way, self.streamSettings.instance, idle)
+        inlet.listen(at[1], at[0])
+        self.datagramPortals.append(inlet)
+        self._add(inlet)
+        return inlet
+
+    def removeDatagramPortal(self, portal: DatagramInlet | DatagramOutlet) -> Deferred[None]:
+        """
+        End one, with all its flows.
+        """
+        self.datagramPortals.remove(portal)
+        return maybeDeferred(self.removeService, portal)
 
     def removeSession(self, session: Session) -> None:
         """

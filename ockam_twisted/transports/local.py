@@ -14,9 +14,13 @@ from zope.interface import implementer
 from ockam_twisted.interfaces import IOutput, ISockets, ISource
 from ockam_twisted.routing.source import Source
 from ockam_twisted.routing.turn import Turn
+from ockam_twisted.transports.datagrams import enlarge
 from ockam_twisted.transports.queue import outputFor
 from ockam_twisted.transports.sockets import isDead, isPlainSocket, prepareSocket
 from ockam_twisted.transports.stalls import STREAM_SECONDS, StallWatch
+
+#: The largest datagram, and a little more, bytes.
+_LARGEST = 65536
 
 #: How much is read ahead, bytes.
 _AHEAD = 4096
@@ -60,6 +64,16 @@ class LocalSockets:
 
         source = Source(pause, resume, output, lambda: isDead(transport), lose)
         return output, source
+
+    def bindDatagrams(self, reactor: Any, protocol: Any, port: int, interface: str) -> Any:
+        """
+        See L{ISockets.bindDatagrams}.
+        """
+        bound = reactor.listenUDP(port, protocol, interface, maxPacketSize=_LARGEST)
+        handle = getattr(bound, "socket", None)
+        if handle is not None:
+            enlarge(handle)
+        return bound
 
     def readAhead(self, transport: Any) -> None:
         """

@@ -45,12 +45,18 @@ class _Client(UDPSocket):
         for peer in list(self.peers.values()):
             peer.fail(ConnectionRefusedError())
 
+    def stopProtocol(self) -> None:
+        """
+        It is closed; by us, or by a reactor that was told of an error.
+        """
+        self.connectionRefused()
+
     def ended(self, address: tuple[str, int]) -> None:
         """
         See L{UDPSocket.ended}.
         """
         super().ended(address)
-        transport: Any = self.transport
+        transport, self.transport = self.transport, None
         if transport is not None:
             transport.stopListening()
 

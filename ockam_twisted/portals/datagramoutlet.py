@@ -1,0 +1,285 @@
+"""
+The outlet of a UDP portal: a socket of its own towards the target for each flow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.error import CannotListenError
+from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from ockam_twisted.errors import DecodeError
+from ockam_twisted.interfaces import IAdmission, IRouter, ISockets, IWorker
+from ockam_twisted.portals.datagrams import IDLE, DatagramFlow, DatagramTotals
+from ockam_twisted.portals.extension import refusal as refused
+from ockam_twisted.portals.plain import REFUSAL
+from ockam_twisted.portals.refusals import Refusals
+from ockam_twisted.routing.addresses import Address, Route, printable
+from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
+from ockam_twisted.wire.extension import DATAGRAMS, POLICY, REFUSED, Terms, decodeTerms, encodeTerms
+from ockam_twisted.wire.portal import PING, PONG
+
+#: How many flows there may be, and how many of one peer.
+MAX_FLOWS, PER_PEER = 4096, 1024
+
+
+class _Target(DatagramProtocol):
+    """
+    The socket of one flow.  It is not connected, since a reactor takes an error
+    that the kernel tells a connected one (nobody listens there, now) for its end.
+
+    @ivar at: Where the target is.
+    """
+
+    at = ("", 0)
+
+    def __init__(self, outlet: DatagramOutlet, back: Route, peer: PeerIdentity | None) -> None:
+        self.peer = peer
+        self.flow = DatagramFlow(outlet.router, outlet.clock, outlet.totals, self.deliver)
+        self.flow.lost = self.end
+        self._outlet = outlet
+        self._back = back
+
+    def deliver(self, data: bytes) -> None:
+        """
+        A datagram from the inlet.
+        """
+        transport: Any = self.transport
+        if transport is None:
+            return
+        try:
+            transport.write(data, self.at)
+        except OSError:
+            self._outlet.totals.dropped += 1
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        """
+        A datagram from the target.
+        """
+        if addr[:2] == self.at:
+            self.flow.send(datagram)
+
+    def end(self) -> None:
+        """
+        It is over.
+        """
+        self.flow.end()
+        self._outlet.ended(self)
+        transport: Any = self.transport
+        if transport is not None:
+            transport.stopListening()
+
+
+@implementer(IWorker)
+class DatagramOutlet(Service):
+    """
+    See the module.
+
+    @ivar address: Where inlets send their Ping.
+    @ivar label: The target, for people.
+    @ivar flows: Those that there are.
+    @ivar totals: What all of them have done.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        router: IRouter,
+        reactor: Any,
+        sockets: ISockets,
+        address: Address,
+        target: tuple[str, int],
+        instance: bytes,
+        admission: IAdmission | None = None,
+        idle: float = IDLE,
+    ) -> None:
+        """
+        @param target: An IP address or a name, and a port.
+        @param instance: Of this process, 16 bytes.
+        @param idle: Seconds without a datagram after which a flow ends.
+        """
+        self.router = router
+        self.clock = reactor
+        self.address = address
+        self.label = f"{target[0]}:{target[1]}"
+        self.totals = DatagramTotals()
+        self.flows: set[_Target] = set()
+        self.idle = idle
+        self._sockets = sockets
+        self._target = target
+        self._instance = instance
+        self._admission = admission
+        self._perPeer: Counter[str] = Counter()
+        self._refusals = Refusals(reactor)
+        self._draining = False
+        self._unwatch: Callable[[], None] | None = None
+        self._looking = LoopingCall(self._look)
+        self._looking.clock = reactor
+
+    def startService(self) -> None:
+        """
+        Answer Pings from now on.
+        """
+        super().startService()
+        self.router.register(self.address, self)
+        self._unwatch = self.router.peers.watch(self._peerChanged)
+        self._looking.start(max(1.0, self.idle / 4), now=False)
+
+    def stopService(self) -> None:
+        """
+        End every flow.
+        """
+        super().stopService()
+        self.router.unregister(self.address)
+        if self._unwatch is not None:
+            self._unwatch()
+        if self._looking.running:
+            self._looking.stop()
+        self._endAll()
+
+    def _endAll(self) -> None:
+        with self.router.turn:
+            for each in list(self.flows):
+                each.end()
+
+    def drain(self) -> None:
+        """
+        Refuse new flows; those that are there go on.
+        """
+        self._draining = True
+
+    def goOn(self) -> None:
+        """
+        Take new flows again.
+        """
+        self._draining = False
+
+    def admit(self, admission: IAdmission | None) -> None:
+        """
+        From now on somebody else decides who may have flows.
+        """
+        self._admission = admission
+        self._recheck(list(self.flows))
+
+    def _peerChanged(self, encryptor: Address) -> None:
+        self._recheck([each for each in self.flows if each.peer is not None and each.peer.encryptor == encryptor])
+
+    def _recheck(self, flows: list[_Target]) -> None:
+        with self.router.turn:
+            for each in flows:
+                peers, its = self.router.peers, each.peer
+                now = None if its is None else peers.find(its.encryptor) or its
+                isRefused = its is not None and peers.isRefused(its.encryptor)
+                if isRefused or self._refusal(now):
+                    each.end()
+
+    def _refusal(self, peer: PeerIdentity | None) -> str:
+        return "" if self._admission is None else self._admission.refusal(peer)
+
+    def _look(self) -> None:
+        """
+        Which flows are idle?
+        """
+        now = self.clock.seconds()
+        with self.router.turn:
+            for each in list(self.flows):
+                if now - each.flow.usedAt >= self.idle:
+                    each.end()
+
+    def ended(self, target: _Target) -> None:
+        """
+        A flow is over.
+        """
+        if target in self.flows:
+            self.flows.discard(target)
+            who = "" if target.peer is None else target.peer.identifier
+            self._perPeer[who] -= 1
+            if not self._perPeer[who]:
+                del self._perPeer[who]
+
+    def messageReceived(self, message: LocalMessage) -> None:
+        """
+        A Ping opens a flow.  See L{IWorker.messageReceived}.
+        """
+        back, peer = message.return_route, message.peerIdentity
+        if not back or message.source is None or message.payload[:1] != PING:
+            return
+        try:
+            terms = decodeTerms(message.payload)
+        except DecodeError:
+            return
+        if terms is None or not terms.features & DATAGRAMS:
+            self._answer(back, *REFUSAL)
+            return
+        refusal = self._refusal(peer)
+        if refusal:
+            self._log.warn(
+                "Denied: {peer} may not use {outlet}: {reason}",
+                peer="somebody without a secure channel" if peer is None else peer.identifier,
+                outlet=printable(self.address.value),
+                reason=refusal,
+                request="open",
+                event="stream-denied",
+                audit="refused",
+            )
+            self._answer(back, refused(POLICY, ""))
+            return
+        who = "" if peer is None else peer.identifier
+        if self._draining or len(self.flows) >= MAX_FLOWS or self._perPeer[who] >= PER_PEER:
+            reason = "the outlet is shutting down" if self._draining else f"there are {len(self.flows)} already"
+            self._refuse(reason)
+            self._answer(back, refused(REFUSED, ""))
+            return
+        self._open(message, terms)
+
+    def _refuse(self, reason: str) -> None:
+        if self._refusals.isNews(reason):
+            self._log.warn("A stream was refused: {reason}", reason=reason, event="stream-refused")
+
+    def _open(self, ping: LocalMessage, terms: Terms) -> None:
+        back, peer, source = ping.return_route, ping.peerIdentity, ping.source
+        assert source is not None
+        target = _Target(self, back, peer)
+        self.flows.add(target)
+        self._perPeer["" if peer is None else peer.identifier] += 1
+        flowId = self.router.flowControls.producerId(source)
+        host, port = self._target
+        if isIPAddress(host) or isIPv6Address(host):
+            self._connect(target, host, port, flowId)
+            return
+
+        def resolved(address: str) -> None:
+            if not target.flow.isOver:
+                self._connect(target, address, port, flowId)
+
+        def failed(_: object) -> None:
+            self._refuse(f"no address of {host} is known")
+            target.end()
+
+        self.clock.resolve(host).addCallbacks(resolved, failed)
+
+    def _connect(self, target: _Target, host: str, port: int, flowId: str | None) -> None:
+        try:
+            self._sockets.bindDatagrams(self.clock, target, 0, "::" if ":" in host else "")
+        except (OSError, CannotListenError):
+            self._refuse("there is no socket for it")
+            target.end()
+            return
+        target.at = (host, port)
+        with self.router.turn:
+            target.flow.listen(flowId)
+            target.flow.connect(target._back, None if target.peer is None else target.peer.encryptor)
+            target.flow.answer(encodeTerms(PONG, Terms(DATAGRAMS, 0, self._instance, self._instance)))
+
+    def _answer(self, back: Route, *messages: bytes) -> None:
+        for message in messages:
+            self.router.route(LocalMessage(back, Route((self.address,)), message), self.address)
