@@ -99,7 +99,8 @@ def checkNames(config: NodeConfig, reactor: Any) -> None:
         if not outlet.address or Address.local(outlet.address).value.decode() in taken:
             raise ConfigurationError(f"--address: {outlet.address!a} is taken by another service of the node")
         taken.add(outlet.address)
-        clientEndpoint(reactor, outlet.target)
+        if outlet.target:
+            clientEndpoint(reactor, outlet.target)
     for listener in (*config.listeners, *filter(None, (config.http,))):
         serverEndpoint(reactor, listener)
     if not config.state.ephemeral:
@@ -139,7 +140,8 @@ def _checkAuthority(config: NodeConfig) -> None:
 
 
 def _checkInlet(config: NodeConfig, inlet: InletConfig, reactor: Any) -> None:
-    serverEndpoint(reactor, inlet.listen)
+    if inlet.listen:
+        serverEndpoint(reactor, inlet.listen)
     trust: ITrustPolicy = NOBODY
     if inlet.ticket:
         ticket = Ticket.fromText(inlet.ticket)
@@ -241,7 +243,7 @@ def checkPorts(config: NodeConfig, reactor: Any) -> None:
 
     @raise ConfigurationError: No.
     """
-    for text in (*config.listeners, *(inlet.listen for inlet in config.inlets), *filter(None, (config.http,))):
+    for text in filter(None, (*config.listeners, *(inlet.listen for inlet in config.inlets), config.http)):
         checkFree(reactor, text)
 
 

@@ -60,6 +60,16 @@ def hostPort(text: str, what: str) -> tuple[str, int]:
     return match[1], _port(match[2], what)
 
 
+def udpPlace(text: str, what: str) -> tuple[str, int]:
+    """
+    Split what says where datagrams go to or are heard: C{PORT} (on this
+    machine) or C{HOST:PORT}.
+
+    @raise ConfigurationError: It is neither.
+    """
+    return ("127.0.0.1", _port(text, what)) if text.isdigit() else hostPort(text, what)
+
+
 def _quote(text: str) -> str:
     return text.replace("\\", "\\\\").replace(":", "\\:").replace("=", "\\=")
 
@@ -246,7 +256,7 @@ class OutletConfig:
     """
     A target that others may be connected to.
 
-    @ivar target: An endpoint string.
+    @ivar target: An endpoint string; empty if it is for datagrams only.
     @ivar label: As the operator wrote it.
     @ivar address: The worker address; no two outlets have the same one.
     @ivar trust: Who may be connected: all that it states must be so; L{None}:
@@ -256,6 +266,8 @@ class OutletConfig:
     @ivar proxyProtocol: Is the target told first whose connection it is?
     @ivar httpHeader: The name of a header in which it is told with each
         request of HTTP who the inlet is; empty: it is not.
+    @ivar udpTarget: Where datagrams go; L{None}: nowhere.
+    @ivar udpIdle: Seconds without one after which a flow ends.
     """
 
     target: str
@@ -265,6 +277,8 @@ class OutletConfig:
     authority: str = ""
     proxyProtocol: bool = False
     httpHeader: str = ""
+    udpTarget: tuple[str, int] | None = None
+    udpIdle: float = 60.0
 
 
 def _several(texts: str | tuple[str, ...]) -> tuple[str, ...]:
@@ -276,7 +290,7 @@ class InletConfig:
     """
     A place where clients are accepted.
 
-    @ivar listen: An endpoint string.
+    @ivar listen: An endpoint string; empty if it is for datagrams only.
     @ivar to: Ways to outlets, each C{MULTIADDR} or C{IDENTIFIER@MULTIADDR};
         none if the ticket says it.
     @ivar trust: Who the outlet must be.
@@ -289,6 +303,8 @@ class InletConfig:
         first one.
     @ivar tellsClient: Is the outlet told the addresses of clients?
     @ivar once: Accept one client, and end when that has ended.
+    @ivar udpListen: Where datagrams are heard; L{None}: nowhere.
+    @ivar udpIdle: Seconds without one after which a flow ends.
     """
 
     listen: str
@@ -300,6 +316,8 @@ class InletConfig:
     authority: str = ""
     tellsClient: bool = False
     once: bool = False
+    udpListen: tuple[str, int] | None = None
+    udpIdle: float = 60.0
 
     @property
     def isPaired(self) -> bool:

@@ -74,7 +74,7 @@ def _places(settings: NodeSettings, names: Names) -> Iterator[tuple[str, str]]:
     """
     several = len(settings.listen) > 1
     places = [(f"listen[{n}]" if several else "listen", text) for n, text in enumerate(settings.listen)]
-    places += [(f"inlets[{n}].listen", each.listen) for n, each in enumerate(settings.inlets)]
+    places += [(f"inlets[{n}].listen", each.listen) for n, each in enumerate(settings.inlets) if each.listen]
     met: dict[str, str] = {}
     for path, text in places:
         endpoint = listenEndpoint(text, names(path))

@@ -113,6 +113,8 @@ RELAY = (
 
 OUTLET = (
     Offer("target", "outlets.target", "t"),
+    Offer("udp-target", "outlets.udp-target"),
+    Offer("udp-idle", "outlets.udp-idle"),
     Offer("relay", "registrations.relay", isMany=True),
     Offer(
         "listen",
@@ -158,6 +160,8 @@ OUTLET = (
 
 INLET = (
     Offer("listen", "inlets.listen", "l"),
+    Offer("udp-listen", "inlets.udp-listen"),
+    Offer("udp-idle", "inlets.udp-idle"),
     Offer("ticket", "inlets.ticket", help="The ticket of an outlet: TICKET, @FILE, or - for standard input"),
     Offer("to", "inlets.to"),
     Offer("authorized", "inlets.authorized"),

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 from attrs import frozen
 
-from ockam_twisted.config import dialEndpoint, duration, hostPort, httpEndpoint, listenEndpoint
+from ockam_twisted.config import dialEndpoint, duration, hostPort, httpEndpoint, listenEndpoint, udpPlace
 from ockam_twisted.errors import ConfigurationError, OckamError
 from ockam_twisted.ops.levels import FORMATS, Levels
 
@@ -305,6 +305,8 @@ DURATION = Read("a time: seconds, or 10m, 12h, 7d", "10m", reader=duration)
 LISTEN = Checked(f"a place to listen: {_PLACE}", "5432", reader=listenEndpoint)
 DIAL = Checked(f"a place to connect to: {_PLACE}", "127.0.0.1:5432", reader=dialEndpoint)
 HTTP = Read(f"a place to listen: {_PLACE}", "8080", reader=httpEndpoint)
+UDP_PLACE = Checked("PORT or HOST:PORT", "53", reader=udpPlace)
+UDP_IDLE = Number("seconds", "60", 1, 86_400)
 HOST_PORT = Read("HOST:PORT", "relay.example.com:4000", reader=hostPort)
 IDENTIFIER = Checked("an identifier", "I" + "0" * 64, reader=_identifier)
 POLICY = Checked("a policy over attributes", "dba or admin", reader=_policy)

@@ -29,6 +29,7 @@ from ockam_twisted.config import (
     TrustConfig,
     dialEndpoint,
     listenEndpoint,
+    udpPlace,
 )
 from ockam_twisted.configuration.declared import many, one, secret
 from ockam_twisted.configuration.forms import (
@@ -46,6 +47,8 @@ from ockam_twisted.configuration.forms import (
     RELAY,
     RELAY_NAME,
     TEXT,
+    UDP_IDLE,
+    UDP_PLACE,
     VAULT,
     WAY,
     Form,
@@ -268,7 +271,9 @@ class OutletSettings:
     A service that others may be connected to.
     """
 
-    target: str = one(DIAL, "The service: PORT (on this machine), HOST:PORT or an endpoint string")
+    target: str = one(DIAL, "The service: PORT (on this machine), HOST:PORT or an endpoint string", "")
+    udpTarget: str = one(UDP_PLACE, "Where datagrams go: PORT (on this machine) or HOST:PORT", "")
+    udpIdle: float = one(UDP_IDLE, "Seconds without a datagram after which a flow of them ends", 60.0)
     address: str = one(Form("a worker address", "outlet"), "Worker address of the outlet", "outlet")
     authorized: tuple[str, ...] = many(IDENTIFIER, "Identifier of an inlet that may connect")
     allow: str = one(POLICY, "Who may connect: a policy over attributes, such as 'dba or admin'", "")
@@ -282,14 +287,20 @@ class OutletSettings:
         @raise ConfigurationError: They do not go together.
         """
         trust = trustOf(self, names)
+        if not self.target and not self.udpTarget:
+            raise ConfigurationError(
+                f"{names('target')} says which service to offer, for example 127.0.0.1:5432; or {names('udp-target')}"
+            )
         return OutletConfig(
-            dialEndpoint(self.target, names("target")),
+            dialEndpoint(self.target, names("target")) if self.target else "",
             self.target,
             self.address,
             None if trust == TrustConfig() else trust,
             self.authority,
             self.proxyProtocol,
             self.httpHeader,
+            udpPlace(self.udpTarget, names("udp-target")) if self.udpTarget else None,
+            self.udpIdle,
         )
 
 
@@ -300,7 +311,9 @@ class InletSettings:
     """
 
     name: str = one(NAME, "What it is called; its pairing is kept under that name", "")
-    listen: str = one(LISTEN, "Where clients connect: PORT (loopback), HOST:PORT or an endpoint string")
+    listen: str = one(LISTEN, "Where clients connect: PORT (loopback), HOST:PORT or an endpoint string", "")
+    udpListen: str = one(UDP_PLACE, "Where clients send datagrams: PORT (loopback) or HOST:PORT", "")
+    udpIdle: float = one(UDP_IDLE, "Seconds without a datagram after which a flow of them ends", 60.0)
     ticket: str = secret(SECRET, "The ticket of an outlet")
     to: tuple[str, ...] = many(
         WAY,
@@ -320,8 +333,14 @@ class InletSettings:
         """
         @raise ConfigurationError: They do not go together.
         """
+        if not self.listen and not self.udpListen:
+            raise ConfigurationError(
+                f"{names('listen')} says where clients connect, for example 5432; or {names('udp-listen')}"
+            )
+        if self.once and not self.listen:
+            raise ConfigurationError(f"{names('once')} is about clients of {names('listen')}")
         return InletConfig(
-            listenEndpoint(self.listen, names("listen")),
+            listenEndpoint(self.listen, names("listen")) if self.listen else "",
             self.to,
             trustOf(self, names),
             self.connectTimeout,
@@ -330,4 +349,6 @@ class InletSettings:
             self.authority,
             self.tellClient,
             self.once,
+            udpPlace(self.udpListen, names("udp-listen")) if self.udpListen else None,
+            self.udpIdle,
         )

@@ -58,6 +58,7 @@ EVENTS: dict[str, str] = {
     "connection-refused": "There are as many connections as are allowed, in all or from this address.",
     "connection-broken": "The peer does not speak the protocol, or broke it. Scanners do that.",
     "connection-failed": _OURS,
+    "datagrams-unheard": "The port for datagrams cannot be had, after a reload. Another program has it?",
     "descriptors-gone": "Connections wait until others end. Raise the limit, as the line says.",
     "descriptors-back": "Those that have waited are accepted now.",
     "proxy-refused": "What has connected to a haproxy: endpoint is no proxy, or is not set up for it.",

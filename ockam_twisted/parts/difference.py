@@ -40,7 +40,7 @@ def _named(config: NodeConfig) -> Iterator[tuple[Key, Any]]:
     for listener in config.listeners:
         yield (LISTENER, listener), listener
     for inlet in config.inlets:
-        yield (INLET, inlet.name or inlet.listen), inlet
+        yield (INLET, inlet.name or inlet.listen or f"udp {inlet.udpListen}"), inlet
     for outlet in config.outlets:
         yield (OUTLET, outlet.address), outlet
     for each in config.registrations:

@@ -7,16 +7,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import CannotListenError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ockam_twisted.attestation import Attestation, inletTrust
 from ockam_twisted.authority.ticket import Ticket
 from ockam_twisted.config import InletConfig, NodeConfig
+from ockam_twisted.errors import StateUnusable
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.node import Node
 from ockam_twisted.parts.difference import Key
 from ockam_twisted.parts.doors import Door
 from ockam_twisted.parts.part import Leaving, Part
+from ockam_twisted.portals.datagraminlet import DatagramInlet
 from ockam_twisted.sessions.choice import Choice
 from ockam_twisted.sessions.destination import OutletSession, destinations, readPinnedWay
 from ockam_twisted.upkeep import MakeSessions
@@ -63,6 +68,7 @@ class InletPart(Part):
     """
 
     config: InletConfig
+    _log = Logger()
 
     def __init__(
         self,
@@ -88,6 +94,7 @@ class InletPart(Part):
         self._say = say
         self._choice = node.addChoice(self._way())
         self.inlet = node.addInlet(self._choice, config.connectTimeout, config.tellsClient)
+        self.datagrams: DatagramInlet | None = None
 
     def _way(self) -> MakeSessions:
         """
@@ -101,6 +108,28 @@ class InletPart(Part):
             return node.pairedWay(ticket, ways, paired, retriever, config.name, walk)
         trust = None if config.saysWho else inletTrust(self._whole(), config)
         return node.wayTo(destinations(ways, trust), walk)
+
+    def hear(self) -> None:
+        """
+        Hear datagrams of clients, if that is asked for.
+
+        @raise StateUnusable: The port cannot be had.
+        """
+        at = self.config.udpListen
+        if at is None:
+            return
+        try:
+            self.datagrams = self._node.createDatagramInlet(at, self._choice, self.config.udpIdle)
+        except CannotListenError as error:
+            why = getattr(error.socketError, "strerror", None) or error
+            raise StateUnusable(f"cannot hear datagrams at {at[0]}:{at[1]}: {why}") from None
+
+    def deafen(self) -> Deferred[None]:
+        """
+        Hear none any more.
+        """
+        datagrams, self.datagrams = self.datagrams, None
+        return succeed(None) if datagrams is None else self._node.removeDatagramPortal(datagrams)
 
     def enter(self, door: Door) -> None:
         """
@@ -123,6 +152,8 @@ class InletPart(Part):
         @param areAuthoritiesOther: Are those of the node others?
         """
         before, self.config = self.config, config
+        if (before.udpListen, before.udpIdle) != (config.udpListen, config.udpIdle):
+            self.deafen().addCallback(lambda _: self.hear()).addErrback(self._deaf)
         self.inlet.connectTimeout = config.connectTimeout
         self.inlet.tellsClient = config.tellsClient
         isTrustOther = (before.trust, before.ticket, before.authority) != (
@@ -141,17 +172,24 @@ class InletPart(Part):
                 LeftWay(self.key, self._choice, session), 0.0 if isTrustOther else self._whole().drainTimeout
             )
 
+    def _deaf(self, failure: Failure) -> None:
+        self._log.error(
+            "Datagrams are not heard any more: {reason}", reason=failure.getErrorMessage(), event="datagrams-unheard"
+        )
+
     def retire(self) -> None:
         """
         See L{Part.retire}.
         """
         self.door = None
         self.inlet.drain()
+        self.deafen()
 
     def revive(self) -> None:
         """
         See L{Part.revive}: it gets a door as any other.
         """
+        self.hear()
 
     def end(self) -> Deferred[None]:
         """

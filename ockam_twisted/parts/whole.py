@@ -94,6 +94,10 @@ class Parts:
             L{StateUnusable}.
         """
         for key, part in self.parts.items():
+            if isinstance(part, InletPart):
+                yield maybeDeferred(part.hear)
+            if not _place(key, part.config):
+                continue
             placed = cast(Placed, part)
             placed.door = door = Door(self._node.pool, _place(key, part.config))
             yield door.open().addCallback(self._opened, placed, door)
@@ -157,6 +161,8 @@ class Parts:
         part = self.leaving.back(key)
         if part is None:
             part = self._make(key, config)
+            if isinstance(part, InletPart):
+                part.hear()
         elif part.config != config:
             part.change(config)
         elif isinstance(part, OutletPart):
@@ -194,7 +200,7 @@ class Parts:
         """
         needed = {key: _place(key, each) for key, each in change.added.items() if _place(key, each)}
         for key, each in change.changed.items():
-            if _place(key, each) != _place(key, self.parts[key].config):
+            if _place(key, each) and _place(key, each) != _place(key, self.parts[key].config):
                 needed[key] = _place(key, each)
         spare: list[Door] = []
         for key in (*change.removed, *needed):

@@ -29,6 +29,9 @@ MAX_FLOWS = 4096
 #: Seconds after which a Ping without an answer is sent again.
 AGAIN = 1.0
 
+#: How many of them are in vain before that is told.
+IN_VAIN = 3
+
 
 class _Client(DatagramFlow):
     """
@@ -38,6 +41,7 @@ class _Client(DatagramFlow):
     def __init__(self, inlet: DatagramInlet, client: tuple[str, int]) -> None:
         super().__init__(inlet.router, inlet.clock, inlet.totals, self._toClient)
         self.askedAt = float("-inf")
+        self.asked = 0
         self._inlet = inlet
         self._client = client
         self._asked: Route | None = None
@@ -55,6 +59,7 @@ class _Client(DatagramFlow):
         """
         router = self._router
         self.askedAt = self._clock.seconds()
+        self.asked += 1
         self._asked = route
         self.admit(router.flowControls.producerId(route[0]))
         *before, last = route
@@ -199,6 +204,8 @@ class DatagramInlet(DatagramProtocol, Service):
                 with self.router.turn:
                     flow.end()
             elif not flow.isOpen and now - flow.askedAt >= AGAIN:
+                if flow.asked >= IN_VAIN:
+                    self.refused()
                 self._ask(flow)
 
     def refused(self) -> None:

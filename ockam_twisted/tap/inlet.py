@@ -42,10 +42,19 @@ class Options(NodeOptions):
         """
         See L{NodeOptions.settings}.
         """
-        if not self["listen"]:
-            raise usage.UsageError("--listen says where clients connect, for example --listen 5432")
+        if not self["listen"] and not self["udp-listen"]:
+            raise usage.UsageError("--listen says where clients connect, for example --listen 5432; or --udp-listen")
         its = self.some(
-            "listen", "to", "authorized", "allow", "trust-everyone", "connect-timeout", "tell-client", "once"
+            "listen",
+            "udp-listen",
+            "udp-idle",
+            "to",
+            "authorized",
+            "allow",
+            "trust-everyone",
+            "connect-timeout",
+            "tell-client",
+            "once",
         )
         return NodeSettings(
             state=self.state(),

@@ -42,8 +42,10 @@ class Options(NodeOptions):
         """
         See L{NodeOptions.settings}.
         """
-        if not self["target"]:
-            raise usage.UsageError("--target says which service to offer, for example --target 127.0.0.1:5432")
+        if not self["target"] and not self["udp-target"]:
+            raise usage.UsageError(
+                "--target says which service to offer, for example --target 127.0.0.1:5432; or --udp-target"
+            )
         relayTicket = given(self.ticket("relay-ticket"))
         name, relays = self.read("name"), self.read("relay")
         registrations = [RegistrationSettings(relay=each, name=name) for each in relays]
@@ -55,7 +57,11 @@ class Options(NodeOptions):
             state=self.state(),
             log=self.log(),
             listen=self.read("listen"),
-            outlets=(OutletSettings(**self.some("target", "address", "proxy-protocol", "http-header")),),
+            outlets=(
+                OutletSettings(
+                    **self.some("target", "udp-target", "udp-idle", "address", "proxy-protocol", "http-header")
+                ),
+            ),
             registrations=tuple(registrations),
             authorities=self.authorities(),
             authorityTicket=given(self.ticket("ticket")),

@@ -64,8 +64,16 @@ BAD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         "tickets:\n  use: 3\n",
         ("2: tickets: there is no key 'use'; did you mean uses?",),
     ),
-    ("no target", "outlets:\n  - address: db\n", ("2: outlets[0]: target is missing",)),
-    ("no listen", "inlets:\n  - name: db\n", ("2: inlets[0]: listen is missing",)),
+    (
+        "no target",
+        "outlets:\n  - address: db\n",
+        ("2: outlets[0].target says which service to offer, for example 127.0.0.1:5432; or outlets[0].udp-target",),
+    ),
+    (
+        "no listen",
+        "inlets:\n  - name: db\n",
+        ("2: inlets[0].listen says where clients connect, for example 5432; or inlets[0].udp-listen",),
+    ),
     (
         "no identifier, no address",
         "authorities:\n  - name: main\n",

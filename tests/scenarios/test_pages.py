@@ -113,6 +113,24 @@ class HowToTests(PageTestCase):
         self.listens("beside Redis", 6379)
         self.do("how-to/redis.rst")
 
+    def test_dns(self) -> None:
+        """
+        named and dig, by UDP and by TCP.
+        """
+        require("dig", "named")
+        self.relay()
+        name = "beside the name server, which answers by UDP and by TCP"
+        home = self.machine(name).home
+        (home / "zone").write_text("$TTL 60\n@ SOA a b 1 1 1 1 1\n@ NS a\na A 192.0.2.53\nwww A 192.0.2.80\n")
+        (home / "named.conf").write_text(
+            f'options {{ directory "{home}"; listen-on {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n'
+            f'pid-file "{home}/named.pid"; recursion no; dnssec-validation no; session-keyfile none; }};\n'
+            f'controls {{ }};\nzone "private.example" {{ type master; file "{home}/zone"; }};\n'
+        )
+        self.on(name, f"exec $(command -v named) -f -g -4 -c {home}/named.conf")
+        self.listens(name, 53)
+        self.do("how-to/dns.rst")
+
     def test_web(self) -> None:
         """
         nginx with two sites, and curl.

@@ -1,0 +1,146 @@
+"""
+UDP portals with real programs: a name server and dig, and iperf3; real
+processes and sockets.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+
+from tests.scenarios.processes import PATIENCE, Program, ScenarioTestCase, freePort, require
+
+#: What iperf3 sends, and how long, seconds; and the part of it that may be lost.
+RATE, SECONDS, LOSS = "100M", 4, 0.001
+
+
+class UDPPortalTests(ScenarioTestCase):
+    """
+    A private service, reached through a relay by the three commands.
+    """
+
+    def start3(self, outlet: tuple[str, ...], inlet: tuple[str, ...]) -> tuple[Program, Program]:
+        """
+        Start relay, outlet and inlet.
+        """
+        at = freePort()
+        self.twist("ockam-relay", "--listen", f"tcp:{at}:interface=127.0.0.1", state="relay").value("Identifier")
+        inletIs, outletIs = self.identity("inlet"), self.identity("outlet")
+        out = self.twist("ockam-outlet", *outlet, "--relay", f"127.0.0.1:{at}", "--authorized", inletIs, state="outlet")
+        address = out.value("Forwarding address")
+        into = self.twist(
+            "ockam-inlet", *inlet, "--authorized", outletIs,
+            "--to", f"/ip4/127.0.0.1/tcp/{at}/service/{address}/secure/api/service/outlet", state="inlet",
+        )  # fmt: skip
+        into.value("Identifier")
+        return out, into
+
+    def test_dns(self) -> None:
+        """
+        A name server is asked by UDP, and by TCP through the same commands.
+        """
+        require("dig")
+        named = shutil.which("named", path=f"{os.environ['PATH']}:/usr/sbin")
+        if named is None:
+            require("named")
+        zone = self.folder / "zone"
+        many = "".join(f'big TXT "{"x" * 200}{number}"\n' for number in range(5))
+        zone.write_text(f"$TTL 60\n@ SOA a b 1 1 1 1 1\n@ NS a\na A 192.0.2.53\nwww A 192.0.2.80\n{many}")
+        at, port = freePort(), freePort()
+        configuration = self.folder / "named.conf"
+        configuration.write_text(
+            f'options {{ directory "{self.folder}"; listen-on port {at} {{ 127.0.0.1; }}; listen-on-v6 {{ none; }};\n'
+            f'pid-file "{self.folder}/named.pid"; recursion no; dnssec-validation no; session-keyfile none; }};\n'
+            f'controls {{ }};\nzone "private.example" {{ type master; file "{zone}"; }};\n'
+        )
+        self.start(str(named), "-f", "-g", "-4", "-c", str(configuration))
+        self.waitForPort(at)
+        self.start3(
+            ("--target", f"127.0.0.1:{at}", "--udp-target", f"127.0.0.1:{at}"),
+            ("--listen", str(port), "--udp-listen", str(port)),
+        )
+        self.waitForPort(port)
+        for options, name, kind, said in (
+            (("+notcp", "+ignore"), "www", "A", "192.0.2.80"),
+            (("+tcp",), "www", "A", "192.0.2.80"),
+            (("+notcp", "+bufsize=4096"), "big", "TXT", "xxx4"),
+        ):
+            asked = subprocess.run(
+                ["dig", "+tries=3", "+time=3", *options, "-p", str(port), "@127.0.0.1",
+                 f"{name}.private.example", kind],
+                capture_output=True, text=True, timeout=PATIENCE,
+            )  # fmt: skip
+            self.assertIn(said, asked.stdout, asked.stderr)
+
+    def test_iperf(self) -> None:
+        """
+        A hundred megabits a second each way, and next to nothing is lost.
+        """
+        require("iperf3")
+        at, port = freePort(), freePort()
+        self.start("iperf3", "-s", "-p", str(at), "-B", "127.0.0.1")
+        self.waitForPort(at)
+        self.start3(
+            ("--target", f"127.0.0.1:{at}", "--udp-target", f"127.0.0.1:{at}"),
+            ("--listen", str(port), "--udp-listen", str(port)),
+        )
+        self.waitForPort(port)
+        losses = []
+        for direction in ((), ("-R",)):
+            best = 1.0
+            command = ["iperf3", "-c", "127.0.0.1", "-p", str(port), "-u", "-b", RATE, "-t", str(SECONDS), "-l", "1400"]
+            # Two cores have to do for all of this; and the server has to get
+            # over who has only looked whether it is there.
+            for _ in range(6):
+                measured = subprocess.run(
+                    [*command, "-J", *direction], capture_output=True, text=True, timeout=PATIENCE + SECONDS
+                )
+                report = json.loads(measured.stdout)
+                if "error" in report:
+                    time.sleep(1)
+                    continue
+                end = report["end"]["sum"]
+                self.assertGreater(end["packets"], 5000)
+                best = min(best, end["lost_packets"] / end["packets"])
+                if best < LOSS:
+                    break
+            losses.append(best)
+        print(f"\n      lost up and down: {', '.join(f'{each:.3%}' for each in losses)} ...", end="", flush=True)
+        self.assertLess(max(losses), LOSS)
+
+    def test_alone(self) -> None:
+        """
+        A portal for datagrams only needs no TCP port, and what one sends in vain
+        is told of.
+        """
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as service:
+            service.bind(("127.0.0.1", 0))
+            service.settimeout(PATIENCE)
+            port = freePort()
+            _, inlet = self.start3(
+                ("--udp-target", f"127.0.0.1:{service.getsockname()[1]}"), ("--udp-listen", str(port))
+            )
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.connect(("127.0.0.1", port))
+                client.settimeout(PATIENCE)
+                client.send(b"ask" * 20_000)
+                data, client2 = service.recvfrom(65536)
+                self.assertEqual(data, b"ask" * 20_000)
+                service.sendto(b"answer", client2)
+                self.assertEqual(client.recv(65536), b"answer")
+        self.assertNotIn("refused", inlet.text())
+
+    def test_noDatagrams(self) -> None:
+        """
+        An outlet for streams only has no flows of datagrams, and the inlet says so.
+        """
+        port = freePort()
+        _, inlet = self.start3(("--target", "127.0.0.1:9"), ("--udp-listen", str(port)))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.connect(("127.0.0.1", port))
+            client.send(b"ask")
+            inlet.waitForText("takes no datagrams")
