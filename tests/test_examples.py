@@ -4,6 +4,7 @@ The examples, run as programs, with curl; real sockets and time.
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SkipTest
 
+from tests.scenarios.bluetooth import CONTROLLERS
 from tests.scenarios.processes import CURL, Program, ScenarioTestCase, freePort, require
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -80,6 +82,20 @@ class ExampleTests(ScenarioTestCase):
         outlet = self.example("04_outlet.py", f"127.0.0.1:{at}", self.target)
         identifier, address = outlet.value("Identifier"), outlet.value("Forwarding address")
         self.assertReached(self.example("04_inlet.py", identifier, address, str(port), f"127.0.0.1:{at}"), port)
+
+    def test_05(self) -> None:
+        """
+        By Bluetooth first, then by TCP.
+        """
+        at, port, *controllers = (freePort() for _ in range(4))
+        self.start(sys.executable, CONTROLLERS, *map(str, controllers)).value("Controllers")
+        environ = dict(os.environ)
+        self.patch(os, "environ", {**environ, "OCKAM_TWISTED_BLE": f"tcp-client:127.0.0.1:{controllers[0]}"})
+        self.example("05_relay.py", "otter", str(at)).value("Listening")
+        outlet = self.example("04_outlet.py", f"127.0.0.1:{at}", self.target)
+        identifier, address = outlet.value("Identifier"), outlet.value("Forwarding address")
+        self.patch(os, "environ", {**environ, "OCKAM_TWISTED_BLE": f"tcp-client:127.0.0.1:{controllers[1]}"})
+        self.assertReached(self.example("05_inlet.py", identifier, address, str(port), "otter"), port)
 
     def test_07(self) -> None:
         """

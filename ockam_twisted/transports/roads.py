@@ -69,6 +69,7 @@ ROADS = (
     Road("WebSocket", _WEBSOCKETS, ("ws", "wss"), "webendpoints"),
     Road("UDP", ((HOST, "udp"),), ("udp",), "udp", isOrdered=False),
     Road("Unix sockets", (("unix",),), ("uds",), "uds"),
+    Road("Bluetooth", (("ble",),), ("ble",), "ble"),
 )
 
 

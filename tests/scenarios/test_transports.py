@@ -500,7 +500,8 @@ class TableTests(RoadTestCase):
 
     def test_allRoads(self) -> None:
         """
-        There is a row for every road.
+        There is a row for every road; but for Bluetooth, which needs a reactor of
+        its own: L{tests.scenarios.test_bluetooth}.
         """
         from ockam_twisted.routing.multiaddr import MultiAddr
         from ockam_twisted.transports.roads import ROADS, findRoad
@@ -509,4 +510,4 @@ class TableTests(RoadTestCase):
             findRoad(MultiAddr.fromText(self.places.to(kind, "/a" if KINDS[kind].isLocal else 1)).road).name
             for kind in KINDS
         }
-        self.assertEqual(tested, {road.name for road in ROADS})
+        self.assertEqual(tested, {road.name for road in ROADS} - {"Bluetooth"})

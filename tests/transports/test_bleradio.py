@@ -1,0 +1,187 @@
+"""
+Tests for L{ockam_twisted.transports.bleradio}; with controllers that are
+programs, over sockets of loopback, in real time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+from twisted.internet.error import ConnectError, TimeoutError
+from twisted.trial.unittest import SynchronousTestCase
+
+from ockam_twisted.transports import bleradio
+from ockam_twisted.transports.blelink import BLELink
+from ockam_twisted.transports.bleradio import Radio, bumble
+from ockam_twisted.wire.ble import AGREED, FRAGMENT, NOTIFIED, SERVICE, WRITTEN, fragments
+from tests.transports.radios import inLoop
+from tests.transports.test_blelink import Behind
+
+
+class Visitors:
+    """
+    Accepts who comes.
+    """
+
+    def __init__(self) -> None:
+        self.links: list[BLELink] = []
+        self.behinds: list[Behind] = []
+
+    def __call__(self, link: BLELink) -> bool:
+        self.links.append(link)
+        self.behinds.append(Behind())
+        link.begin(self.behinds[-1])
+        return True
+
+
+async def until(condition: Any) -> None:
+    """
+    Wait for it.
+    """
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+class RadioTests(SynchronousTestCase):
+    """
+    Tests for L{Radio}.
+    """
+
+    def test_meet(self) -> None:
+        """
+        A central finds a peripheral by a part of its name, both agree on long fragments, messages
+        go both ways, and either hears of the end; then there may be another one.
+        """
+        self.patch(bleradio, "SCAN", 1.0)
+
+        async def doing(one: str, other: str) -> None:
+            visitors = Visitors()
+            peripheral, central = Radio(one), Radio(other)
+            await peripheral.open()
+            await peripheral.listen("a fine otter", visitors)
+            await central.open()
+            for ending in ("central", "peripheral"):
+                link = await central.connect("otter" if ending == "central" else "a fine otter")
+                behind = Behind()
+                link.begin(behind)
+                await until(lambda: len(visitors.links) == 1)
+                self.assertTrue(link.window.isAgreed)
+                self.assertEqual((link.window.fragment, visitors.links[0].window.fragment), (512, 512))
+                for number in range(200):
+                    link.write(b"%d " % number * 200)
+                    visitors.links[0].write(b"%d-" % number * 200)
+                await until(lambda: len(behind.messages) == 200)  # noqa: B023
+                await until(lambda: len(visitors.behinds[0].messages) == 200)
+                self.assertEqual(behind.messages, [b"%d-" % number * 200 for number in range(200)])
+                self.assertEqual(visitors.behinds[0].messages, [b"%d " % number * 200 for number in range(200)])
+                (link if ending == "central" else visitors.links[0]).loseConnection()
+                await until(lambda: behind.reason and visitors.behinds[0].reason)  # noqa: B023
+                visitors.links.clear()
+                visitors.behinds.clear()
+            await peripheral.stopListening()
+            await peripheral.close()
+            await central.close()
+
+        inLoop(2, doing)
+
+    def test_another(self) -> None:
+        """
+        A central that knows nothing but the specification writes short fragments, and gets such.
+        """
+
+        async def doing(one: str, other: str) -> None:
+            visitors = Visitors()
+            peripheral, central = Radio(one), Radio(other)
+            await peripheral.open()
+            await peripheral.listen("otter", visitors)
+            await central.open()
+            device: Any = central._device
+            connection = await device.connect_le(await central._find("otter"))
+            client, uuid = connection.gatt_client, bumble("core").UUID
+            [service] = await client.discover_service(uuid(SERVICE))
+            found = {each.uuid: each for each in await client.discover_characteristics((), service)}
+            self.assertIn(uuid(AGREED), found)
+            got: list[bytes] = []
+            await client.subscribe(found[uuid(NOTIFIED)], lambda data: got.append(bytes(data)))
+            for fragment in fragments(b"hello from somebody else"):
+                await client.write_value(found[uuid(WRITTEN)], fragment)
+            await until(lambda: visitors.behinds and visitors.behinds[0].messages)
+            self.assertEqual(visitors.behinds[0].messages, [b"hello from somebody else"])
+            answer = b"hello from one of ours, in many short words"
+            visitors.links[0].write(answer)
+            await until(lambda: len(b"".join(got)) == 8 + len(answer))
+            self.assertEqual(got, list(fragments(answer, FRAGMENT)))
+            await client.write_value(found[uuid(WRITTEN)], b"garbage")
+            await until(lambda: visitors.behinds[0].reason)
+            await peripheral.close()
+            await central.close()
+
+        inLoop(2, doing)
+
+    def test_nobody(self) -> None:
+        """
+        Nobody of that name, somebody who is no node, and no controller are errors that say so.
+        """
+        self.patch(bleradio, "SCAN", 0.2)
+
+        async def doing(one: str, other: str) -> None:
+            central, stranger = Radio(one), Radio(other)
+            await central.open()
+            with self.assertRaises(TimeoutError) as nobody:
+                await central.connect("otter")
+            self.assertIn("otter", str(nobody.exception))
+            await stranger.open()
+            device: Any = stranger._device
+            for service in [each for each in device.gatt_server.attributes if str(SERVICE) in str(each)]:
+                device.gatt_server.attributes.remove(service)
+            data = bumble("core").AdvertisingData
+            device.advertising_data = bytes(data([(data.Type.COMPLETE_LOCAL_NAME, b"headphones")]))
+            stranger._accept = lambda link: True
+            device.gatt_server.attributes.clear()
+            device.gatt_server.attributes_by_handle.clear()
+            await device.start_advertising()
+            with self.assertRaises(ConnectError) as error:
+                await central.connect("headphones")
+            self.assertIn("Bluetooth", str(error.exception))
+            await central.close()
+            await stranger.close()
+            with self.assertRaises(ConnectError) as missing:
+                await Radio("tcp-client:127.0.0.1:1").open()
+            self.assertIn("no Bluetooth controller at tcp-client:127.0.0.1:1", str(missing.exception))
+
+        inLoop(2, doing)
+
+    def test_refused(self) -> None:
+        """
+        Who may not come, and who connects and says nothing, is let go; others may come after.
+        """
+        self.patch(bleradio, "PATIENCE", 2.0)
+
+        async def doing(one: str, other: str) -> None:
+            peripheral, central = Radio(one), Radio(other)
+            await peripheral.open()
+            await peripheral.listen("otter", lambda link: False)
+            with self.assertRaises(ConnectError):
+                await peripheral.listen("beaver", lambda link: True)
+            await central.open()
+            device: Any = central._device
+            for _ in range(2):
+                gone: list[Any] = []
+                connection = await device.connect_le(await central._find("otter"))
+                connection.on("disconnection", gone.append)
+                await until(lambda: gone)  # noqa: B023
+            await peripheral.close()
+            await central.close()
+
+        inLoop(2, doing)
+
+    def test_missing(self) -> None:
+        """
+        Without C{bumble} the error says how to get it.
+        """
+        self.patch(sys, "modules", {**sys.modules, "bumble.device": None})
+        error = self.assertRaises(ValueError, bumble, "device")
+        self.assertEqual(str(error), "Bluetooth needs: pip install 'ockam_twisted[ble]'")
