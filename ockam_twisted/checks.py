@@ -29,6 +29,7 @@ from ockam_twisted.sessions.pairing import checkTicket, pairingSetting, storedPa
 from ockam_twisted.sessions.retriever import redeemedSetting
 from ockam_twisted.storage.folder import StateFolder, defaultStateFolder
 from ockam_twisted.storage.sqlite import readSetting
+from ockam_twisted.transports.roads import dialRoad
 from ockam_twisted.vault.opening import checkPassphrase, readPassphrase
 from ockam_twisted.vault.pkcs11 import TokenURI
 from ockam_twisted.vault.sealed import SETTING
@@ -91,7 +92,10 @@ def checkNames(config: NodeConfig, reactor: Any) -> None:
         if registration.ticket:
             _checkRelayTicket(registration.ticket)
         elif registration.relay.startswith("/"):
-            checkRoad(MultiAddr.fromText(registration.relay), "--relay")
+            relay = MultiAddr.fromText(registration.relay)
+            checkRoad(relay, "--relay")
+            # Some can be gone under one reactor only.
+            dialRoad(reactor, relay.road)
         else:
             clientEndpoint(reactor, registration.relay)
     taken = set(OWN_ADDRESSES)
@@ -171,6 +175,7 @@ def _checkInlet(config: NodeConfig, inlet: InletConfig, reactor: Any) -> None:
     ways = [readPinnedWay(each) for each in inlet.to]
     for who, way in ways:
         checkWay(way, trust if who is None else NOBODY, "--to")
+        dialRoad(reactor, way.road)
     destinations(ways, trust)
 
 

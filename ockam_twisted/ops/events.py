@@ -56,6 +56,8 @@ EVENTS: dict[str, str] = {
     "name-occupied": _OURS,
     # ------------------------------------------------- connections
     "connection-refused": "There are as many connections as are allowed, in all or from this address.",
+    "bluetooth-gone": "Somebody has pulled it out, or its program has ended. It is used again once it is back.",
+    "bluetooth-silent": "The Bluetooth controller does not do as it is told: the reason says why. Restart the node.",
     "connection-broken": "The peer does not speak the protocol, or broke it. Scanners do that.",
     "connection-failed": _OURS,
     "datagrams-unheard": "The port for datagrams cannot be had, after a reload. Another program has it?",

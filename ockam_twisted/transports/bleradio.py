@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import Any
 
 from twisted.internet.error import ConnectError, TimeoutError
+from twisted.logger import Logger
 
 from ockam_twisted.routing.addresses import printable
 from ockam_twisted.transports.blelink import BLEAddress, BLELink
@@ -53,6 +54,7 @@ class Radio:
     One controller, for as long as somebody uses it.
     """
 
+    _log = Logger()
     _opening: asyncio.Task[None] | None = None
     _transport: Any = None
     _device: Any = None
@@ -111,6 +113,7 @@ class Radio:
         for connection in list(self._links):
             self._lost(connection)
         if self._accept is not None:
+            self._log.warn("The Bluetooth controller is gone; waiting for it", event="bluetooth-gone")
             self._do(self._recover())
 
     async def _recover(self) -> None:
@@ -279,9 +282,12 @@ class Radio:
             return
         try:
             await self._advertise()
-        except Exception:
-            # The controller is gone, or does not listen to us: nobody else can come.
-            pass
+        except Exception as error:
+            self._log.warn(
+                "Nobody else can connect over Bluetooth: {reason}",
+                reason=printable(str(error)),
+                event="bluetooth-silent",
+            )
 
     # ------------------------------------------------------------- central
 

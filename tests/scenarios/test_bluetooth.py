@@ -98,11 +98,29 @@ class BluetoothTests(ScenarioTestCase):
         into.end()
         self.assertPage(self.inlet(here)[0])
 
+    def test_unplugged(self) -> None:
+        """
+        The controllers are gone, and come back: so does the portal, by itself.
+        """
+        program, (here, there) = self.controllers()
+        self.roads(there)
+        listen, _ = self.inlet(here)
+        self.assertPage(listen)
+        program.end()
+        self.relay.waitForText("The Bluetooth controller is gone")
+        self.start(sys.executable, CONTROLLERS, here.rpartition(":")[2], there.rpartition(":")[2]).value("Controllers")
+        self.assertPage(listen)
+
     def test_otherReactor(self) -> None:
         """
         Under another reactor a node ends, with one line that names the one it needs.
         """
-        for plugin, arguments in (("ockam-relay", ("--listen", "ble:otter")),):
+        for plugin, arguments in (
+            ("ockam-relay", ("--listen", "ble:otter")),
+            ("ockam-outlet", ("--target", "127.0.0.1:1", "--relay", "/ble/otter", "--authorized", self.identity("x"))),
+            ("ockam-outlet", ("--target", "127.0.0.1:1", "--relay", "ble:otter", "--authorized", self.identity("x"))),
+            ("ockam-inlet", ("--listen", "0", "--trust-everyone", "--to", "/ble/otter/secure/api/service/outlet")),
+        ):
             node = self.twist(plugin, *arguments)
             self.assertNotEqual(node.process.wait(PATIENCE), 0)
             lines = [line for line in node.text().splitlines() if "Bluetooth needs the asyncio reactor" in line]
