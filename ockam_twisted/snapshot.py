@@ -23,6 +23,8 @@ from ockam_twisted.ops.status import (
     StreamStatus,
     TicketStatus,
 )
+from ockam_twisted.portals.datagraminlet import DatagramInlet
+from ockam_twisted.portals.datagramoutlet import DatagramOutlet
 from ockam_twisted.portals.inlet import Inlet
 from ockam_twisted.portals.outlet import Outlet
 from ockam_twisted.relays.service import RelayService
@@ -134,6 +136,33 @@ def portalStatus(portal: Inlet | Outlet, sessions: Sequence[Session] = ()) -> Po
         totals.received(streams),
         sessions.index(chosen) if chosen in sessions else None,
     )
+
+
+def portalStatuses(
+    portals: Iterable[Inlet | Outlet],
+    datagrams: Iterable[DatagramInlet | DatagramOutlet],
+    sessions: Sequence[Session],
+) -> Iterator[PortalStatus]:
+    """
+    Pictures of all portals; those of datagrams come last.
+
+    @param sessions: Those there are, in the order of L{sessionStatuses}.
+    """
+    for portal in portals:
+        yield portalStatus(portal, sessions)
+    for each in datagrams:
+        isOutlet = isinstance(each, DatagramOutlet)
+        totals = each.totals
+        yield PortalStatus(
+            "udp outlet" if isOutlet else "udp inlet",
+            each.at,
+            len(each.flows),
+            each.label if isinstance(each, DatagramOutlet) else "",
+            totals.opened,
+            sent=totals.sentBytes,
+            received=totals.receivedBytes,
+            dropped=totals.dropped,
+        )
 
 
 def streamStatuses(portals: Iterable[Inlet | Outlet]) -> Iterator[StreamStatus]:

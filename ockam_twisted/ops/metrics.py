@@ -180,14 +180,17 @@ def _portals(status: Any) -> Iterator[Metric]:
         "Bytes of streams: sent to the far end, received from it.",
         labels=("portal", "kind", "direction"),
     )
+    dropped = CounterMetricFamily("ockam_datagrams_dropped", "Datagrams that were lost at this end.", labels=labels)
     for each in status.portals:
         at = (each.at, each.kind)
+        if each.kind.startswith("udp"):
+            dropped.add_metric(at, each.dropped)
         streams.add_metric(at, each.streams)
         opened.add_metric(at, each.total)
         reset.add_metric(at, each.reset)
         moved.add_metric((*at, "sent"), each.sent)
         moved.add_metric((*at, "received"), each.received)
-    yield from (streams, opened, reset, moved)
+    yield from (streams, opened, reset, moved, dropped)
 
 
 def _connections(status: Any) -> Iterator[Metric]:

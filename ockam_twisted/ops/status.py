@@ -86,7 +86,8 @@ class PortalStatus:
     """
     One inlet or outlet.
 
-    @ivar kind: C{inlet} or C{outlet}.
+    @ivar kind: C{inlet} or C{outlet}; of datagrams, C{udp inlet} or C{udp
+        outlet}, whose flows are its streams.
     @ivar at: Where clients connect; the address of the worker.
     @ivar streams: How many streams are open.
     @ivar target: What an outlet connects them to.
@@ -94,6 +95,7 @@ class PortalStatus:
     @ivar reset: How many of these ended with a reset.
     @ivar sent: Bytes from clients, or the target, to the far end.
     @ivar received: Bytes from the far end to them.
+    @ivar dropped: Datagrams of a UDP portal that were lost at this end.
     @ivar session: Which session new streams of an inlet go over, by its
         number in the list; L{None}: none is up.
     """
@@ -107,6 +109,7 @@ class PortalStatus:
     sent: int = 0
     received: int = 0
     session: int | None = None
+    dropped: int = 0
 
 
 @frozen

@@ -133,6 +133,14 @@ class DatagramInlet(DatagramProtocol, Service):
         self.port = self._sockets.bindDatagrams(self.clock, self, port, interface)
         return self.port
 
+    @property
+    def at(self) -> str:
+        """
+        Where it hears clients, for people.
+        """
+        where: Any = None if self.port is None else self.port.getHost()
+        return "" if where is None else f"{where.host}:{where.port}"
+
     def startService(self) -> None:
         """
         Follow the way.

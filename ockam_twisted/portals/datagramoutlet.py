@@ -125,6 +125,13 @@ class DatagramOutlet(Service):
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
 
+    @property
+    def at(self) -> str:
+        """
+        Its address, for people.
+        """
+        return printable(self.address.value)
+
     def startService(self) -> None:
         """
         Answer Pings from now on.
@@ -225,7 +232,7 @@ class DatagramOutlet(Service):
             self._log.warn(
                 "Denied: {peer} may not use {outlet}: {reason}",
                 peer="somebody without a secure channel" if peer is None else peer.identifier,
-                outlet=printable(self.address.value),
+                outlet=self.at,
                 reason=refusal,
                 request="open",
                 event="stream-denied",

@@ -63,12 +63,16 @@ class DatagramTotals:
     @ivar sent: Datagrams that went into the portal here.
     @ivar received: Datagrams that came out of it here.
     @ivar dropped: Datagrams that were lost here.
+    @ivar sentBytes: Bytes of those that went in.
+    @ivar receivedBytes: Bytes of those that came out.
     """
 
     opened: int = 0
     sent: int = 0
     received: int = 0
     dropped: int = 0
+    sentBytes: int = 0
+    receivedBytes: int = 0
 
 
 class DatagramQueue:
@@ -199,6 +203,7 @@ class DatagramFlow:
     def _send(self, data: bytes) -> None:
         assert self._flow is not None
         self._totals.sent += 1
+        self._totals.sentBytes += len(data)
         turn = self._router.turn
         turn.enter(self._source)
         try:
@@ -227,6 +232,7 @@ class DatagramFlow:
                 assert isinstance(datagram, Datagram)
                 self.usedAt = self._clock.seconds()
                 self._totals.received += 1
+                self._totals.receivedBytes += len(datagram.data)
                 self._deliver(datagram.data)
                 return
             kind, _, _, _ = readPortal(payload)

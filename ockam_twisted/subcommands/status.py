@@ -54,8 +54,11 @@ def lines(status: dict[str, Any]) -> Iterator[str]:
     for each in status["listeners"]:
         yield f"  Listens for nodes on {shown(each)}"
     for each in status["portals"]:
-        what = "Listens for clients on" if each["kind"] == "inlet" else "Outlet at the address"
-        yield f"  {what} {shown(each['at'])}: {_some(each['streams'], 'open stream')}"
+        isUDP = each["kind"].startswith("udp")
+        what = "Listens for clients on" if each["kind"].endswith("inlet") else "Outlet at the address"
+        lost = f", {_some(each['dropped'], 'datagram')} lost" if each.get("dropped") else ""
+        kind = "datagram flow" if isUDP else "open stream"
+        yield f"  {what} {shown(each['at'])}: {_some(each['streams'], kind)}{lost}"
     for each in status["processes"]:
         which = f"Process {each['number']} ({each['pid']})" if each["pid"] else f"Process {each['number']}"
         yield f"  {which}: {shown(each['state'])}, {_some(each['connections'], 'connection')}"
