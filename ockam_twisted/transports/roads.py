@@ -42,6 +42,8 @@ class Road:
     @ivar patterns: What stands in a MultiAddr for it: names of protocols.
     @ivar prefixes: What its endpoint strings begin with; none: Twisted's own.
     @ivar module: Where it is made.
+    @ivar extra: What has to be installed with this package for it; empty:
+        nothing.
     @ivar isOrdered: Does what is sent arrive, all of it and in order, as
         portals need it?
     """
@@ -50,13 +52,20 @@ class Road:
     patterns: tuple[tuple[str, ...], ...]
     prefixes: tuple[str, ...]
     module: str
+    extra: str = ""
     isOrdered: bool = True
 
     def load(self) -> Any:
         """
         @return: Its module.
+        @raise ValueError: A library that it needs is not installed.
         """
-        return import_module(f"ockam_twisted.transports.{self.module}")
+        try:
+            return import_module(f"ockam_twisted.transports.{self.module}")
+        except ModuleNotFoundError as error:
+            if not self.extra or str(error.name).startswith("ockam_twisted"):
+                raise
+            raise ValueError(f"{self.name} needs: pip install 'ockam_twisted[{self.extra}]'") from None
 
 
 _OVER = ((HOST, "tcp", "ws"), (HOST, "tcp", "wss"), (HOST, "tcp", "tls", "ws"))
@@ -68,6 +77,7 @@ ROADS = (
     Road("TLS", ((HOST, "tcp", "tls"),), (), "secured"),
     Road("WebSocket", _WEBSOCKETS, ("ws", "wss"), "webendpoints"),
     Road("UDP", ((HOST, "udp"),), ("udp",), "udp", isOrdered=False),
+    Road("QUIC", ((HOST, "udp", "quic"),), ("quic",), "quic", "quic"),
     Road("Unix sockets", (("unix",),), ("uds",), "uds"),
     Road("Bluetooth", (("ble",),), ("ble",), "ble"),
 )

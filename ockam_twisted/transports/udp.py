@@ -176,9 +176,9 @@ class UDPEndpoint:
 
 
 @implementer(IListeningPort)
-class _Port:
+class UDPPort:
     """
-    What listens, as stream endpoints have it.
+    A UDP port that is listened at, as stream endpoints have it.
     """
 
     def __init__(self, listening: Any) -> None:
@@ -223,7 +223,7 @@ class UDPServerEndpoint:
         """
         See C{IStreamServerEndpoint}.
         """
-        return maybeDeferred(lambda: _Port(self._listen(_Server(self._reactor, protocolFactory, self._maximum))))
+        return maybeDeferred(lambda: UDPPort(self._listen(_Server(self._reactor, protocolFactory, self._maximum))))
 
 
 # ----------------------------------------------------------------- the road

@@ -33,7 +33,7 @@ class SettingsTests(SynchronousTestCase):
         self.assertLessEqual(wanted, set(found))
         self.assertEqual([name for name, key in found.items() if not key.text], [])
         self.assertEqual((found["drain-timeout"].default, found["hop"].default), ("5", "false"))
-        self.assertTrue(found["outlets.target"].isRequired)
+        self.assertTrue(found["authorities.identifier"].isRequired)
 
     def test_page(self) -> None:
         """

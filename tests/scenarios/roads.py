@@ -64,6 +64,7 @@ KINDS = {
     "ws": Kind("ws:HERE:interface=127.0.0.1", "/ip4/127.0.0.1/tcp/HERE/ws"),
     "wss": Kind("wss:FOLDER:HERE:interface=127.0.0.1", "/dnsaddr/localhost/tcp/HERE/wss"),
     "udp": Kind("udp:HERE:interface=127.0.0.1", "/ip4/127.0.0.1/udp/HERE", _connectUDP, silence=True, isOrdered=False),
+    "quic": Kind("quic:HERE:interface=127.0.0.1", "/ip4/127.0.0.1/udp/HERE/quic", _connectUDP, silence=True),
     "uds": Kind("uds:HERE", "/unix/HERE", _connectUNIX, True, True),
 }
 

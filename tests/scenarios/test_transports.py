@@ -17,7 +17,7 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
@@ -491,6 +491,52 @@ class WhoTests(RoadTestCase):
         await self.echoed(inlet, Route((channel.encryptor,)), b"there?")
         [peer] = outlet.router.peers.ofIdentifier(str(inlet.identifier))
         self.assertEqual(peer.connection, ())
+
+
+class Road(DatagramProtocol):
+    """
+    A road of UDP that loses datagrams, and keeps each for a while.
+    """
+
+    def __init__(self, to: int, loss: float, delay: float) -> None:
+        self.loss, self.delay, self.to, self.client = loss, delay, ("127.0.0.1", to), ("", 0)
+        self.lost = 0
+        self.chance = random.Random(5)
+
+    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
+        if addr != self.to:
+            self.client = addr
+        if self.chance.random() < self.loss:
+            self.lost += 1
+            return
+        transport: Any = self.transport
+        there = self.client if addr == self.to else self.to
+        reactor.callLater(self.delay, transport.write, datagram, there)  # type: ignore[attr-defined]
+
+
+class LossyTests(RoadTestCase):
+    """
+    QUIC over a road that loses a twentieth of all datagrams.
+    """
+
+    async def test_exact(self) -> None:
+        """
+        Messages arrive, all of them and in order.
+        """
+        place = self.places.place("quic")
+        server, client = await self.server("quic", place), await self.node()
+        road = Road(place, 0.05, 0.01)
+        port: Any = reactor.listenUDP(0, road, "127.0.0.1")  # type: ignore[attr-defined]
+        way = await client.connect(f"/ip4/127.0.0.1/udp/{port.getHost().port}/quic")
+        for number in range(30):
+            await self.echoed(client, way, bytes([number]) * 20_000, 20.0, MIRROR)
+        self.assertGreater(road.lost, 20)
+        [hop] = client.transport.hops
+        hop.loseConnection()
+        await hop.whenLost()
+        await self.until(lambda: not server.transport.hops, "the other end")
+        await deferLater(reactor, 0.1)
+        await port.stopListening()
 
 
 class TableTests(RoadTestCase):

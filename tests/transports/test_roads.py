@@ -4,6 +4,9 @@ Tests for L{ockam_twisted.transports.roads}.
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -55,6 +58,19 @@ class RoadsTests(SynchronousTestCase):
                 self.assertIn(prefix, ENDPOINT_PREFIXES)
                 self.assertTrue(callable(module.serverEndpoint))
                 self.assertTrue(callable(module.components))
+
+    def test_notInstalled(self) -> None:
+        """
+        Where a library is missing, one line says what to install.
+        """
+        script = (
+            "import sys; sys.modules['aioquic'] = None\n"
+            "from ockam_twisted.transports.roads import clientEndpointOf\n"
+            "try: clientEndpointOf(None, 'quic:192.0.2.1:4000')\n"
+            "except ValueError as error: print(error)\n"
+        )
+        said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        self.assertEqual(said.stdout, "QUIC needs: pip install 'ockam_twisted[quic]'\n", said.stderr)
 
     def test_unknown(self) -> None:
         """
