@@ -10,7 +10,6 @@ from functools import partial
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from ockam_twisted.attestation import Attestation, inletTrust
 from ockam_twisted.authority.ticket import Ticket
@@ -152,8 +151,10 @@ class InletPart(Part):
         @param areAuthoritiesOther: Are those of the node others?
         """
         before, self.config = self.config, config
-        if (before.udpListen, before.udpIdle) != (config.udpListen, config.udpIdle):
-            self.deafen().addCallback(lambda _: self.hear()).addErrback(self._deaf)
+        if before.udpListen != config.udpListen:
+            self._hearElsewhere()
+        elif self.datagrams is not None:
+            self.datagrams.idle = config.udpIdle
         self.inlet.connectTimeout = config.connectTimeout
         self.inlet.tellsClient = config.tellsClient
         isTrustOther = (before.trust, before.ticket, before.authority) != (
@@ -172,10 +173,20 @@ class InletPart(Part):
                 LeftWay(self.key, self._choice, session), 0.0 if isTrustOther else self._whole().drainTimeout
             )
 
-    def _deaf(self, failure: Failure) -> None:
-        self._log.error(
-            "Datagrams are not heard any more: {reason}", reason=failure.getErrorMessage(), event="datagrams-unheard"
-        )
+    def _hearElsewhere(self) -> None:
+        """
+        Hear datagrams at another port; where that cannot be had, at the same
+        one as before.
+        """
+        before, self.datagrams = self.datagrams, None
+        try:
+            self.hear()
+        except StateUnusable as error:
+            self._log.error("Datagrams cannot be heard there: {reason}", reason=str(error), event="datagrams-unheard")
+            self.datagrams = before
+        else:
+            if before is not None:
+                self._node.removeDatagramPortal(before)
 
     def retire(self) -> None:
         """
@@ -189,7 +200,7 @@ class InletPart(Part):
         """
         See L{Part.revive}: it gets a door as any other.
         """
-        self.hear()
+        self._hearElsewhere()
 
     def end(self) -> Deferred[None]:
         """

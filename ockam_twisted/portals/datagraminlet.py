@@ -86,6 +86,7 @@ class _Client(DatagramFlow):
         except DecodeError:
             return
         if terms is not None and terms.features & DATAGRAMS and message.return_route:
+            self.asked = 0
             self.connect(message.return_route, None if peer is None else peer.encryptor)
         elif payload[:1] in (PONG, DISCONNECT) or payload[:1] == bytes((RESET_KIND,)):
             self._inlet.refused()

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any
 
 from twisted.application.service import Service
@@ -43,10 +44,10 @@ class _Target(DatagramProtocol):
 
     def __init__(self, outlet: DatagramOutlet, back: Route, peer: PeerIdentity | None) -> None:
         self.peer = peer
+        self.key = (None if peer is None else peer.encryptor, back)
         self.flow = DatagramFlow(outlet.router, outlet.clock, outlet.totals, self.deliver)
         self.flow.lost = self.end
         self._outlet = outlet
-        self._back = back
 
     def deliver(self, data: bytes) -> None:
         """
@@ -113,6 +114,7 @@ class DatagramOutlet(Service):
         self.label = f"{target[0]}:{target[1]}"
         self.totals = DatagramTotals()
         self.flows: set[_Target] = set()
+        self._known: dict[Any, _Target] = {}
         self.idle = idle
         self._sockets = sockets
         self._target = target
@@ -208,6 +210,7 @@ class DatagramOutlet(Service):
         """
         if target in self.flows:
             self.flows.discard(target)
+            del self._known[target.key]
             who = "" if target.peer is None else target.peer.identifier
             self._perPeer[who] -= 1
             if not self._perPeer[who]:
@@ -240,6 +243,11 @@ class DatagramOutlet(Service):
             )
             self._answer(back, refused(POLICY, ""))
             return
+        known = self._known.get((None if peer is None else peer.encryptor, back))
+        if known is not None:
+            # It has asked again: the answer is late, or was lost.
+            self._accept(known)
+            return
         who = "" if peer is None else peer.identifier
         if self._draining or len(self.flows) >= MAX_FLOWS or self._perPeer[who] >= PER_PEER:
             reason = "the outlet is shutting down" if self._draining else f"there are {len(self.flows)} already"
@@ -257,6 +265,7 @@ class DatagramOutlet(Service):
         assert source is not None
         target = _Target(self, back, peer)
         self.flows.add(target)
+        self._known[target.key] = target
         self._perPeer["" if peer is None else peer.identifier] += 1
         flowId = self.router.flowControls.producerId(source)
         host, port = self._target
@@ -281,10 +290,15 @@ class DatagramOutlet(Service):
             self._refuse("there is no socket for it")
             target.end()
             return
-        target.at = (host, port)
+        target.at = (str(ip_address(host)), port)
+        encryptor, back = target.key
         with self.router.turn:
             target.flow.listen(flowId)
-            target.flow.connect(target._back, None if target.peer is None else target.peer.encryptor)
+            target.flow.connect(back, encryptor)
+            self._accept(target)
+
+    def _accept(self, target: _Target) -> None:
+        if target.flow.isOpen:
             target.flow.answer(encodeTerms(PONG, Terms(DATAGRAMS, 0, self._instance, self._instance)))
 
     def _answer(self, back: Route, *messages: bytes) -> None:

@@ -32,8 +32,9 @@ SUFFIX = "-udp"
 #: Seconds without a datagram after which a flow ends.
 IDLE = 60.0
 
-#: How many datagrams, and how many bytes, may wait in one flow.
-MOST, MOST_BYTES = 512, 1024 * 1024
+#: How many datagrams, and how many bytes, may wait in one flow; and how many bytes
+#: in all flows of a portal.
+MOST, MOST_BYTES, ALL_BYTES = 512, 1024 * 1024, 32 * 1024 * 1024
 
 _DISCONNECT = 2
 
@@ -63,6 +64,7 @@ class DatagramTotals:
     @ivar sent: Datagrams that went into the portal here.
     @ivar received: Datagrams that came out of it here.
     @ivar dropped: Datagrams that were lost here.
+    @ivar waiting: Bytes of those that wait now.
     @ivar sentBytes: Bytes of those that went in.
     @ivar receivedBytes: Bytes of those that came out.
     """
@@ -71,6 +73,7 @@ class DatagramTotals:
     sent: int = 0
     received: int = 0
     dropped: int = 0
+    waiting: int = 0
     sentBytes: int = 0
     receivedBytes: int = 0
 
@@ -82,8 +85,19 @@ class DatagramQueue:
     @ivar dropped: How many were.
     """
 
-    def __init__(self, most: int = MOST, mostBytes: int = MOST_BYTES) -> None:
+    def __init__(
+        self,
+        most: int = MOST,
+        mostBytes: int = MOST_BYTES,
+        totals: DatagramTotals | None = None,
+        allBytes: int = ALL_BYTES,
+    ) -> None:
+        """
+        @param totals: Of all that may have so many bytes together.
+        """
         self.dropped = 0
+        self._totals = DatagramTotals() if totals is None else totals
+        self._allBytes = allBytes
         self._most = most
         self._mostBytes = mostBytes
         self._waiting: deque[bytes] = deque()
@@ -100,8 +114,11 @@ class DatagramQueue:
         """
         self._waiting.append(data)
         self._size += len(data)
+        self._totals.waiting += len(data)
         dropped = 0
-        while len(self._waiting) > self._most or self._size > self._mostBytes:
+        while self._waiting and (
+            len(self._waiting) > self._most or self._size > self._mostBytes or self._totals.waiting > self._allBytes
+        ):
             self.take()
             dropped += 1
         self.dropped += dropped
@@ -113,7 +130,20 @@ class DatagramQueue:
         """
         data = self._waiting.popleft()
         self._size -= len(data)
+        self._totals.waiting -= len(data)
         return data
+
+    def clear(self) -> int:
+        """
+        Drop them all.
+
+        @return: How many there were.
+        """
+        count = len(self._waiting)
+        self._waiting.clear()
+        self._totals.waiting -= self._size
+        self._size = 0
+        return count
 
 
 @implementer(IWorker)
@@ -139,7 +169,7 @@ class DatagramFlow:
         self._clock = clock
         self._totals = totals
         self._deliver = deliver
-        self._queue = DatagramQueue()
+        self._queue = DatagramQueue(totals=totals)
         self._flow: IFlow | None = None
         self._peer: Address | None = None
         self._back: Route | None = None
@@ -210,6 +240,8 @@ class DatagramFlow:
             message = encodeDatagram(data)
             self._flow.send((message,), len(message))
         except NoRoute:
+            self._totals.sent -= 1
+            self._totals.sentBytes -= len(data)
             self._totals.dropped += 1
         finally:
             turn.leave()
@@ -252,6 +284,8 @@ class DatagramFlow:
         """
         There is another way: the one that it had is of no use any more.
         """
+        if self.isOpen:
+            self.answer(DISCONNECT)
         self._close()
 
     def _wayLost(self) -> None:
@@ -276,6 +310,6 @@ class DatagramFlow:
         self.isOver = True
         if tells and self.isOpen:
             self.answer(DISCONNECT)
-        self._totals.dropped += len(self._queue)
+        self._totals.dropped += self._queue.clear()
         self._close()
         self._router.unregister(self.address)

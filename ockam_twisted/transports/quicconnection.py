@@ -167,9 +167,16 @@ class QUICTransport:
         """
         Something has come from the peer.
         """
-        if not self._isOver:
+        if self._isOver:
+            return
+        try:
             self._quic.receive_datagram(data, addr, self._clock.seconds())
-            self.flush()
+        except Exception as error:
+            # Whatever the library is not prepared for ends this connection alone.
+            self._why = ConnectionLost(f"QUIC: {type(error).__name__}")
+            self.abortConnection()
+            return
+        self.flush()
 
     def flush(self) -> None:
         """

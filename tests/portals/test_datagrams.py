@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.portals.datagraminlet import AGAIN, IN_VAIN, MAX_FLOWS, DatagramInlet
 from ockam_twisted.portals.datagramoutlet import PER_PEER, DatagramOutlet
-from ockam_twisted.portals.datagrams import MOST, DatagramQueue, datagramAddress, encodeDatagram
+from ockam_twisted.portals.datagrams import MOST, DatagramQueue, DatagramTotals, datagramAddress, encodeDatagram
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.sessions.static import StaticWay
 from ockam_twisted.testing import MemoryNetwork, MemoryNode
@@ -47,6 +47,24 @@ class QueueTests(SynchronousTestCase):
         self.assertLessEqual(sum(map(len, left)), 100)
         self.assertEqual(left, datagrams[len(datagrams) - len(left) :])
         self.assertEqual(dropped + len(left), len(datagrams))
+
+    def test_together(self) -> None:
+        """
+        All queues of a portal have a bound together, and what one gives up
+        others may use.
+        """
+        totals = DatagramTotals()
+        queues = [DatagramQueue(totals=totals, allBytes=1000) for _ in range(30)]
+        for _ in range(3):
+            for queue in queues:
+                queue.add(b"x" * 100)
+                self.assertLessEqual(totals.waiting, 1000)
+        self.assertEqual(sum(map(len, queues)), 10)
+        for queue in queues:
+            queue.clear()
+        self.assertEqual(totals.waiting, 0)
+        queues[0].add(b"x" * 900)
+        self.assertEqual(len(queues[0]), 1)
 
     @given(st.binary(max_size=70_000).filter(lambda data: len(data) <= 65_507))
     def test_encode(self, data: bytes) -> None:
@@ -214,6 +232,33 @@ class PortalTests(SynchronousTestCase):
         self.network.advance(AGAIN * (IN_VAIN + 1))
         self.assertTrue(told)
         self.assertEqual(self.inlet.totals.dropped, 10)
+
+    def test_askedAgain(self) -> None:
+        """
+        Who asks again before the answer is there has one flow.
+        """
+        self.says(b"one")
+        [flow] = self.inlet.flows.values()
+        with self.here.router.turn:
+            flow.ask(self.inlet.way.route)  # type: ignore[arg-type]
+        self.network.pump()
+        self.assertEqual((len(self.outlet.flows), len(self.theirs.ports)), (1, 1))
+        self.says(b"two")
+        self.assertEqual(self.theirs.ports[0].sent, [(b"one", TARGET), (b"two", TARGET)])
+
+    def test_otherWay(self) -> None:
+        """
+        When there is another way the flow begins anew, and nothing is left of
+        the old one.
+        """
+        self.says(b"one")
+        with self.here.router.turn:
+            self.inlet._wayChanged(self.inlet.way.route)
+        self.network.pump()
+        self.says(b"two")
+        self.assertEqual([port.isOpen for port in self.theirs.ports], [False, True])
+        self.assertEqual((len(self.outlet.flows), len(self.outlet._known)), (1, 1))
+        self.assertEqual(self.theirs.ports[1].sent, [(b"two", TARGET)])
 
     def test_limits(self) -> None:
         """

@@ -10,8 +10,11 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
+from pathlib import Path
 
+from tests.certificates import makeCertificate
 from tests.scenarios.processes import PATIENCE, Program, ScenarioTestCase, freePort, require
 
 #: What iperf3 sends, and how long, seconds; and the part of it that may be lost.
@@ -111,6 +114,20 @@ class UDPPortalTests(ScenarioTestCase):
             losses.append(best)
         print(f"\n      lost up and down: {', '.join(f'{each:.3%}' for each in losses)} ...", end="", flush=True)
         self.assertLess(max(losses), LOSS)
+
+    def test_http3(self) -> None:
+        """
+        A page of 5 MB by HTTP/3.
+        """
+        at, port = freePort(), freePort()
+        pem, script = makeCertificate(self.folder, "localhost"), str(Path(__file__).with_name("h3.py"))
+        # Its reader wants the certificate first.
+        key, certificate = pem.read_text().split("-----BEGIN CERTIFICATE-----")
+        pem.write_text("-----BEGIN CERTIFICATE-----" + certificate + key)
+        self.start(sys.executable, script, "server", str(at), str(pem)).value("Port")
+        self.start3(("--udp-target", f"127.0.0.1:{at}"), ("--udp-listen", str(port)))
+        client = self.start(sys.executable, script, "client", str(port), "5000000")
+        self.assertEqual(client.value("Got"), "5000000 right")
 
     def test_alone(self) -> None:
         """
