@@ -213,8 +213,9 @@ class WayHost(WorkerHost):
         """
         return self.addChoice(self.wayTo(them))
 
-    def wayTo(self, them: tuple[Destination, ...], walk: Walk | None = None) -> MakeSessions:
+    def wayTo(self, them: tuple[Destination, ...], walk: Walk | None = None, name: str = "") -> MakeSessions:
         """
+        @param name: Of the inlet.
         @param walk: How to get there, if not as the node does.
         @return: Makes the sessions of a way to outlets that are known.
         @raise LocalProtocolError: See L{createWay}.
@@ -226,7 +227,7 @@ class WayHost(WorkerHost):
         def attempt(number: int, destination: Destination) -> Any:
             return rotationTo(walk or self.walk, destination)
 
-        return partial(sessionsTo, self.reactor, them, attempt)
+        return partial(sessionsTo, self.reactor, them, attempt, name)
 
     def createPairedWay(
         self,
@@ -264,6 +265,6 @@ class WayHost(WorkerHost):
             return PairedAttempt(walk or self.walk, pairing, number, paired, retriever)
 
         def make() -> list[OutletSession]:
-            return sessionsTo(self.reactor, pairing.outlets(), attempt)
+            return sessionsTo(self.reactor, pairing.outlets(), attempt, name)
 
         return make

@@ -106,7 +106,7 @@ class InletPart(Part):
             paired, retriever = partial(self._say, "Paired with"), partial(attestation.retrieverFor, config)
             return node.pairedWay(ticket, ways, paired, retriever, config.name, walk)
         trust = None if config.saysWho else inletTrust(self._whole(), config)
-        return node.wayTo(destinations(ways, trust), walk)
+        return node.wayTo(destinations(ways, trust), walk, config.name)
 
     def hear(self) -> None:
         """

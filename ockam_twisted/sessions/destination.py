@@ -148,15 +148,21 @@ class OutletSession(Session):
 
 
 def sessionsTo(
-    clock: IReactorTime, them: Sequence[Destination], attempt: Callable[[int, Destination], IAttempt]
+    clock: IReactorTime,
+    them: Sequence[Destination],
+    attempt: Callable[[int, Destination], IAttempt],
+    name: str = "",
 ) -> list[OutletSession]:
     """
     A session for each.
 
     @param attempt: Makes what the session tries, from its number.
+    @param name: Of the inlet, if it has one: tells these sessions from those of
+        others.
     """
+    of = f" ({name})" if name else ""
     return [
-        OutletSession(clock, attempt(number, each), label, each)
+        OutletSession(clock, attempt(number, each), label + of, each)
         for number, (each, label) in enumerate(zip(them, labels(them), strict=True))
     ]
 

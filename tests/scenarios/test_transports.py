@@ -97,7 +97,7 @@ class RoadTestCase(TestCase):
     With nodes and places.
     """
 
-    timeout = 120
+    timeout = 300
 
     def setUp(self) -> None:
         """

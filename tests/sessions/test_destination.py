@@ -114,3 +114,5 @@ class DestinationTests(SynchronousTestCase):
         self.assertEqual([each.label for each in sessions], [f"way to outlet {A}", "way to outlet 2"])
         self.assertEqual(numbers, [0, 1])
         self.assertEqual(labels(found[:1]), ["way to the outlet"])
+        [named] = sessionsTo(Clock(), found[:1], attempt, "db")
+        self.assertEqual(named.label, "way to the outlet (db)")
