@@ -19,7 +19,16 @@ from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifiers
 from ockam_twisted.interfaces import ITrustPolicy
 from ockam_twisted.membership import ADDRESSES
 from ockam_twisted.node import LISTENER_ADDRESSES
-from ockam_twisted.places import checkFree, checkRoad, checkWay, clientEndpoint, now, serverEndpoint, trustPolicy
+from ockam_twisted.places import (
+    checkFree,
+    checkOrdered,
+    checkRoad,
+    checkWay,
+    clientEndpoint,
+    now,
+    serverEndpoint,
+    trustPolicy,
+)
 from ockam_twisted.policies.policy import Policy
 from ockam_twisted.relays.names import checkRelayName
 from ockam_twisted.routing.addresses import Address
@@ -94,6 +103,8 @@ def checkNames(config: NodeConfig, reactor: Any) -> None:
         elif registration.relay.startswith("/"):
             relay = MultiAddr.fromText(registration.relay)
             checkRoad(relay, "--relay")
+            if any(outlet.target for outlet in config.outlets):
+                checkOrdered(relay, "--relay")
             # Some can be gone under one reactor only.
             dialRoad(reactor, relay.road)
         else:
@@ -174,7 +185,7 @@ def _checkInlet(config: NodeConfig, inlet: InletConfig, reactor: Any) -> None:
             trust = trustPolicy(inlet.trust.authorized, TrustEveryone() if inlet.trust.everyone else None)
     ways = [readPinnedWay(each) for each in inlet.to]
     for who, way in ways:
-        checkWay(way, trust if who is None else NOBODY, "--to")
+        checkWay(way, trust if who is None else NOBODY, "--to", bool(inlet.listen))
         dialRoad(reactor, way.road)
     destinations(ways, trust)
 

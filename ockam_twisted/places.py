@@ -170,21 +170,33 @@ def checkRoad(address: MultiAddr, what: str) -> None:
             raise InvalidMultiAddr(f"{what}: /{name} cannot come there in {printable(str(address))}")
 
 
-def checkWay(address: MultiAddr, trust: ITrustPolicy, what: str) -> None:
+def checkOrdered(address: MultiAddr, what: str) -> None:
+    """
+    Check that a road keeps all messages and their order, as streams need it.
+
+    @param what: The option, for the error.
+    @raise InvalidMultiAddr: It does not.
+    """
+    if not findRoad(address.road).isOrdered:
+        raise InvalidMultiAddr(
+            f"{what}: {printable(str(address))} goes over a road that loses messages, and streams need them all; "
+            "/udp/PORT/quic loses none"
+        )
+
+
+def checkWay(address: MultiAddr, trust: ITrustPolicy, what: str, isForStreams: bool = True) -> None:
     """
     Check that a MultiAddr leads to an outlet, and through a secure channel
     where it matters who is there.
 
     @param what: The option, for the error.
+    @param isForStreams: Otherwise only datagrams go there.
     @raise InvalidMultiAddr: It does not.
     @raise LocalProtocolError: There is no secure channel.
     """
     checkRoad(address, what)
-    if not findRoad(address.road).isOrdered:
-        raise InvalidMultiAddr(
-            f"{what}: {printable(str(address))} goes over a road that loses messages; where nothing may be lost "
-            "it is /udp/PORT/quic"
-        )
+    if isForStreams:
+        checkOrdered(address, what)
     if len(address) <= len(address.road) or [*address][-1][0] not in ("service", "worker"):
         raise InvalidMultiAddr(
             f"{what}: {printable(str(address))} does not end with the outlet, as in /secure/api/service/outlet"

@@ -212,6 +212,17 @@ class WayTests(SynchronousTestCase):
         checkRoad(MultiAddr.fromText("/ip4/192.0.2.1/tcp/4000"), "--relay")
         checkRoad(MultiAddr.fromText("/ip4/192.0.2.1/tcp/4000/secure/api"), "--relay")
 
+    def test_losesMessages(self) -> None:
+        """
+        Streams go over no road that loses messages, datagrams do; both go
+        over QUIC.
+        """
+        lossy = MultiAddr.fromText("/ip4/192.0.2.1/udp/4000/secure/api/service/outlet")
+        error = self.assertRaises(InvalidMultiAddr, checkWay, lossy, TrustEveryone(), "--to")
+        self.assertIn("/udp/PORT/quic", str(error))
+        checkWay(lossy, TrustEveryone(), "--to", False)
+        checkWay(MultiAddr.fromText("/ip4/192.0.2.1/udp/4000/quic/secure/api/service/outlet"), TrustEveryone(), "--to")
+
     def test_leadsNowhere(self) -> None:
         """
         What does not begin with a connection, goes where we cannot go, or

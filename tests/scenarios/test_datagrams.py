@@ -9,6 +9,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.task import deferLater
 
 from ockam_twisted.authority.admission import Admission
 from ockam_twisted.identity.trust import TrustEveryone
@@ -65,21 +66,23 @@ class DatagramTests(RoadTestCase):
         self.bind(client).connect("127.0.0.1", inlet.port.getHost().port)
         return client
 
-    async def portal(self, **options: Any) -> Any:
+    async def portal(self, kind: str = "tcp", **options: Any) -> Any:
         """
         A service behind a portal, over a channel over a relay.
+
+        @param kind: Over which transport.
         """
         self.service = Upper()
         at = self.bind(self.service).getHost()
         self.relay, self.outlet, self.inlet = [await self.node() for _ in range(3)]
-        place = self.places.place("tcp")
-        await self.relay.listen(self.places.listen("tcp", place))
+        place = self.places.place(kind)
+        await self.relay.listen(self.places.listen(kind, place))
         self.relay.createRelayService()
         listener = self.outlet.createSecureChannelListener(TrustEveryone())
         self.there = self.outlet.createDatagramOutlet(
             "outlet", ("127.0.0.1", at.port), consumerOf=[listener.flowId], **options
         )
-        to = self.places.to("tcp", place)
+        to = self.places.to(kind, place)
         registration = await self.outlet.createRelay(await self.outlet.connect(to), reachable=["api"])
         name = registration.address.value.decode()
         self.way = self.inlet.createWay(
@@ -111,6 +114,26 @@ class DatagramTests(RoadTestCase):
             self.assertEqual(client.sources, {("127.0.0.1", inlet.port.getHost().port)})
         self.assertEqual((len(self.service.clients), len(inlet.flows), len(self.there.flows)), (5, 5, 5))
         self.assertEqual((inlet.totals.sent, inlet.totals.received, inlet.totals.dropped), (25, 25, 0))
+
+    async def test_overUDP(self) -> None:
+        """
+        The same when the nodes have nothing but UDP between them.
+        """
+        inlet = await self.portal("udp")
+        client = self.client(inlet)
+        for size in (1, 1400, 30_000):
+            for _ in range(5):
+                before = len(client.got)
+                client.transport.write(b"x" * size)  # type: ignore[union-attr]
+                for _ in range(100):
+                    if len(client.got) > before:
+                        break
+                    await deferLater(reactor, 0.02)
+                else:
+                    # It may have been lost.
+                    continue
+                break
+            self.assertEqual(client.got[-1:], [b"X" * size])
 
     async def test_burst(self) -> None:
         """
