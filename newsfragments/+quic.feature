@@ -1,1 +1,1 @@
-QUIC (quic:, /udp/PORT/quic): streams over UDP, exact over roads that lose datagrams, and for clients whose address changes.
+QUIC (quic:, /udp/PORT/quic): streams over UDP, exact although datagrams are lost, and going on when a client's address changes.
