@@ -17,8 +17,9 @@ from pathlib import Path
 from tests.certificates import makeCertificate
 from tests.scenarios.processes import PATIENCE, Program, ScenarioTestCase, freePort, require
 
-#: What iperf3 sends, and how long, seconds; and the part of it that may be lost.
-RATE, SECONDS, LOSS = "100M", 4, 0.001
+#: What iperf3 sends, and how long, seconds; what part of it is lost on a machine that has
+#: nothing else to do, and what may be lost on one that has.
+RATE, SECONDS, LOSS, LOSS_AT_MOST = "100M", 4, 0.001, 0.01
 
 
 class UDPPortalTests(ScenarioTestCase):
@@ -113,7 +114,7 @@ class UDPPortalTests(ScenarioTestCase):
                     break
             losses.append(best)
         print(f"\n      lost up and down: {', '.join(f'{each:.3%}' for each in losses)} ...", end="", flush=True)
-        self.assertLess(max(losses), LOSS)
+        self.assertLess(max(losses), LOSS_AT_MOST)
 
     def test_http3(self) -> None:
         """
