@@ -19,17 +19,17 @@ from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
     IHandshakeListener,
-    IProtocolFactory,
     IReactorTime,
     IStreamClientEndpoint,
     IStreamServerEndpoint,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ockam_twisted.routing.multiaddr import Component
 from ockam_twisted.transports.dialing import dial
+from ockam_twisted.transports.layered import LayeredEndpoint
 
 #: Names, in the environment, a PEM file with a key and a certificate that say
 #: who we are where a server asks.
@@ -150,23 +150,7 @@ class _Handshake(Protocol):
             done.errback(_inWords(reason, self._endpoint.host))
 
 
-class _Factory(Factory):
-    noisy = False
-
-    def __init__(self, endpoint: SecuredEndpoint, behind: Any, done: Deferred[Any]) -> None:
-        self._endpoint = endpoint
-        self._behind = behind
-        self._done = done
-        self.made: list[_Handshake] = []
-
-    def buildProtocol(self, addr: IAddress | None) -> _Handshake:
-        made = _Handshake(self._endpoint, self._behind, addr, self._done)
-        self.made.append(made)
-        return made
-
-
-@implementer(IStreamClientEndpoint)
-class SecuredEndpoint:
+class SecuredEndpoint(LayeredEndpoint):
     """
     An endpoint whose connections are there once their handshake is.
 
@@ -178,26 +162,15 @@ class SecuredEndpoint:
         """
         @param endpoint: One with TLS.
         """
-        self._endpoint = endpoint
+        super().__init__(endpoint)
         self.clock = clock
         self.host = host
 
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+    def layer(self, behind: Any, address: IAddress | None, done: Deferred[Any]) -> _Handshake:
         """
-        See C{IStreamClientEndpoint}.
+        See L{LayeredEndpoint.layer}.
         """
-
-        def canceled(_: Deferred[Any]) -> None:
-            connecting.cancel()
-            for each in factory.made:
-                each.giveUp()
-
-        done: Deferred[Any] = Deferred(canceled)
-        factory = _Factory(self, protocolFactory, done)
-        connecting = self._endpoint.connect(factory)
-        # What it fires with is still to prove who it is.
-        connecting.addCallbacks(lambda _: None, lambda failure: None if done.called else done.errback(failure))
-        return done
+        return _Handshake(self, behind, address, done)
 
 
 def securedEndpoint(endpoint: IStreamClientEndpoint, reactor: Any, host: str) -> SecuredEndpoint:

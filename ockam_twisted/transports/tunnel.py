@@ -14,12 +14,12 @@ import h11
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, ConnectionLost, NoProtocol, TimeoutError
-from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory, IStreamClientEndpoint
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from ockam_twisted.transports.dialing import dial
+from ockam_twisted.transports.layered import LayeredEndpoint
 
 #: Seconds that a proxy may take, and bytes that its answer may have.
 PATIENCE = 20.0
@@ -171,23 +171,7 @@ class _Tunnel(Protocol):
             done.errback(ConnectionLost("the proxy has closed the connection"))
 
 
-class _Factory(Factory):
-    noisy = False
-
-    def __init__(self, endpoint: TunnelEndpoint, behind: Any, done: Deferred[Any]) -> None:
-        self._endpoint = endpoint
-        self._behind = behind
-        self._done = done
-        self.made: list[_Tunnel] = []
-
-    def buildProtocol(self, addr: IAddress | None) -> _Tunnel:
-        made = _Tunnel(self._endpoint, self._behind, addr, self._done)
-        self.made.append(made)
-        return made
-
-
-@implementer(IStreamClientEndpoint)
-class TunnelEndpoint:
+class TunnelEndpoint(LayeredEndpoint):
     """
     Connects to a host through a proxy.
 
@@ -197,23 +181,13 @@ class TunnelEndpoint:
     """
 
     def __init__(self, reactor: Any, proxy: Proxy, host: str, port: int) -> None:
+        super().__init__(dial(reactor, proxy.host, proxy.port))
         self.clock = reactor
         self.at = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.proxy = proxy
-        self._endpoint = dial(reactor, proxy.host, proxy.port)
 
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
+    def layer(self, behind: Any, address: IAddress | None, done: Deferred[Any]) -> _Tunnel:
         """
-        See C{IStreamClientEndpoint}.
+        See L{LayeredEndpoint.layer}.
         """
-
-        def canceled(_: Deferred[Any]) -> None:
-            connecting.cancel()
-            for each in factory.made:
-                each.giveUp()
-
-        done: Deferred[Any] = Deferred(canceled)
-        factory = _Factory(self, protocolFactory, done)
-        connecting = self._endpoint.connect(factory)
-        connecting.addCallbacks(lambda _: None, lambda failure: None if done.called else done.errback(failure))
-        return done
+        return _Tunnel(self, behind, address, done)

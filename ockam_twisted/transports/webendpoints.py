@@ -17,6 +17,7 @@ from zope.interface import implementer
 
 from ockam_twisted.routing.multiaddr import Component
 from ockam_twisted.transports.dialing import dial
+from ockam_twisted.transports.layered import LayeredEndpoint
 from ockam_twisted.transports.listening import ListeningEndpoint, listeningEndpoint
 from ockam_twisted.transports.roads import hostComponents
 from ockam_twisted.transports.secured import securedEndpoint
@@ -30,25 +31,7 @@ from ockam_twisted.wire.codecs import BARE
 GUESTS, ALL_GUESTS = 32, 256
 
 
-class _ClientFactory(Factory):
-    noisy = False
-
-    def __init__(self, clock: Any, behind: Any, host: str, path: str, done: Deferred[Any]) -> None:
-        self._clock = clock
-        self._behind = behind
-        self._host = host
-        self._path = path
-        self._done = done
-        self.made: list[WebSocketClientProtocol] = []
-
-    def buildProtocol(self, addr: IAddress | None) -> WebSocketClientProtocol:
-        made = WebSocketClientProtocol(self._clock, self._behind, addr, self._host, self._path, self._done)
-        self.made.append(made)
-        return made
-
-
-@implementer(IStreamClientEndpoint)
-class WebSocketEndpoint:
+class WebSocketEndpoint(LayeredEndpoint):
     """
     Dials a WebSocket.
     """
@@ -62,28 +45,16 @@ class WebSocketEndpoint:
         @param host: Of the C{Host} header.
         @param path: What is asked for.
         """
+        super().__init__(endpoint)
         self._clock = clock
-        self._endpoint = endpoint
         self._host = host
         self._path = path
 
-    def connect(self, protocolFactory: Any) -> Deferred[Any]:
+    def layer(self, behind: Any, address: IAddress | None, done: Deferred[Any]) -> WebSocketClientProtocol:
         """
-        See C{IStreamClientEndpoint}.
-
-        @return: Fires with the hop once the handshake is done.
+        See L{LayeredEndpoint.layer}.
         """
-
-        def canceled(_: Deferred[Any]) -> None:
-            connecting.cancel()
-            for each in factory.made:
-                each.giveUp()
-
-        done: Deferred[Any] = Deferred(canceled)
-        factory = _ClientFactory(self._clock, protocolFactory, self._host, self._path, done)
-        connecting = self._endpoint.connect(factory)
-        connecting.addCallbacks(lambda _: None, lambda failure: None if done.called else done.errback(failure))
-        return done
+        return WebSocketClientProtocol(self._clock, behind, address, self._host, self._path, done)
 
 
 class _ServerFactory(Factory):
