@@ -44,10 +44,12 @@ class UDPPeer:
     One address that datagrams come from, and go to: a carrier.
 
     @ivar heardAt: When something came, last.
+    @ivar isProven: Has it said something that only who hears us can say?
     """
 
     def __init__(self, socket: UDPSocket, address: tuple[str, int], maximum: int) -> None:
         self.heardAt = socket.clock.seconds()
+        self.isProven = False
         self._socket = socket
         self._address = address
         self._reassembly = Reassembly(maximum)
@@ -77,6 +79,16 @@ class UDPPeer:
             self._behind.dataReceived(message)
         # What comes while nobody reads is lost as on the road; TCP would wait.
         return None
+
+    def worked(self, isDirect: bool, seconds: float) -> None:
+        """
+        See L{ockam_twisted.transports.message}: what goes straight to where it
+        belongs has come through a channel, perhaps; a handshake is for anybody.
+        """
+        if isDirect:
+            self.isProven = True
+        else:
+            self._socket.worked(seconds)
 
     def write(self, data: bytes) -> None:
         """
@@ -174,6 +186,11 @@ class UDPSocket(DatagramProtocol):
         """
         transport: Any = self.transport
         return transport.getHost()
+
+    def worked(self, seconds: float) -> None:
+        """
+        So long it took to deal with a message of somebody.
+        """
 
     def send(self, message: bytes, address: tuple[str, int]) -> None:
         """

@@ -5,7 +5,8 @@ in one piece arrives in one piece, or not at all.
 To a hop a carrier looks like a transport of Twisted, of which C{write} sends
 one message, and which calls C{dataReceived} with one (C{docs/transports.rst}).
 If it has an attribute C{maxMessage}, bytes, longer messages are split: see
-L{ockam_twisted.transports.parts}.
+L{ockam_twisted.transports.parts}.  One with a method C{worked} is told of each
+message whether it went straight to where it belongs, and how many seconds it took.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ class MessageProtocol(HopProtocol):
         Register both addresses.  A carrier that is there is ready.
         """
         super().connectionMade()
+        self._worked = getattr(self.transport, "worked", None)
         self.becomeReady()
 
     # ------------------------------------------------------------- inbound
@@ -110,8 +112,11 @@ class MessageProtocol(HopProtocol):
             flow = self._open(key)
         isDirect = flow.isDirect
         flow.send((payload,), len(payload))
+        spent = clock.seconds() - began
         if not isDirect and self._allowance is not None:
-            self._allowance.take(clock.seconds() - began)
+            self._allowance.take(spent)
+        if self._worked is not None:
+            self._worked(isDirect, spent)
 
     def _open(self, key: Any) -> IFlow:
         onward, back = key

@@ -32,6 +32,11 @@ IDLE = 60.0
 #: and how many such there may be.
 FIRST, STRANGERS = 16 * 1024, 256
 
+#: For each second spent on those who have proven nothing, since anybody can write any
+#: address on a datagram, so many seconds none of theirs are heard; once that has come to
+#: more than so many.
+REST, SLACK = 9.0, 1.0
+
 
 class _Client(UDPSocket):
     """
@@ -78,6 +83,13 @@ class _Server(UDPSocket):
         self._maximum = maximum
         self._strangers: OrderedDict[tuple[str, int], UDPPeer] = OrderedDict()
         self._looking: IDelayedCall | None = None
+        self._closedUntil = 0.0
+
+    def worked(self, seconds: float) -> None:
+        """
+        See L{UDPSocket.worked}.
+        """
+        self._closedUntil = max(self._closedUntil, self.clock.seconds()) + REST * seconds
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """
@@ -85,6 +97,8 @@ class _Server(UDPSocket):
         """
         address = addr[:2]
         peer = self.peers.get(address)
+        if (peer is None or not peer.isProven) and self._closedUntil - self.clock.seconds() > SLACK:
+            return
         if peer is not None:
             peer.datagramReceived(datagram)
             return

@@ -15,7 +15,7 @@ from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.transports import udp
 from ockam_twisted.transports.datagrams import UDPSocket, enlarge
 from ockam_twisted.transports.factory import MessageFactory
-from ockam_twisted.transports.udp import IDLE, STRANGERS
+from ockam_twisted.transports.udp import IDLE, SLACK, STRANGERS
 from ockam_twisted.wire.codecs import CBOR
 from ockam_twisted.wire.datagrams import split
 from tests.transports.test_stream import APP, Node
@@ -175,6 +175,46 @@ class UDPTests(SynchronousTestCase):
                 self.network.ports[HERE].protocol.datagramReceived(datagram, (f"198.51.100.{number % 256}", number))
         self.assertLessEqual(len(self.network.ports[HERE].protocol._strangers), STRANGERS)
         self.assertEqual(self.servers.hops, set())
+
+    def test_costly(self) -> None:
+        """
+        Those who have proven nothing take a tenth of the time together at
+        most, whatever addresses they use; who has is heard all the same.
+        """
+
+        class Slow:
+            count = 0
+
+            def messageReceived(it, message: Any) -> None:
+                it.count += 1
+                self.network.advance(0.01)
+
+        slow = Slow()
+        self.node.router.unregister(APP)
+        self.node.router.register(APP, slow)
+        self.node.router.flowControls.addConsumer(APP, "listener")
+        at = self.network.ports[HERE].protocol
+        [first] = split(1, CBOR.prefix([(0, b"app")], [(0, b"x")]) + CBOR.head(1) + b"x" + CBOR.tail)
+        patched = MessageFactory.buildProtocol
+
+        def build(factory: Any, addr: Any) -> Any:
+            hop = patched(factory, addr)
+            if hop is not None:
+                self.node.router.flowControls.addConsumer(APP, hop.flowId)
+            return hop
+
+        self.patch(MessageFactory, "buildProtocol", build)
+        for number in range(1000):
+            at.datagramReceived(first, (f"198.51.100.{number % 250}", number))
+            self.network.advance(0.001)
+        self.assertGreater(slow.count, 5)
+        self.assertLess(slow.count * 0.01, 0.15 * self.network.seconds() + SLACK / 9)
+        peer = next(iter(at.peers.values()))
+        peer.isProven = True
+        before = slow.count
+        [again] = split(9, CBOR.prefix([(0, b"app")], [(0, b"x")]) + CBOR.head(1) + b"x" + CBOR.tail)
+        at.datagramReceived(again, next(iter(at.peers)))
+        self.assertEqual(slow.count, before + 1)
 
     def test_tooMany(self) -> None:
         """
