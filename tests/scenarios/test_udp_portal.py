@@ -152,6 +152,48 @@ class UDPPortalTests(ScenarioTestCase):
                 self.assertEqual(client.recv(65536), b"answer")
         self.assertNotIn("refused", inlet.text())
 
+    def test_reload(self) -> None:
+        """
+        A node hears datagrams elsewhere when its file says so; where that
+        port is taken it says so, and hears them where it did.
+        """
+
+        def file(port: int) -> None:
+            (self.folder / "node.yaml").write_text(
+                f"state: {{folder: {self.folder}/state}}\n"
+                f"inlets:\n  - udp-listen: {port}\n    trust-everyone: true\n"
+                '    to: ["/ip4/127.0.0.1/tcp/9/service/x/secure/api/service/outlet"]\n'
+            )
+
+        def isTaken(port: int) -> bool:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                try:
+                    probe.bind(("127.0.0.1", port))
+                except OSError:
+                    return True
+                return False
+
+        def reload() -> None:
+            command = [sys.executable, "-m", "ockam_twisted.command", "reload", "--state-dir", f"{self.folder}/state"]
+            subprocess.run(command, check=True, timeout=PATIENCE, capture_output=True)
+
+        one, two = freePort(), freePort()
+        file(one)
+        node = self.start(
+            sys.executable, "-m", "twisted", "--log-format=text", "ockam-node", "--config", f"{self.folder}/node.yaml"
+        )
+        node.value("Identifier")
+        self.assertEqual((isTaken(one), isTaken(two)), (True, False))
+        file(two)
+        reload()
+        self.assertEqual((isTaken(one), isTaken(two)), (False, True))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.bind(("127.0.0.1", one))
+            file(one)
+            reload()
+            node.waitForText("Datagrams cannot be heard there")
+            self.assertTrue(isTaken(two))
+
     def test_noDatagrams(self) -> None:
         """
         An outlet for streams only has no flows of datagrams, and the inlet says so.
