@@ -4,6 +4,7 @@ A place where clients are accepted, and the way from there.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from functools import partial
 
@@ -24,6 +25,19 @@ from ockam_twisted.portals.datagraminlet import DatagramInlet
 from ockam_twisted.sessions.choice import Choice
 from ockam_twisted.sessions.destination import OutletSession, destinations, readPinnedWay
 from ockam_twisted.upkeep import MakeSessions
+
+
+def checkHearing(host: str, port: int) -> None:
+    """
+    Bind a UDP port, and close it.
+
+    @raise StateUnusable: It cannot be had now.
+    """
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, port))
+    except OSError as error:
+        raise StateUnusable(f"cannot hear datagrams at {host}:{port}: {error.strerror or error}") from None
 
 
 class LeftWay(Part):

@@ -17,7 +17,7 @@ from ockam_twisted.node import Node
 from ockam_twisted.offers import Offers
 from ockam_twisted.parts.difference import INLET, LISTENER, OUTLET, Difference, Key, keyed
 from ockam_twisted.parts.doors import Door
-from ockam_twisted.parts.inlets import InletPart
+from ockam_twisted.parts.inlets import InletPart, checkHearing
 from ockam_twisted.parts.listeners import ListenerPart
 from ockam_twisted.parts.outlets import OutletPart
 from ockam_twisted.parts.part import Leaving, Part
@@ -135,6 +135,7 @@ class Parts:
         @param change: What is different.
         @raise StateUnusable: A port cannot be had; nothing has changed.
         """
+        self._checkDatagrams(change)
         doors = await self._open(change)
         node, before = self._node, self.config
         self.config = config
@@ -142,6 +143,11 @@ class Parts:
         node.transport.settings.maxFrame = config.maxFrame
         self._attestation.change(config)
         self.reception.change(config)
+        for key in change.removed:
+            part = self.parts[key]
+            if isinstance(part, InletPart):
+                # Another one may be about to hear there.
+                await part.deafen()
         for key, each in change.added.items():
             self._add(key, each, doors.get(key))
         for key in change.removed:
@@ -156,6 +162,17 @@ class Parts:
             elif isinstance(part, InletPart) and others:
                 part.change(part.config, others)
         self.offers.change(config)
+
+    def _checkDatagrams(self, change: Difference) -> None:
+        """
+        Could datagrams be heard where they are to be?
+
+        @raise StateUnusable: No.
+        """
+        held = {part.config.udpListen for part in self.parts.values() if isinstance(part, InletPart)}
+        for key, each in (*change.added.items(), *change.changed.items()):
+            if key[0] == INLET and each.udpListen is not None and each.udpListen not in held:
+                checkHearing(*each.udpListen)
 
     def _add(self, key: Key, config: Any, door: Door | None) -> None:
         part = self.leaving.back(key)

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.certificates import makeCertificate
-from tests.scenarios.processes import PATIENCE, Program, ScenarioTestCase, freePort, require
+from tests.scenarios.processes import PATIENCE, ROOT, Program, ScenarioTestCase, freePort, require
 
 #: What iperf3 sends, and how long, seconds; what part of it is lost on a machine that has
 #: nothing else to do, and what may be lost on one that has.
@@ -155,7 +155,7 @@ class UDPPortalTests(ScenarioTestCase):
     def test_reload(self) -> None:
         """
         A node hears datagrams elsewhere when its file says so; where that
-        port is taken it says so, and hears them where it did.
+        port is taken the reload is refused, and nothing has changed.
         """
 
         def file(port: int) -> None:
@@ -173,9 +173,12 @@ class UDPPortalTests(ScenarioTestCase):
                     return True
                 return False
 
-        def reload() -> None:
-            command = [sys.executable, "-m", "ockam_twisted.command", "reload", "--state-dir", f"{self.folder}/state"]
-            subprocess.run(command, check=True, timeout=PATIENCE, capture_output=True)
+        def reload() -> tuple[int, str]:
+            done = subprocess.run(
+                [sys.executable, "-m", "ockam_twisted.command", "reload", "--state-dir", f"{self.folder}/state"],
+                timeout=PATIENCE, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            )  # fmt: skip
+            return done.returncode, done.stderr
 
         one, two = freePort(), freePort()
         file(one)
@@ -185,14 +188,20 @@ class UDPPortalTests(ScenarioTestCase):
         node.value("Identifier")
         self.assertEqual((isTaken(one), isTaken(two)), (True, False))
         file(two)
-        reload()
+        self.assertEqual(reload(), (0, ""))
         self.assertEqual((isTaken(one), isTaken(two)), (False, True))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
             taken.bind(("127.0.0.1", one))
             file(one)
-            reload()
-            node.waitForText("Datagrams cannot be heard there")
+            status, said = reload()
+            self.assertEqual((status, "cannot hear datagrams at" in said), (1, True), said)
             self.assertTrue(isTaken(two))
+        # What it is called is no part of where it hears.
+        path = self.folder / "node.yaml"
+        file(two)
+        path.write_text(path.read_text().replace("  - udp", "  - name: other\n    udp"))
+        self.assertEqual(reload(), (0, ""))
+        self.assertTrue(isTaken(two))
 
     def test_noDatagrams(self) -> None:
         """
