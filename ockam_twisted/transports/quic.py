@@ -30,7 +30,8 @@ from zope.interface import implementer
 
 from ockam_twisted.routing.multiaddr import Component
 from ockam_twisted.transports.datagrams import enlarge
-from ockam_twisted.transports.quicconnection import ID, Address, QUICTransport, configuration
+from ockam_twisted.transports.quicconnection import Address, QUICTransport
+from ockam_twisted.transports.quicsettings import ID, configuration
 from ockam_twisted.transports.roads import hostComponents
 from ockam_twisted.transports.strings import arguments, port, unbracketed
 from ockam_twisted.transports.udp import UDPPort

@@ -10,13 +10,10 @@ first one the other may have sent, which grows only while somebody reads.
 
 from __future__ import annotations
 
-import datetime
-import ssl
 from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
-from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
 from aioquic.quic.events import (
     ConnectionIdIssued,
@@ -32,11 +29,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
-#: What is spoken over it (RFC 7301), and how long ids are, bytes.
-ALPN, ID = "ockam", 8
-
-#: What may be under way in each direction, bytes: enough for 100 Mbit/s over 300 ms.
-WINDOW = 4 * 1024 * 1024
+from ockam_twisted.transports.quicsettings import WINDOW
 
 #: Above so many bytes that wait for credit whoever writes is asked to pause.
 _ENOUGH = 256 * 1024
@@ -44,8 +37,8 @@ _ENOUGH = 256 * 1024
 #: The two streams, both opened by who connects.
 _DATA, _CREDIT = 0, 4
 
-#: Seconds of silence after which a question is asked, and after which it is over.
-PING, IDLE = 15.0, 40.0
+#: Seconds of silence after which a question is asked.
+PING = 15.0
 
 #: The longest time in which what was written last must be acknowledged once it is
 #: to be over, seconds.
@@ -54,40 +47,6 @@ LINGER = 10.0
 _limit = Struct(">Q")
 
 Address = tuple[str, int]
-
-
-def configuration(isClient: bool) -> QuicConfiguration:
-    """
-    What all connections have in common.
-    """
-    made = QuicConfiguration(
-        alpn_protocols=[ALPN],
-        is_client=isClient,
-        idle_timeout=IDLE,
-        max_data=WINDOW + 65536,
-        max_stream_data=WINDOW,
-        connection_id_length=ID,
-    )
-    if isClient:
-        made.verify_mode = ssl.CERT_NONE
-        made.server_name = ALPN
-    else:
-        made.certificate, made.private_key = _certificate()
-    return made
-
-
-def _certificate() -> tuple[Any, Any]:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, ALPN)])
-    today, day = datetime.datetime.now(datetime.UTC), datetime.timedelta(days=1)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(x509.random_serial_number())
-    builder = builder.not_valid_before(today - day).not_valid_after(today + 3650 * day)
-    return builder.sign(key, hashes.SHA256()), key
 
 
 class QUICTransport:
@@ -172,9 +131,7 @@ class QUICTransport:
         try:
             self._quic.receive_datagram(data, addr, self._clock.seconds())
         except Exception as error:
-            # Whatever the library is not prepared for ends this connection alone.
-            self._why = ConnectionLost(f"QUIC: {type(error).__name__}")
-            self.abortConnection()
+            self._fail(error)
             return
         self.flush()
 
@@ -182,6 +139,20 @@ class QUICTransport:
         """
         Deal with what has happened, and send what is to be sent.
         """
+        try:
+            self._flush()
+        except Exception as error:
+            self._fail(error)
+
+    def _fail(self, error: Exception) -> None:
+        """
+        Whatever the library is not prepared for ends this connection alone.
+        """
+        if not self._isOver:
+            self._why = ConnectionLost(f"QUIC: {type(error).__name__}")
+            self._terminated(ConnectionTerminated(2, None, ""))
+
+    def _flush(self) -> None:
         while (event := self._quic.next_event()) is not None:
             self._happened(event)
         if self._isOver:
@@ -201,7 +172,11 @@ class QUICTransport:
 
     def _due(self) -> None:
         self._timer = None
-        self._quic.handle_timer(self._clock.seconds())
+        try:
+            self._quic.handle_timer(self._clock.seconds())
+        except Exception as error:
+            self._fail(error)
+            return
         self.flush()
 
     def _ping(self) -> None:
@@ -216,7 +191,9 @@ class QUICTransport:
             elif event.stream_id == _CREDIT:
                 self._creditCame(event.data)
             else:
-                self._quic.reset_stream(event.stream_id, 1)
+                # Two of ours have two streams.
+                self._why = ConnectionLost("the peer opens other streams")
+                self._quic.close(1)
         elif isinstance(event, HandshakeCompleted):
             if self._isClient:
                 self._isCredited = True

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.transports import quic
 from ockam_twisted.transports.quic import GUESTS, PATIENCE
-from ockam_twisted.transports.quicconnection import IDLE, WINDOW
+from ockam_twisted.transports.quicsettings import IDLE, WINDOW
 
 SERVER = ("192.0.2.1", 4000)
 
@@ -284,6 +284,38 @@ class QUICTests(SynchronousTestCase):
         self.network.wait(5)
         self.assertEqual(end.ending, "ConnectionLost")
         self.finish()
+
+    def test_otherStreams(self) -> None:
+        """
+        Who opens other streams, of whatever kind, is let go; others notice
+        nothing, and nothing is raised.
+        """
+        for number in (2, 8):
+            good, goodEnd = self.pair()
+            client, end = self.pair()
+            client.transport._quic.send_stream_data(number, b"x")
+            client.transport.flush()
+            self.network.wait(5, lambda end=end: bool(end.ending))
+            self.assertEqual(end.ending, "ConnectionLost")
+            good.transport.write(b"still")
+            self.network.wait(5, lambda goodEnd=goodEnd: bool(goodEnd.got))
+            self.assertEqual(bytes(goodEnd.got), b"still")
+
+    def test_unprepared(self) -> None:
+        """
+        What the library is not prepared for ends one connection, and is not
+        raised.
+        """
+        client, end = self.pair()
+        transport: Any = end.transport
+
+        def fail(*_: Any, **__: Any) -> None:
+            raise ZeroDivisionError
+
+        transport._quic.receive_datagram = fail
+        client.transport.write(b"x")
+        self.network.wait(1)
+        self.assertEqual(end.ending, "ConnectionLost")
 
     def test_refused(self) -> None:
         """
