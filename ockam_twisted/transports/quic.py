@@ -9,6 +9,7 @@ as over TCP, who is at the far end is proven by the channel.
 
 from __future__ import annotations
 
+from collections import Counter
 from os import urandom
 from typing import Any
 
@@ -39,8 +40,9 @@ from ockam_twisted.transports.udp import UDPPort
 #: It is not exported for type checkers.
 _Buffer: Any = vars(buffer)["Buffer"]
 
-#: Seconds that connecting may take, and how many may be connecting at once.
-PATIENCE, GUESTS = 10.0, 256
+#: Seconds that connecting may take, and how many may be connecting at once, from one
+#: address and in all.
+PATIENCE, GUESTS, ALL_GUESTS = 10.0, 32, 256
 
 #: The shortest datagram that may begin a connection, bytes.
 _FIRST = 1200
@@ -158,7 +160,7 @@ class _Server(_Socket):
         self._factory = factory
         self._configuration = configuration(False)
         self._retry = QuicRetryTokenHandler()
-        self._guests = 0
+        self._guests: Counter[str] = Counter()
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """
@@ -215,7 +217,7 @@ class _Server(_Socket):
             )
         except ValueError:
             return
-        if self._guests >= GUESTS:
+        if self._guests[address[0]] >= GUESTS or self._guests.total() >= ALL_GUESTS:
             return
         self._accept(original, header.destination_cid, datagram, address)
 
@@ -227,13 +229,20 @@ class _Server(_Socket):
         )
         connection = QUICTransport(quic, self.clock, self.send, self.getHost, address, False)
         connection.ids.add(retried)
-        self._guests += 1
+        self._guests[address[0]] += 1
         deadline = self.clock.callLater(PATIENCE, connection.abortConnection)
 
+        isGuest = True
+
         def settled() -> None:
+            nonlocal isGuest
             if deadline.active():
                 deadline.cancel()
-                self._guests -= 1
+            if isGuest:
+                isGuest = False
+                self._guests[address[0]] -= 1
+                if not self._guests[address[0]]:
+                    del self._guests[address[0]]
 
         def opened() -> None:
             settled()
@@ -244,10 +253,7 @@ class _Server(_Socket):
                 connection.begin(hop)
 
         def ended(error: Exception) -> None:
-            if deadline.called:
-                self._guests -= 1
-            else:
-                settled()
+            settled()
             for each in [key for key, its in self.connections.items() if its is connection]:
                 del self.connections[each]
 

@@ -186,7 +186,7 @@ class QUICTests(SynchronousTestCase):
         Nothing is left of those who have come.
         """
         self.network.wait(IDLE)
-        self.assertEqual((self.server.connections, self.server._guests), ({}, 0))
+        self.assertEqual((self.server.connections, dict(self.server._guests)), ({}, {}))
         self.port.stopListening()
         self.assertEqual([call for call in self.network.getDelayedCalls() if call.active()], [])
         self.assertEqual(self.network.ports, {})
@@ -317,6 +317,24 @@ class QUICTests(SynchronousTestCase):
         self.network.wait(1)
         self.assertEqual(end.ending, "ConnectionLost")
 
+    def test_guests(self) -> None:
+        """
+        From one address only so many may be connecting at once; in time they
+        are let go.
+        """
+        connecting = [self.dial() for _ in range(GUESTS + 8)]
+        for at, port in self.network.ports.items():
+            if at != SERVER:
+                # They finish the handshake, and say nothing.
+                port.protocol._factory.buildProtocol = lambda addr: End()
+                port.protocol.connection.begin = lambda hop: None
+        self.network.wait(3)
+        self.assertEqual(self.server._guests.total(), GUESTS)
+        self.network.wait(PATIENCE)
+        self.assertEqual(self.server._guests.total(), 0)
+        for each in connecting:
+            each.addErrback(lambda failure: None)
+
     def test_refused(self) -> None:
         """
         Who may not come is let go.
@@ -364,4 +382,4 @@ class QUICTests(SynchronousTestCase):
         client.transport.write(b"still")
         self.network.wait(5, lambda: bool(end.got))
         self.assertEqual(bytes(end.got), b"still")
-        self.assertLessEqual(self.server._guests, GUESTS)
+        self.assertLessEqual(self.server._guests.total(), GUESTS)
