@@ -54,6 +54,8 @@ class Door(Factory):
 
     @ivar text: Its endpoint string.
     @ivar tenancy: Of who takes its connections.
+    @ivar codec: Of these, once it is open, if they keep messages: see
+        L{ockam_twisted.transports.service}.
     """
 
     noisy = False
@@ -65,17 +67,11 @@ class Door(Factory):
         """
         self.text = text
         self.tenancy: Tenancy | None = None
+        self.codec: Any = None
         self._reactor = reactor
         self._taker: IProtocolFactory | None = None
         self._port: IListeningPort | None = None
         self._isClosed = False
-
-    @property
-    def codec(self) -> Any:
-        """
-        See L{ockam_twisted.transports.service}.
-        """
-        return getattr(serverEndpoint(self._reactor, self.text), "codec", None)
 
     def open(self) -> Deferred[None]:
         """
@@ -99,7 +95,9 @@ class Door(Factory):
             why = getattr(error, "strerror", None) or error
             return Failure(StateUnusable(f"cannot listen on {self.text}: {why}"))
 
-        return serverEndpoint(self._reactor, self.text).listen(self).addCallbacks(listening, failed)
+        endpoint = serverEndpoint(self._reactor, self.text)
+        self.codec = getattr(endpoint, "codec", None)
+        return endpoint.listen(self).addCallbacks(listening, failed)
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """

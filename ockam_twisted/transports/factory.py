@@ -118,20 +118,13 @@ class MessageFactory(HopFactory):
     """
 
     def __init__(
-        self,
-        settings: HopSettings,
-        codec: Codec,
-        spawnerId: str | None = None,
-        census: HopCensus | None = None,
-        isOrdered: bool = True,
+        self, settings: HopSettings, codec: Codec, spawnerId: str | None = None, census: HopCensus | None = None
     ) -> None:
         """
         @param codec: What messages look like on these carriers.
-        @param isOrdered: Do they keep all messages, and their order?
         """
         super().__init__(settings, spawnerId, census)
         self.codec = codec
-        self.isOrdered = isOrdered
 
     def buildProtocol(self, addr: IAddress | None) -> MessageProtocol | None:
         """
@@ -141,6 +134,5 @@ class MessageFactory(HopFactory):
         if not self.admits(host):
             return None
         hop = MessageProtocol(self.settings, self.codec, self._spawnerId)
-        hop.isOrdered = self.isOrdered
         self.count(hop, host)
         return hop

@@ -20,7 +20,7 @@ from zope.interface import implementer
 from ockam_twisted.interfaces import IHop, ITransport
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.flow import newFlowId
-from ockam_twisted.transports.factory import MessageFactory, MessageStreamFactory
+from ockam_twisted.transports.factory import HopCensus, MessageFactory, MessageStreamFactory
 from ockam_twisted.transports.hop import HopProtocol
 from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.sockets import keepFreedMemory
@@ -62,19 +62,14 @@ class TransportService(Service):
         """
         return self._clients.hops | self.servers.hops
 
-    def _connecting(self, endpoint: Any) -> Factory:
-        codec: Codec | None = getattr(endpoint, "codec", None)
-        if codec is None:
-            return self._clients
-        return MessageFactory(self.settings, codec, None, self._clients.census, getattr(endpoint, "isOrdered", True))
+    def _factory(self, endpoint: Any, streams: Factory, spawnerId: str | None, census: HopCensus) -> Factory:
+        """
+        What makes the hops of an endpoint.
 
-    def _accepting(self, endpoint: Any) -> Factory:
+        @param streams: It, if their carriers are streams.
+        """
         codec: Codec | None = getattr(endpoint, "codec", None)
-        if codec is None:
-            return self.accepting
-        return MessageFactory(
-            self.settings, codec, self.listenerId, self.servers.census, getattr(endpoint, "isOrdered", True)
-        )
+        return streams if codec is None else MessageFactory(self.settings, codec, spawnerId, census)
 
     def connect(self, endpoint: IStreamClientEndpoint) -> Deferred[IHop]:
         """
@@ -96,7 +91,7 @@ class TransportService(Service):
             made.append(hop)
             return hop.ready
 
-        connecting = endpoint.connect(self._connecting(endpoint))
+        connecting = endpoint.connect(self._factory(endpoint, self._clients, None, self._clients.census))
         connecting.addCallback(connected)
         connecting.addCallbacks(result.callback, result.errback)
         return result
@@ -110,7 +105,8 @@ class TransportService(Service):
             self._ports.append(port)
             return port
 
-        return endpoint.listen(self._accepting(endpoint)).addCallback(listening)
+        factory = self._factory(endpoint, self.accepting, self.listenerId, self.servers.census)
+        return endpoint.listen(factory).addCallback(listening)
 
     def stopListening(self) -> Deferred[Any]:
         """

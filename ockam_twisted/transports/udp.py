@@ -23,7 +23,7 @@ from ockam_twisted.routing.multiaddr import Component
 from ockam_twisted.transports.datagrams import UDPPeer, UDPSocket
 from ockam_twisted.transports.roads import hostComponents
 from ockam_twisted.transports.strings import arguments, port, unbracketed
-from ockam_twisted.wire.codecs import CBOR
+from ockam_twisted.wire.codecs import CBOR, DATAGRAMS
 
 #: Seconds of silence after which who has come is forgotten.
 IDLE = 60.0
@@ -153,8 +153,7 @@ class UDPEndpoint:
     Sends to one address.  Nobody has to be there: that shows later.
     """
 
-    codec = CBOR
-    isOrdered = False
+    codec = DATAGRAMS
 
     def __init__(self, reactor: Any, host: str, port: int, maximum: int = 1024 * 1024) -> None:
         """
@@ -222,8 +221,7 @@ class UDPServerEndpoint:
     Hears who sends to a port.
     """
 
-    codec = CBOR
-    isOrdered = False
+    codec = DATAGRAMS
 
     def __init__(self, reactor: Any, port: int, interface: str = "", maximum: int = 1024 * 1024) -> None:
         """

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from ockam_twisted.wire import bare
 from ockam_twisted.wire.messages import (
@@ -34,6 +34,8 @@ class Codec:
     @ivar head: Encodes the length of the payload, bytes.
     @ivar tail: What comes after it.
     @ivar decode: Decodes a whole message; raises C{DecodeError}.
+    @ivar isOrdered: Do the carriers that it is for keep all messages, and
+        their order?
     """
 
     name: str
@@ -41,6 +43,7 @@ class Codec:
     head: Callable[[int], bytes]
     tail: bytes
     decode: Callable[[bytes], TransportMessage]
+    isOrdered: bool = True
 
 
 def _barePrefix(onward: AnyRoute, return_: AnyRoute) -> bytes:
@@ -50,6 +53,9 @@ def _barePrefix(onward: AnyRoute, return_: AnyRoute) -> bytes:
 
 #: Spec messaging, section 5.1.
 CBOR = Codec("CBOR", transportPrefix, payloadHead, TRANSPORT_TAIL, lambda data: decodeTransport(data, 0, len(data)))
+
+#: The same over datagrams, which may be lost (spec messaging, section 7).
+DATAGRAMS = evolve(CBOR, isOrdered=False)
 
 #: Spec messaging, section 5.2; version 1, without a tracing context.
 BARE = Codec("BARE", _barePrefix, bare.varint, b"", decodeBareTransport)

@@ -76,6 +76,15 @@ class ListeningTests(TestCase):
         self.refuses("haproxy:ssl:443", "is not encrypted")
         self.refuses("haproxy:tls:/etc/certificates", "is not encrypted")
 
+    def test_codec(self) -> None:
+        """
+        What its connections are like is known of a wrapped endpoint, too:
+        whether they keep messages, and their order.
+        """
+        self.assertIsNone(self.endpoint("tcp:0").codec)
+        self.assertTrue(self.endpoint("ws:0").codec.isOrdered)
+        self.assertFalse(self.endpoint("udp:0").codec.isOrdered)
+
     def test_certificates(self) -> None:
         """
         A folder for C{tls:} that is not there, or has nothing in it, is named.

@@ -16,7 +16,7 @@ from ockam_twisted.transports import udp
 from ockam_twisted.transports.datagrams import UDPSocket, enlarge
 from ockam_twisted.transports.factory import MessageFactory
 from ockam_twisted.transports.udp import IDLE, SLACK, STRANGERS
-from ockam_twisted.wire.codecs import CBOR
+from ockam_twisted.wire.codecs import CBOR, DATAGRAMS
 from ockam_twisted.wire.datagrams import split
 from tests.transports.test_stream import APP, Node
 
@@ -86,7 +86,7 @@ class UDPTests(SynchronousTestCase):
         self.network = Network()
         self.node = Node()
         self.node.settings.clock = self.network
-        self.servers = MessageFactory(self.node.settings, CBOR, "listener", isOrdered=False)
+        self.servers = MessageFactory(self.node.settings, DATAGRAMS, "listener")
         self.port = self.successResultOf(udp.serverEndpoint(self.network, "udp", "4000").listen(self.servers))
 
     def client(self) -> tuple[Node, Any]:
@@ -95,7 +95,7 @@ class UDPTests(SynchronousTestCase):
         """
         node = Node()
         endpoint = udp.clientEndpoint(self.network, udp.components("udp", "192.0.2.1:4000"))
-        return node, self.successResultOf(endpoint.connect(MessageFactory(node.settings, CBOR, isOrdered=False)))
+        return node, self.successResultOf(endpoint.connect(MessageFactory(node.settings, DATAGRAMS)))
 
     def send(self, node: Node, hop: Any, payload: bytes) -> None:
         """
