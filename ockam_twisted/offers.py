@@ -24,7 +24,7 @@ from ockam_twisted.identity.members import EnrollmentToken, Member
 from ockam_twisted.node import Node
 from ockam_twisted.relays.names import RELAY_PREFIX
 from ockam_twisted.routing.multiaddr import MultiAddr
-from ockam_twisted.transports.roads import componentsOfString
+from ockam_twisted.transports.roads import componentsOfString, hostComponents
 
 #: Seconds that a ticket waits for more relays than the first.
 OTHER_RELAYS = 2.0
@@ -49,8 +49,7 @@ def road(host: str, port: int) -> MultiAddr:
     """
     The MultiAddr of a host and a port.
     """
-    kind = "ip6" if ":" in host else "ip4" if re.fullmatch(r"[0-9.]+", host) else "dnsaddr"
-    return MultiAddr.fromText(f"/{kind}/{host}/tcp/{port}")
+    return MultiAddr(hostComponents(host, port))
 
 
 def roadOf(registration: RegistrationConfig) -> MultiAddr | None:

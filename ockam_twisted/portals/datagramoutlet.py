@@ -32,6 +32,17 @@ from ockam_twisted.wire.portal import PING, PONG
 MAX_FLOWS, PER_PEER = 4096, 1024
 
 
+def _who(peer: PeerIdentity | None) -> str:
+    return "" if peer is None else peer.identifier
+
+
+def _key(peer: PeerIdentity | None, back: Route) -> tuple[Address | None, Route]:
+    """
+    What a flow is told apart by.
+    """
+    return None if peer is None else peer.encryptor, back
+
+
 class _Target(DatagramProtocol):
     """
     The socket of one flow.  It is not connected, since a reactor takes an error
@@ -44,7 +55,8 @@ class _Target(DatagramProtocol):
 
     def __init__(self, outlet: DatagramOutlet, back: Route, peer: PeerIdentity | None) -> None:
         self.peer = peer
-        self.key = (None if peer is None else peer.encryptor, back)
+        self.who = _who(peer)
+        self.key = _key(peer, back)
         self.flow = DatagramFlow(outlet.router, outlet.clock, outlet.totals, self.deliver)
         self.flow.lost = self.end
         self._outlet = outlet
@@ -86,7 +98,6 @@ class DatagramOutlet(Service):
 
     @ivar address: Where inlets send their Ping.
     @ivar label: The target, for people.
-    @ivar flows: Those that there are.
     @ivar totals: What all of them have done.
     """
 
@@ -113,7 +124,6 @@ class DatagramOutlet(Service):
         self.address = address
         self.label = f"{target[0]}:{target[1]}"
         self.totals = DatagramTotals()
-        self.flows: set[_Target] = set()
         self._known: dict[Any, _Target] = {}
         self.idle = idle
         self._sockets = sockets
@@ -126,6 +136,13 @@ class DatagramOutlet(Service):
         self._unwatch: Callable[[], None] | None = None
         self._looking = LoopingCall(self._look)
         self._looking.clock = reactor
+
+    @property
+    def flows(self) -> set[_Target]:
+        """
+        Those that there are.
+        """
+        return set(self._known.values())
 
     @property
     def at(self) -> str:
@@ -153,11 +170,8 @@ class DatagramOutlet(Service):
             self._unwatch()
         if self._looking.running:
             self._looking.stop()
-        self._endAll()
-
-    def _endAll(self) -> None:
         with self.router.turn:
-            for each in list(self.flows):
+            for each in self.flows:
                 each.end()
 
     def drain(self) -> None:
@@ -177,12 +191,12 @@ class DatagramOutlet(Service):
         From now on somebody else decides who may have flows.
         """
         self._admission = admission
-        self._recheck(list(self.flows))
+        self._recheck(self.flows)
 
     def _peerChanged(self, encryptor: Address) -> None:
-        self._recheck([each for each in self.flows if each.peer is not None and each.peer.encryptor == encryptor])
+        self._recheck({each for each in self.flows if each.peer is not None and each.peer.encryptor == encryptor})
 
-    def _recheck(self, flows: list[_Target]) -> None:
+    def _recheck(self, flows: set[_Target]) -> None:
         with self.router.turn:
             for each in flows:
                 peers, its = self.router.peers, each.peer
@@ -200,7 +214,7 @@ class DatagramOutlet(Service):
         """
         now = self.clock.seconds()
         with self.router.turn:
-            for each in list(self.flows):
+            for each in self.flows:
                 if now - each.flow.usedAt >= self.idle:
                     each.end()
 
@@ -208,13 +222,10 @@ class DatagramOutlet(Service):
         """
         A flow is over.
         """
-        if target in self.flows:
-            self.flows.discard(target)
-            del self._known[target.key]
-            who = "" if target.peer is None else target.peer.identifier
-            self._perPeer[who] -= 1
-            if not self._perPeer[who]:
-                del self._perPeer[who]
+        if self._known.pop(target.key, None) is not None:
+            self._perPeer[target.who] -= 1
+            if not self._perPeer[target.who]:
+                del self._perPeer[target.who]
 
     def messageReceived(self, message: LocalMessage) -> None:
         """
@@ -243,30 +254,28 @@ class DatagramOutlet(Service):
             )
             self._answer(back, refused(POLICY, ""))
             return
-        known = self._known.get((None if peer is None else peer.encryptor, back))
+        known = self._known.get(_key(peer, back))
         if known is not None:
             # It has asked again: the answer is late, or was lost.
             self._accept(known)
             return
-        who = "" if peer is None else peer.identifier
-        if self._draining or len(self.flows) >= MAX_FLOWS or self._perPeer[who] >= PER_PEER:
-            reason = "the outlet is shutting down" if self._draining else f"there are {len(self.flows)} already"
+        if self._draining or len(self._known) >= MAX_FLOWS or self._perPeer[_who(peer)] >= PER_PEER:
+            reason = "the outlet is shutting down" if self._draining else f"there are {len(self._known)} already"
             self._refuse(reason)
             self._answer(back, refused(REFUSED, ""))
             return
-        self._open(message, terms)
+        self._open(message)
 
     def _refuse(self, reason: str) -> None:
         if self._refusals.isNews(reason):
             self._log.warn("A stream was refused: {reason}", reason=reason, event="stream-refused")
 
-    def _open(self, ping: LocalMessage, terms: Terms) -> None:
+    def _open(self, ping: LocalMessage) -> None:
         back, peer, source = ping.return_route, ping.peerIdentity, ping.source
         assert source is not None
         target = _Target(self, back, peer)
-        self.flows.add(target)
         self._known[target.key] = target
-        self._perPeer["" if peer is None else peer.identifier] += 1
+        self._perPeer[target.who] += 1
         flowId = self.router.flowControls.producerId(source)
         host, port = self._target
         if isIPAddress(host) or isIPv6Address(host):

@@ -282,7 +282,7 @@ class DatagramFlow:
 
     def leave(self) -> None:
         """
-        There is another way: the one that it had is of no use any more.
+        The way that it had is of no use any more: the other end is told.
         """
         if self.isOpen:
             self.answer(DISCONNECT)
@@ -299,17 +299,13 @@ class DatagramFlow:
         if unwatch is not None:
             unwatch()
 
-    def end(self, tells: bool = True) -> None:
+    def end(self) -> None:
         """
         It is over.
-
-        @param tells: Tell the other end?
         """
         if self.isOver:
             return
         self.isOver = True
-        if tells and self.isOpen:
-            self.answer(DISCONNECT)
+        self.leave()
         self._totals.dropped += self._queue.clear()
-        self._close()
         self._router.unregister(self.address)

@@ -203,9 +203,7 @@ class Walk:
         road = address.road
         if road:
             route = Route(((await self.connect(road, parts)).address,))
-        for index, (protocol, value) in enumerate(components):
-            if index < len(road):
-                continue
+        for index, (protocol, value) in enumerate(components[len(road) :], len(road)):
             if protocol in ("service", "worker"):
                 worker = Address.local(str(value))
                 if len(route) == 1 and parts.hops and str(value).startswith(RELAY_PREFIX):

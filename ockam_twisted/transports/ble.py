@@ -56,22 +56,28 @@ def _adapter() -> str:
     return os.environ.get(VARIABLE) or DEFAULT
 
 
-@implementer(IStreamClientEndpoint)
-class BLEEndpoint:
+class _Endpoint:
     """
-    Connects to a peripheral.
+    What both roles have in common.
     """
 
     codec = BARE
 
     def __init__(self, reactor: Any, name: str, adapter: str | None = None) -> None:
         """
-        @param name: What it calls itself.
+        @param name: Of the peripheral.
         @param adapter: The controller, as C{bumble} names it.
         """
         self._loop = _loopOf(reactor)
         self._name = _checked(name)
         self._adapter = adapter or _adapter()
+
+
+@implementer(IStreamClientEndpoint)
+class BLEEndpoint(_Endpoint):
+    """
+    Connects to a peripheral.
+    """
 
     def connect(self, protocolFactory: Any) -> Deferred[Any]:
         """
@@ -130,21 +136,10 @@ class _Port:
 
 
 @implementer(IStreamServerEndpoint)
-class BLEServerEndpoint:
+class BLEServerEndpoint(_Endpoint):
     """
     Is a peripheral.
     """
-
-    codec = BARE
-
-    def __init__(self, reactor: Any, name: str, adapter: str | None = None) -> None:
-        """
-        @param name: What to be called.
-        @param adapter: The controller, as C{bumble} names it.
-        """
-        self._loop = _loopOf(reactor)
-        self._name = _checked(name)
-        self._adapter = adapter or _adapter()
 
     def listen(self, protocolFactory: Any) -> Deferred[IListeningPort]:
         """

@@ -5,6 +5,7 @@ source, and how it ends (design, section 6).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -32,12 +33,15 @@ class HopProtocol(Protocol):
 
     @ivar received: Bytes received, of messages and what they are packed in.
     @ivar isOrdered: Does what is sent arrive, all of it and in order?
+    @ivar makeOutput: Makes the L{ockam_twisted.transports.output.OutputQueue}
+        that bytes leave through, of what that takes.
     @ivar ready: Fires with the hop once the peer is known to speak as we do.
     """
 
     _log = Logger()
     peer = "nobody yet"
     isOrdered = True
+    makeOutput: Callable[..., Any]
 
     def __init__(self, settings: HopSettings, spawnerId: str | None = None) -> None:
         """
@@ -65,13 +69,6 @@ class HopProtocol(Protocol):
         """
         return self._settings.maxFrame
 
-    def makeOutput(self) -> Any:
-        """
-        @return: The L{ockam_twisted.transports.output.OutputQueue} that bytes
-            leave through.
-        """
-        raise NotImplementedError
-
     def flowOpened(self, message: LocalMessage) -> PayloadReceiver:
         """
         See L{IFlowReceiver.flowOpened}.
@@ -89,7 +86,9 @@ class HopProtocol(Protocol):
         host, port = getattr(peer, "host", None), getattr(peer, "port", None)
         self.peer = f"{host}:{port}" if host is not None else str(getattr(peer, "name", None) or "a local socket")
         self._turn = router.turn
-        self.output = self.makeOutput()
+        self.output = self.makeOutput(
+            transport, router.turn, settings.highWater, settings.stalls.heldBack, settings.stalls.budget
+        )
         self.output.label = f"the connection with {self.peer}"
         self.output.isShared = True
         output: IOutput = self.output

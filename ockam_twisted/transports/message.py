@@ -38,6 +38,8 @@ class MessageProtocol(HopProtocol):
     See the module.
     """
 
+    makeOutput = MessageQueue
+
     def __init__(self, settings: HopSettings, codec: Codec, spawnerId: str | None = None) -> None:
         """
         @param codec: What messages look like on this carrier.
@@ -50,15 +52,6 @@ class MessageProtocol(HopProtocol):
         self._routes = 0
         self._assembly = Assembly(settings.maxFrame)
         self._warnedOf = False
-
-    def makeOutput(self) -> MessageQueue:
-        """
-        See L{HopProtocol.makeOutput}.
-        """
-        settings = self._settings
-        return MessageQueue(
-            self.transport, settings.router.turn, settings.highWater, settings.stalls.heldBack, settings.stalls.budget
-        )
 
     def connectionMade(self) -> None:
         """

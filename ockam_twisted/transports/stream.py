@@ -22,7 +22,6 @@ from ockam_twisted.routing.addresses import Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.transports.hop import HopProtocol
 from ockam_twisted.transports.hops import HopSettings
-from ockam_twisted.transports.output import OutputQueue
 from ockam_twisted.transports.queue import outputFor
 from ockam_twisted.transports.sockets import (
     HOP_READ,
@@ -80,6 +79,8 @@ class MessageStreamProtocol(HopProtocol):
     See L{IHop}: messages over a carrier that is a stream of bytes.
     """
 
+    makeOutput = staticmethod(outputFor)
+
     def __init__(self, settings: HopSettings, spawnerId: str | None = None, greets: bool = True) -> None:
         """
         @param spawnerId: See L{HopProtocol}.
@@ -94,15 +95,6 @@ class MessageStreamProtocol(HopProtocol):
         self._last: _Inbound | None = None
         self._spent = 0.0
         self._readSize = HOP_READ
-
-    def makeOutput(self) -> OutputQueue:
-        """
-        See L{HopProtocol.makeOutput}.
-        """
-        settings = self._settings
-        return outputFor(
-            self.transport, settings.router.turn, settings.highWater, settings.stalls.heldBack, settings.stalls.budget
-        )
 
     def connectionMade(self) -> None:
         """

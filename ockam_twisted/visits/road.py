@@ -27,6 +27,7 @@ from ockam_twisted.relays.notices import NoticeReader
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.attempt import ECHO, PATIENCE, Parts, ping
+from ockam_twisted.snapshot import connectionText
 from ockam_twisted.transports.dialing import dial
 from ockam_twisted.transports.roads import dialRoad
 from ockam_twisted.wire.relay import GONE, Notice
@@ -163,9 +164,7 @@ class Road:
         """
         Where it begins, for people.
         """
-        if not self._isPlain:
-            return str(MultiAddr(self._road))
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return connectionText(self._road)
 
     @property
     def _isPlain(self) -> bool:
