@@ -9,8 +9,9 @@ import socket
 from os import urandom
 from typing import Any
 
-from twisted.internet.abstract import isIPv6Address
+from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
@@ -37,6 +38,24 @@ def enlarge(handle: Any) -> None:
                 break
             except OSError:
                 continue
+
+
+def addressOf(address: tuple[str, int]) -> IPv4Address | IPv6Address:
+    """
+    An address and a port, as Twisted has them.
+    """
+    host, port = address
+    return (IPv6Address if isIPv6Address(host) else IPv4Address)("UDP", host, port)
+
+
+def resolved(reactor: Any, host: str) -> Deferred[Any]:
+    """
+    @param host: A name, or an address.
+    @return: Fires with an address.
+    """
+    isAddress = isIPAddress(host) or isIPv6Address(host)
+    resolving: Deferred[Any] = succeed(host) if isAddress else reactor.resolve(host)
+    return resolving
 
 
 class UDPPeer:
@@ -101,8 +120,7 @@ class UDPPeer:
         """
         See C{ITransport}.
         """
-        host, number = self._address
-        return (IPv6Address if isIPv6Address(host) else IPv4Address)("UDP", host, number)
+        return addressOf(self._address)
 
     def getHost(self) -> Any:
         """
@@ -136,21 +154,18 @@ class UDPPeer:
         """
         See C{ITransport}.
         """
-        self._end(ConnectionDone())
+        self.end(ConnectionDone())
 
     def abortConnection(self) -> None:
         """
         See C{ITCPTransport}.
         """
-        self._end(ConnectionLost())
+        self.end(ConnectionLost())
 
-    def fail(self, error: Exception) -> None:
+    def end(self, why: Exception) -> None:
         """
-        Nobody is there.
+        Its connection is over.
         """
-        self._end(error)
-
-    def _end(self, why: Exception) -> None:
         if self._isOver:
             return
         self._isOver = True
@@ -159,24 +174,21 @@ class UDPPeer:
             self._behind.connectionLost(Failure(why))
 
 
-class UDPSocket(DatagramProtocol):
+class DatagramSocket(DatagramProtocol):
     """
-    One socket, and those who are behind it.
+    A UDP socket with room for bursts.
 
     @ivar clock: Says how late it is.
     """
 
-    def __init__(self, reactor: Any) -> None:
-        self.clock = reactor
-        self.peers: dict[tuple[str, int], UDPPeer] = {}
-        self._number = int.from_bytes(urandom(2), "big")
+    def __init__(self, clock: Any) -> None:
+        self.clock = clock
 
     def startProtocol(self) -> None:
         """
         Ask the kernel for room.
         """
-        transport: Any = self.transport
-        handle = getattr(transport, "socket", None)
+        handle = getattr(self.transport, "socket", None)
         if handle is not None:
             enlarge(handle)
 
@@ -187,6 +199,33 @@ class UDPSocket(DatagramProtocol):
         transport: Any = self.transport
         return transport.getHost()
 
+    def sendDatagram(self, data: bytes, address: Any) -> bool:
+        """
+        Send a datagram.
+
+        @return: Did the kernel take it?  What it does not take is lost, as if
+            the road had lost it: there is no room, or no way.
+        """
+        transport: Any = self.transport
+        if transport is None:
+            return False
+        try:
+            transport.write(data, address)
+        except OSError:
+            return False
+        return True
+
+
+class UDPSocket(DatagramSocket):
+    """
+    One socket, and those who are behind it.
+    """
+
+    def __init__(self, clock: Any) -> None:
+        super().__init__(clock)
+        self.peers: dict[tuple[str, int], UDPPeer] = {}
+        self._number = int.from_bytes(urandom(2), "big")
+
     def worked(self, seconds: float) -> None:
         """
         So long it took to deal with a message of somebody.
@@ -196,15 +235,9 @@ class UDPSocket(DatagramProtocol):
         """
         Send a message in datagrams.
         """
-        transport: Any = self.transport
         self._number = (self._number + 1) & 0xFFFF
-        if transport is None:
-            return
         for datagram in split(self._number, message):
-            try:
-                transport.write(datagram, address)
-            except OSError:
-                # There is no room, or no way: as if the road had lost it.
+            if not self.sendDatagram(datagram, address):
                 return
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:

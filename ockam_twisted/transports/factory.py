@@ -4,13 +4,13 @@ Makes the hops of a transport.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
+from ockam_twisted.transports.guests import Guests
 from ockam_twisted.transports.hop import HopProtocol
 from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.message import MessageProtocol
@@ -29,20 +29,18 @@ class HopCensus:
 
     def __init__(self) -> None:
         self.hops: set[HopProtocol] = set()
-        self.perAddress: Counter[str] = Counter()
+        self.perAddress = Guests()
 
     def add(self, hop: HopProtocol, host: str) -> None:
         """
         There is one more, until it is lost.
         """
         self.hops.add(hop)
-        self.perAddress[host] += 1
+        leave = self.perAddress.enter(host)
 
         def lost(reason: str) -> None:
             self.hops.discard(hop)
-            self.perAddress[host] -= 1
-            if not self.perAddress[host]:
-                del self.perAddress[host]
+            leave()
 
         hop.whenLost().addCallback(lost)
 

@@ -9,7 +9,6 @@ as over TCP, who is at the far end is proven by the channel.
 
 from __future__ import annotations
 
-from collections import Counter
 from os import urandom
 from typing import Any
 
@@ -22,15 +21,15 @@ from aioquic.quic.packet import (
     pull_quic_header,
 )
 from aioquic.quic.retry import QuicRetryTokenHandler
-from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.abstract import isIPv6Address
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectError, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
-from twisted.internet.protocol import DatagramProtocol
 from zope.interface import implementer
 
 from ockam_twisted.routing.multiaddr import Component
-from ockam_twisted.transports.datagrams import enlarge
+from ockam_twisted.transports.datagrams import DatagramSocket, resolved
+from ockam_twisted.transports.guests import Guests
 from ockam_twisted.transports.quicconnection import Address, QUICTransport
 from ockam_twisted.transports.quicsettings import ID, configuration
 from ockam_twisted.transports.roads import hostComponents
@@ -48,42 +47,7 @@ PATIENCE, GUESTS, ALL_GUESTS = 10.0, 32, 256
 _FIRST = 1200
 
 
-class _Socket(DatagramProtocol):
-    """
-    A UDP socket with one connection, or many.
-    """
-
-    def __init__(self, clock: Any) -> None:
-        self.clock = clock
-
-    def startProtocol(self) -> None:
-        """
-        Ask the kernel for room.
-        """
-        handle = getattr(self.transport, "socket", None)
-        if handle is not None:
-            enlarge(handle)
-
-    def send(self, data: bytes, addr: Address) -> None:
-        """
-        Send a datagram; what the kernel does not take is lost.
-        """
-        transport: Any = self.transport
-        if transport is not None:
-            try:
-                transport.write(data, addr)
-            except OSError:
-                pass
-
-    def getHost(self) -> Any:
-        """
-        Where it is.
-        """
-        transport: Any = self.transport
-        return transport.getHost()
-
-
-class _Client(_Socket):
+class _Client(DatagramSocket):
     """
     Connects, once.
     """
@@ -95,7 +59,7 @@ class _Client(_Socket):
         self._deadline: IDelayedCall | None = None
         quic = QuicConnection(configuration=configuration(True))
         quic.connect(address, clock.seconds())
-        self.connection = QUICTransport(quic, clock, self.send, self.getHost, address, True)
+        self.connection = QUICTransport(quic, clock, self.sendDatagram, self.getHost, address, True)
         self.connection.opened = self._opened
         self.connection.ended = self._ended
 
@@ -148,7 +112,7 @@ class _Client(_Socket):
             self._deadline.cancel()
 
 
-class _Server(_Socket):
+class _Server(DatagramSocket):
     """
     Has many connections.  Nothing is kept of anybody who has not shown that he gets
     what is sent to his address (RFC 9000, section 8.1.2).
@@ -160,7 +124,7 @@ class _Server(_Socket):
         self._factory = factory
         self._configuration = configuration(False)
         self._retry = QuicRetryTokenHandler()
-        self._guests: Counter[str] = Counter()
+        self._guests = Guests()
 
     def datagramReceived(self, datagram: bytes, addr: Any) -> None:
         """
@@ -183,7 +147,7 @@ class _Server(_Socket):
             return
         versions = self._configuration.supported_versions
         if header.version not in versions:
-            self.send(
+            self.sendDatagram(
                 encode_quic_version_negotiation(
                     source_cid=header.destination_cid, destination_cid=header.source_cid, supported_versions=versions
                 ),
@@ -209,7 +173,7 @@ class _Server(_Socket):
                 original_destination_cid=header.destination_cid,
                 retry_token=token,
             )
-            self.send(retry, address)
+            self.sendDatagram(retry, address)
             return
         try:
             original = self._retry.validate_token(
@@ -227,22 +191,15 @@ class _Server(_Socket):
             original_destination_connection_id=original,
             retry_source_connection_id=retried,
         )
-        connection = QUICTransport(quic, self.clock, self.send, self.getHost, address, False)
+        connection = QUICTransport(quic, self.clock, self.sendDatagram, self.getHost, address, False)
         connection.ids.add(retried)
-        self._guests[address[0]] += 1
+        leave = self._guests.enter(address[0])
         deadline = self.clock.callLater(PATIENCE, connection.abortConnection)
 
-        isGuest = True
-
         def settled() -> None:
-            nonlocal isGuest
+            leave()
             if deadline.active():
                 deadline.cancel()
-            if isGuest:
-                isGuest = False
-                self._guests[address[0]] -= 1
-                if not self._guests[address[0]]:
-                    del self._guests[address[0]]
 
         def opened() -> None:
             settled()
@@ -306,7 +263,7 @@ class QUICEndpoint:
             for each in made:
                 each.giveUp()
 
-        def resolved(host: str) -> None:
+        def found(host: str) -> None:
             client = _Client(self._reactor, protocolFactory, (host, self._port), done)
             made.append(client)
             try:
@@ -316,10 +273,9 @@ class QUICEndpoint:
                 return
             client.begin()
 
-        isAddress = isIPAddress(self._host) or isIPv6Address(self._host)
         done: Deferred[Any] = Deferred(canceled)
-        resolving: Deferred[Any] = succeed(self._host) if isAddress else self._reactor.resolve(self._host)
-        resolving.addCallback(resolved)
+        resolving = resolved(self._reactor, self._host)
+        resolving.addCallback(found)
         resolving.addErrback(lambda failure: None if done.called else done.errback(failure))
         return done
 

@@ -23,12 +23,12 @@ from aioquic.quic.events import (
     StreamDataReceived,
     StreamReset,
 )
-from twisted.internet.abstract import isIPv6Address
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
+from ockam_twisted.transports.datagrams import addressOf
 from ockam_twisted.transports.quicsettings import WINDOW
 
 #: Above so many bytes that wait for credit whoever writes is asked to pause.
@@ -306,8 +306,7 @@ class QUICTransport:
         """
         See C{ITransport}.
         """
-        host, port = self._peer
-        return (IPv6Address if isIPv6Address(host) else IPv4Address)("UDP", host, port)
+        return addressOf(self._peer)
 
     def getHost(self) -> Any:
         """

@@ -12,15 +12,15 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.abstract import isIPAddress, isIPv6Address
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.abstract import isIPv6Address
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IStreamClientEndpoint, IStreamServerEndpoint
 from zope.interface import implementer
 
 from ockam_twisted.errors import DecodeError
 from ockam_twisted.routing.multiaddr import Component
-from ockam_twisted.transports.datagrams import UDPPeer, UDPSocket
+from ockam_twisted.transports.datagrams import UDPPeer, UDPSocket, resolved
 from ockam_twisted.transports.roads import hostComponents
 from ockam_twisted.transports.strings import arguments, port, unbracketed
 from ockam_twisted.wire.codecs import CBOR, DATAGRAMS
@@ -48,7 +48,7 @@ class _Client(UDPSocket):
         Nobody listens there.
         """
         for peer in list(self.peers.values()):
-            peer.fail(ConnectionRefusedError())
+            peer.end(ConnectionRefusedError())
 
     def stopProtocol(self) -> None:
         """
@@ -171,10 +171,8 @@ class UDPEndpoint:
 
         @return: Fires with the hop.
         """
-        isAddress = isIPAddress(self._host) or isIPv6Address(self._host)
-        resolving: Deferred[Any] = succeed(self._host) if isAddress else self._reactor.resolve(self._host)
 
-        def resolved(host: str) -> Any:
+        def found(host: str) -> Any:
             client = _Client(self._reactor)
             self._reactor.listenUDP(0, client, "::" if isIPv6Address(host) else "")
             transport: Any = client.transport
@@ -185,7 +183,7 @@ class UDPEndpoint:
             peer.begin(hop)
             return hop
 
-        return resolving.addCallback(resolved)
+        return resolved(self._reactor, self._host).addCallback(found)
 
 
 @implementer(IListeningPort)

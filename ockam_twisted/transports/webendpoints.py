@@ -6,7 +6,6 @@ C{/http-path/PATH}; C{ws:} and C{wss:}.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 from urllib.parse import quote
 
@@ -17,6 +16,7 @@ from zope.interface import implementer
 
 from ockam_twisted.routing.multiaddr import Component
 from ockam_twisted.transports.dialing import dial
+from ockam_twisted.transports.guests import Guests
 from ockam_twisted.transports.layered import LayeredEndpoint
 from ockam_twisted.transports.listening import ListeningEndpoint, listeningEndpoint
 from ockam_twisted.transports.roads import hostComponents
@@ -64,21 +64,14 @@ class _ServerFactory(Factory):
         self._clock = clock
         self._behind = behind
         self._path = path
-        self._guests: Counter[str] = Counter()
+        self._guests = Guests()
 
     def buildProtocol(self, addr: IAddress | None) -> WebSocketServerProtocol | None:
         host = str(getattr(addr, "host", ""))
         guests = self._guests
         if guests[host] >= GUESTS or guests.total() >= ALL_GUESTS:
             return None
-        guests[host] += 1
-
-        def ended() -> None:
-            guests[host] -= 1
-            if not guests[host]:
-                del guests[host]
-
-        return WebSocketServerProtocol(self._clock, self._behind, addr, self._path, ended)
+        return WebSocketServerProtocol(self._clock, self._behind, addr, self._path, guests.enter(host))
 
 
 @implementer(IStreamServerEndpoint)
