@@ -14,22 +14,20 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString, wrapClientTLS, wrapServerTLS
-from twisted.internet.error import ConnectError, NoProtocol, TimeoutError
+from twisted.internet.error import ConnectError, TimeoutError
 from twisted.internet.interfaces import (
     IAddress,
-    IDelayedCall,
     IHandshakeListener,
     IReactorTime,
     IStreamClientEndpoint,
     IStreamServerEndpoint,
 )
-from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ockam_twisted.routing.multiaddr import Component
 from ockam_twisted.transports.dialing import dial
-from ockam_twisted.transports.layered import LayeredEndpoint
+from ockam_twisted.transports.layered import LayeredEndpoint, LayerProtocol
 
 #: Names, in the environment, a PEM file with a key and a certificate that say
 #: who we are where a server asks.
@@ -73,81 +71,32 @@ def _inWords(reason: Failure, host: str) -> Exception:
 
 
 @implementer(IHandshakeListener)
-class _Handshake(Protocol):
+class _Handshake(LayerProtocol):
     """
-    Waits for the handshake, then hands everything on.
+    Waits for the handshake.
     """
 
-    _behind: Any = None
-    _deadline: IDelayedCall | None = None
-
-    def __init__(self, endpoint: SecuredEndpoint, factory: Any, address: IAddress | None, done: Deferred[Any]) -> None:
-        self._endpoint = endpoint
-        self._factory: Any = factory
-        self._address = address
-        self._done: Deferred[Any] | None = done
+    def __init__(self, host: str, clock: IReactorTime, factory: Any, address: Any, done: Deferred[Any]) -> None:
+        super().__init__(clock, factory, address, done)
+        self._host = host
 
     def connectionMade(self) -> None:
         """
         It begins.
         """
-        self._deadline = self._endpoint.clock.callLater(PATIENCE, self._fail, TimeoutError("TLS: no answer"))
+        self.wait(PATIENCE, TimeoutError("TLS: no answer"))
 
     def handshakeCompleted(self) -> None:
         """
         See C{IHandshakeListener}: the certificate is as it should be.
         """
-        self._forget()
-        transport: Any = self.transport
-        if self._done is None:
-            transport.abortConnection()
-            return
-        try:
-            behind = self._factory.buildProtocol(self._address)
-        except Exception:
-            self._fail(Failure())
-            return
-        if behind is None:
-            self._fail(NoProtocol())
-            return
-        self._behind = behind
-        self.__dict__["dataReceived"] = behind.dataReceived
-        behind.makeConnection(transport)
-        done, self._done = self._done, None
-        done.callback(behind)
+        self.open()
 
-    def _fail(self, error: Any) -> None:
-        self._forget()
-        done, self._done = self._done, None
-        transport: Any = self.transport
-        transport.abortConnection()
-        if done is not None:
-            done.errback(error)
-
-    def giveUp(self) -> None:
+    def whyLost(self, reason: Failure) -> Exception:
         """
-        Nobody waits any more.
+        See L{LayerProtocol.whyLost}.
         """
-        self._done = None
-        self._forget()
-        transport: Any = self.transport
-        transport.abortConnection()
-
-    def _forget(self) -> None:
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """
-        It is over.
-        """
-        self._forget()
-        behind, self._behind = self._behind, None
-        done, self._done = self._done, None
-        if behind is not None:
-            behind.connectionLost(reason)
-        elif done is not None:
-            done.errback(_inWords(reason, self._endpoint.host))
+        return _inWords(reason, self._host)
 
 
 class SecuredEndpoint(LayeredEndpoint):
@@ -170,7 +119,7 @@ class SecuredEndpoint(LayeredEndpoint):
         """
         See L{LayeredEndpoint.layer}.
         """
-        return _Handshake(self, behind, address, done)
+        return _Handshake(self.host, self.clock, behind, address, done)
 
 
 def securedEndpoint(endpoint: IStreamClientEndpoint, reactor: Any, host: str) -> SecuredEndpoint:

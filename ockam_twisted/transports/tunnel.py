@@ -13,13 +13,12 @@ from urllib.request import getproxies_environment, proxy_bypass
 import h11
 from attrs import field, frozen
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectError, ConnectionLost, NoProtocol, TimeoutError
-from twisted.internet.interfaces import IAddress, IDelayedCall
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.error import ConnectError, ConnectionLost, TimeoutError
+from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
 
 from ockam_twisted.transports.dialing import dial
-from ockam_twisted.transports.layered import LayeredEndpoint
+from ockam_twisted.transports.layered import LayeredEndpoint, LayerProtocol
 
 #: Seconds that a proxy may take, and bytes that its answer may have.
 PATIENCE = 20.0
@@ -61,19 +60,14 @@ def proxyFor(host: str, port: int, isSecure: bool) -> Proxy | None:
     return Proxy(parts.hostname, parts.port or 80, user)
 
 
-class _Tunnel(Protocol):
+class _Tunnel(LayerProtocol):
     """
-    Asks the proxy, then hands everything on.
+    Asks the proxy.
     """
-
-    _deadline: IDelayedCall | None = None
-    _behind: Any = None
 
     def __init__(self, endpoint: TunnelEndpoint, factory: Any, address: IAddress | None, done: Deferred[Any]) -> None:
+        super().__init__(endpoint.clock, factory, address, done)
         self._endpoint = endpoint
-        self._factory = factory
-        self._address = address
-        self._done: Deferred[Any] | None = done
         self._http = h11.Connection(h11.CLIENT, MAX_HEAD)
 
     def connectionMade(self) -> None:
@@ -81,9 +75,7 @@ class _Tunnel(Protocol):
         Ask.
         """
         endpoint = self._endpoint
-        self._deadline = endpoint.clock.callLater(
-            PATIENCE, self._fail, TimeoutError(string="the proxy does not answer")
-        )
+        self.wait(PATIENCE, TimeoutError(string="the proxy does not answer"))
         headers = [("Host", endpoint.at)]
         if endpoint.proxy.authorization:
             headers.append(("Proxy-Authorization", endpoint.proxy.authorization))
@@ -101,74 +93,24 @@ class _Tunnel(Protocol):
             while isinstance(event, h11.InformationalResponse):
                 event = self._http.next_event()
         except h11.RemoteProtocolError:
-            self._fail(ConnectError(string="the proxy does not speak HTTP"))
+            self.fail(ConnectError(string="the proxy does not speak HTTP"))
             return
         if event is h11.NEED_DATA:
             return
         if not isinstance(event, h11.Response) or not 200 <= event.status_code < 300:
             status = event.status_code if isinstance(event, h11.Response) else "nothing"
-            self._fail(ConnectError(string=f"the proxy answers {status} to CONNECT {self._endpoint.at}"))
-            return
-        self._open()
-
-    def _open(self) -> None:
-        self._forget()
-        done, self._done = self._done, None
-        transport: Any = self.transport
-        if done is None:
-            transport.abortConnection()
+            self.fail(ConnectError(string=f"the proxy answers {status} to CONNECT {self._endpoint.at}"))
             return
         rest = self._http.trailing_data[0]
-        try:
-            behind = self._factory.buildProtocol(self._address)
-        except Exception:
-            transport.abortConnection()
-            done.errback(Failure())
-            return
-        if behind is None:
-            transport.abortConnection()
-            done.errback(NoProtocol())
-            return
-        self._behind = behind
-        self.__dict__["dataReceived"] = behind.dataReceived
-        behind.makeConnection(transport)
-        done.callback(behind)
-        if rest:
-            behind.dataReceived(rest)
+        self.open()
+        if rest and self._behind is not None:
+            self._behind.dataReceived(rest)
 
-    def _fail(self, error: Exception) -> None:
-        self._forget()
-        done, self._done = self._done, None
-        transport: Any = self.transport
-        transport.abortConnection()
-        if done is not None:
-            done.errback(error)
-
-    def giveUp(self) -> None:
+    def whyLost(self, reason: Failure) -> Exception:
         """
-        Nobody waits any more.
+        See L{LayerProtocol.whyLost}.
         """
-        if self._behind is None:
-            self._done = None
-            self._forget()
-            transport: Any = self.transport
-            transport.abortConnection()
-
-    def _forget(self) -> None:
-        if self._deadline is not None and self._deadline.active():
-            self._deadline.cancel()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """
-        It is over.
-        """
-        self._forget()
-        behind, self._behind = self._behind, None
-        done, self._done = self._done, None
-        if behind is not None:
-            behind.connectionLost(reason)
-        elif done is not None:
-            done.errback(ConnectionLost("the proxy has closed the connection"))
+        return ConnectionLost("the proxy has closed the connection")
 
 
 class TunnelEndpoint(LayeredEndpoint):

@@ -32,6 +32,7 @@ from ockam_twisted.policies.policy import Policy
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
 from ockam_twisted.services.requests import requestRaw
+from ockam_twisted.transports import udp
 from ockam_twisted.transports.secured import CERTIFICATE
 from tests.certificates import makeCertificate
 from tests.scenarios.processes import PATIENCE, eachVariant
@@ -239,6 +240,8 @@ class EachTests(RoadTestCase):
         A node connects, messages of all sizes come back, and the end is
         seen by both.
         """
+        # Over UDP silence is all that tells of an end.
+        self.patch(udp, "IDLE", 2.0)
         place = self.places.place(kind)
         server, client = await self.server(kind, place), await self.node()
         way = await client.connect(self.places.to(kind, place))
