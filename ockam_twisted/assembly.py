@@ -81,6 +81,7 @@ class NodeService(MultiService):
         self._store = store
         self.node = Node(reactor, store, config.command, config.maxFrame)
         self.node.streamSettings.resumeTimeout = config.resumeTimeout
+        self.node.punctures.become(config.rendezvous)
         if config.relayService is not None and config.relayService.processes > 1:
             processes = Processes(self.node.pool, self.node.router, self.node.transport, config.relayService.processes)
             self.node.processes = processes

@@ -38,16 +38,17 @@ from ockam_twisted.sessions.pairing import checkTicket, pairingSetting, storedPa
 from ockam_twisted.sessions.retriever import redeemedSetting
 from ockam_twisted.storage.folder import StateFolder, defaultStateFolder
 from ockam_twisted.storage.sqlite import readSetting
-from ockam_twisted.transports.roads import dialRoad
+from ockam_twisted.transports.roads import dialRoad, hostComponents
 from ockam_twisted.vault.opening import checkPassphrase, readPassphrase
 from ockam_twisted.vault.pkcs11 import TokenURI
 from ockam_twisted.vault.sealed import SETTING
+from ockam_twisted.wire.puncture import NEGOTIATION, RENDEZVOUS
 
 #: For ways that must lead through a secure channel, whoever is there.
 NOBODY = TrustIdentifiers(())
 
 #: Addresses of the node itself, which no outlet can have.
-OWN_ADDRESSES = (*LISTENER_ADDRESSES, *ADDRESSES, "echo", "uppercase", "hop")
+OWN_ADDRESSES = (*LISTENER_ADDRESSES, *ADDRESSES, "echo", "uppercase", "hop", RENDEZVOUS.decode(), NEGOTIATION.decode())
 
 
 def stateFolder(config: NodeConfig) -> StateFolder:
@@ -116,6 +117,9 @@ def checkNames(config: NodeConfig, reactor: Any) -> None:
         taken.add(outlet.address)
         if outlet.target:
             clientEndpoint(reactor, outlet.target)
+    if config.rendezvous is not None:
+        # Is there what it takes?
+        dialRoad(reactor, (*hostComponents(*config.rendezvous, "udp"), ("quic", "")))
     for listener in (*config.listeners, *filter(None, (config.http,))):
         serverEndpoint(reactor, listener)
     if not config.state.ephemeral:

@@ -21,8 +21,6 @@ ENDPOINT_PREFIXES = (
 )
 
 _EXAMPLES = "PORT, HOST:PORT ([::1]:4000 for IPv6) or an endpoint string such as tcp:4000:interface=127.0.0.1"
-
-
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -372,9 +370,9 @@ class NodeConfig:
     @ivar http: Where it shows itself: an endpoint string; empty: nowhere.
     @ivar resumeTimeout: Seconds that open streams wait for another way when
         theirs is lost; 0: they end with it.
+    @ivar rendezvous: Whom it asks for direct ways: host and UDP port.
     @ivar log: What it says.
-    @ivar drainTimeout: Seconds that open streams have to come to their end
-        when the node is stopped.
+    @ivar drainTimeout: Seconds that streams have to end when it is stopped.
     """
 
     command: str
@@ -397,4 +395,5 @@ class NodeConfig:
     drainTimeout: float = 0.0
     resumeTimeout: float = 60.0
     http: str = ""
+    rendezvous: tuple[str, int] | None = None
     log: LogConfig = field(factory=LogConfig)

@@ -14,6 +14,7 @@ from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.router import Router
 from ockam_twisted.services.echo import EchoService
 from ockam_twisted.services.hop import HopService
+from ockam_twisted.services.rendezvous import RendezvousService
 from ockam_twisted.services.uppercase import UppercaseService
 from ockam_twisted.services.worker import Registered
 
@@ -72,6 +73,13 @@ class WorkerHost(MultiService):
         @param admission: L{None}: all may.
         """
         self._echo.admission = admission
+
+    def startRendezvous(self, consumerOf: Iterable[str] = ()) -> None:
+        """
+        Offer the C{rendezvous} worker: those who come over UDP learn where
+        they are seen.
+        """
+        self._add(RendezvousService(self.router, tuple(consumerOf)))
 
     def startHop(self, consumerOf: Iterable[str] = ()) -> None:
         """

@@ -28,6 +28,7 @@ from ockam_twisted.relays.claims import Admits
 from ockam_twisted.relays.service import RelayService
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.local_message import PeerIdentity
+from ockam_twisted.sessions.negotiation import NegotiationService
 
 #: Stands for an address that does not matter.
 NOWHERE = Address.local("-")
@@ -59,6 +60,7 @@ class Reception:
         self._attestation = attestation
         self._relay: RelayService | None = None
         self._membership: Membership | None = None
+        self._negotiation: NegotiationService | None = None
 
     # ---------------------------------------------------------------- trust
 
@@ -150,6 +152,7 @@ class Reception:
         enrolment = enrolmentPolicy(node.authority, lambda: self._config.tickets is not None)
         self.listener = node.createSecureChannelListener(self._trust(), enrolment=enrolment)
         self._begin(self.listener)
+        self._negotiation = node.startNegotiation((self.listener.flowId,))
 
     def change(self, config: NodeConfig) -> None:
         """
@@ -173,8 +176,10 @@ class Reception:
         if self.listener is not None and self._node.running and not isNeeded(self._config):
             if self._membership is not None:
                 self._node.removeService(self._membership)
-            self._node.removeService(self.listener)
-            self.listener = self._membership = None
+            for each in (self._negotiation, self.listener):
+                if each is not None:
+                    self._node.removeService(each)
+            self.listener = self._membership = self._negotiation = None
 
     def _begin(self, listener: SecureChannelListener) -> None:
         """
@@ -185,6 +190,7 @@ class Reception:
         if config.relayService is not None:
             authorized, admits = self._registrants(config.relayService)
             if self._relay is None:
+                node.startRendezvous((node.transport.listenerId,))
                 self._relay = node.createRelayService(authorized, listener=listener, admits=admits)
             else:
                 self._relay.change(authorized, admits)

@@ -6,7 +6,7 @@ portals over these.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 from weakref import WeakSet
 
@@ -31,16 +31,20 @@ from ockam_twisted.sessions.destination import (
     Destination,
     OutletSession,
     PinnedWay,
+    Straighten,
     destinations,
     readPinnedWay,
     rotationTo,
     sessionsTo,
 )
+from ockam_twisted.sessions.direct import DirectAttempt
+from ockam_twisted.sessions.negotiation import NegotiationService, Punctures
 from ockam_twisted.sessions.pairing import PairedAttempt, Pairing
 from ockam_twisted.sessions.retriever import CredentialRetriever
 from ockam_twisted.sessions.session import Session, StaticWay
 from ockam_twisted.transports.local import LocalSockets
 from ockam_twisted.transports.network import NetworkWatch
+from ockam_twisted.transports.service import TransportService
 
 #: Makes the sessions of a way.
 MakeSessions = Callable[[], "list[OutletSession]"]
@@ -54,6 +58,7 @@ class WayHost(WorkerHost):
     @ivar store: Where it is kept what must not be forgotten.
     @ivar walk: How the node gets about.
     @ivar sockets: For portals.
+    @ivar transport: Makes hops.
     @ivar streamSettings: Of its portals.
     @ivar datagramPortals: Those for UDP.
     """
@@ -62,6 +67,7 @@ class WayHost(WorkerHost):
     store: Any
     walk: Walk
     sockets: LocalSockets
+    transport: TransportService
     streamSettings: StreamSettings
 
     def __init__(self) -> None:
@@ -71,6 +77,23 @@ class WayHost(WorkerHost):
         self._portals: list[Inlet | Outlet] = []
         self._outlived: WeakSet[Inlet] = WeakSet()
         self.datagramPortals: list[DatagramInlet | DatagramOutlet] = []
+
+    @cached_property
+    def punctures(self) -> Punctures:
+        """
+        Finds direct ways to other nodes, once its C{rendezvous} is set.
+        """
+        return Punctures(self.reactor)
+
+    def startNegotiation(self, consumerOf: Iterable[str] = ()) -> NegotiationService:
+        """
+        Answer those who ask for a direct way to this node.
+
+        @param consumerOf: See L{addWorker<ockam_twisted.hosting.WorkerHost.addWorker>}: of secure-channel listeners.
+        """
+        negotiation = NegotiationService(self.punctures, self.router, self.transport, tuple(consumerOf))
+        self._add(negotiation)
+        return negotiation
 
     def watchNetwork(self) -> None:
         """
@@ -227,7 +250,10 @@ class WayHost(WorkerHost):
         def attempt(number: int, destination: Destination) -> Any:
             return rotationTo(walk or self.walk, destination)
 
-        return partial(sessionsTo, self.reactor, them, attempt, name)
+        return partial(sessionsTo, self.reactor, them, attempt, name, self._straightener(walk))
+
+    def _straightener(self, walk: Walk | None) -> Straighten:
+        return partial(DirectAttempt, walk or self.walk, self.punctures)
 
     def createPairedWay(
         self,
@@ -265,6 +291,6 @@ class WayHost(WorkerHost):
             return PairedAttempt(walk or self.walk, pairing, number, paired, retriever)
 
         def make() -> list[OutletSession]:
-            return sessionsTo(self.reactor, pairing.outlets(), attempt, name)
+            return sessionsTo(self.reactor, pairing.outlets(), attempt, name, self._straightener(walk))
 
         return make

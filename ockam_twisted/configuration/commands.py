@@ -148,6 +148,7 @@ OUTLET = (
         "reached-at",
         help="HOST:PORT by which others reach --listen, for tickets [default: this host's name]",
     ),
+    Offer("rendezvous", "rendezvous"),
     Offer("resume-timeout", "resume-timeout"),
     Offer("drain-timeout", "drain-timeout"),
     Offer(
@@ -179,6 +180,7 @@ INLET = (
     Offer("connect-timeout", "inlets.connect-timeout"),
     Offer("tell-client", "inlets.tell-client"),
     Offer("once", "inlets.once"),
+    Offer("rendezvous", "rendezvous"),
     Offer("resume-timeout", "resume-timeout"),
     Offer("drain-timeout", "drain-timeout"),
 )

@@ -96,6 +96,11 @@ class NodeSettings:
     drainTimeout: float = one(
         _SECONDS, "Seconds that open streams have to end when this is stopped; then they are reset", 5.0
     )
+    rendezvous: tuple[str, int] | None = one(
+        HOST_PORT,
+        "Find direct ways past the relay: ask at HOST:PORT, a relay that listens on UDP (udp:PORT), how we are seen",
+        None,
+    )
     log: LogSettings = group(LogSettings, "What is logged, and how")
     maxFrame: int = one(
         Number("bytes", "1048576", _MIN_FRAME, _MAX_FRAME, True), "Largest message accepted, in bytes", 1024 * 1024
@@ -149,6 +154,7 @@ class NodeSettings:
             credentialLifetime=self.credentialLifetime,
             drainTimeout=self.drainTimeout,
             resumeTimeout=self.resumeTimeout,
+            rendezvous=self.rendezvous,
             http=self.http,
             log=self.log.config(),
         )

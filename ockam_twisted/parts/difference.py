@@ -30,6 +30,7 @@ CHANGEABLE = {
     "credentialLifetime": "lifetime of credentials",
     "drainTimeout": "drain timeout",
     "resumeTimeout": "resume timeout",
+    "rendezvous": "rendezvous",
 }
 
 #: The same of what a node keeps for as long as it runs.

@@ -140,6 +140,7 @@ class Parts:
         node, before = self._node, self.config
         self.config = config
         node.streamSettings.resumeTimeout = config.resumeTimeout
+        node.punctures.become(config.rendezvous)
         node.transport.settings.maxFrame = config.maxFrame
         self._attestation.change(config)
         self.reception.change(config)

@@ -285,28 +285,40 @@ class WayAttempt:
                 walk.learn(self._address, 2 * walk.patience(self._address))
             raise
         walk.learn(self._address, 3 * (walk.clock.seconds() - began))
-        # Inside the innermost channel: a relay cannot answer for the outlet.
-        echo = route[:-1] if len(route) > 1 else route
+        return await establish(walk, route, parts, str(self._address))
 
-        def askOutlet(timeout: float) -> Deferred[bytes]:
-            return ping(walk, Route(echo).append(ECHO), timeout)
 
-        if parts.channels:
-            await _settle(parts, askOutlet(SETTLE_TIMEOUT))
-        peer = str(parts.channels[-1].peerIdentifier) if parts.channels else ""
-        return Established(
-            route,
-            parts.lost,
-            parts.heard,
-            askOutlet,
-            parts.close,
-            f"{self._address} ({peer or 'without a secure channel'})",
-            peer,
-            carried=parts.carried if parts.channels else None,
-            isUsed=lambda: walk.router.dependents(route[0]) > 0,
-            isBlocked=parts.isBlocked,
-            word=parts.word,
-        )
+async def establish(walk: Walk, route: Route, parts: Parts, name: str) -> Established:
+    """
+    What was made is there: does its far end accept us?
+
+    @param route: To the outlet.
+    @param name: Of the way, for people.
+    @raise NotAccepted: It does not.
+    @raise ConnectionClosed: The channel has ended.
+    """
+    # Inside the innermost channel: a relay cannot answer for the outlet.
+    echo = route[:-1] if len(route) > 1 else route
+
+    def askOutlet(timeout: float) -> Deferred[bytes]:
+        return ping(walk, Route(echo).append(ECHO), timeout)
+
+    if parts.channels:
+        await _settle(parts, askOutlet(SETTLE_TIMEOUT))
+    peer = str(parts.channels[-1].peerIdentifier) if parts.channels else ""
+    return Established(
+        route,
+        parts.lost,
+        parts.heard,
+        askOutlet,
+        parts.close,
+        f"{name} ({peer or 'without a secure channel'})",
+        peer,
+        carried=parts.carried if parts.channels else None,
+        isUsed=lambda: walk.router.dependents(route[0]) > 0,
+        isBlocked=parts.isBlocked,
+        word=parts.word,
+    )
 
 
 async def _settle(parts: Parts, pinging: Deferred[bytes]) -> None:

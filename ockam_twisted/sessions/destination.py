@@ -14,10 +14,11 @@ from twisted.internet.interfaces import IReactorTime
 from ockam_twisted.errors import ConfigurationError, LocalProtocolError
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.trust import AllTrust, TrustIdentifier, TrustIdentifiers
-from ockam_twisted.interfaces import IAttempt, ITrustPolicy
+from ockam_twisted.interfaces import IAttempt, IRotation, ITrustPolicy
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.attempt import Walk, WayAttempt
 from ockam_twisted.sessions.changing import Current
+from ockam_twisted.sessions.direct import DirectAttempt
 from ockam_twisted.sessions.life import Established
 from ockam_twisted.sessions.rotation import Rotation
 from ockam_twisted.sessions.session import Session
@@ -120,6 +121,10 @@ def labels(them: Sequence[Destination]) -> list[str]:
     return [f"way to outlet {each.whom or number}" for number, each in enumerate(them, 1)]
 
 
+#: Adds direct ways to what a session tries.
+Straighten = Callable[[IRotation], DirectAttempt]
+
+
 class OutletSession(Session):
     """
     The session of one outlet.
@@ -128,10 +133,23 @@ class OutletSession(Session):
     @ivar current: What it tries.
     """
 
-    def __init__(self, clock: IReactorTime, attempt: IAttempt, label: str, destination: Destination) -> None:
+    def __init__(
+        self,
+        clock: IReactorTime,
+        attempt: IAttempt,
+        label: str,
+        destination: Destination,
+        straighten: Straighten | None = None,
+    ) -> None:
+        """
+        @param straighten: Adds direct ways to what it tries.
+        """
         self.current = Current(attempt)
         self.destination = destination
-        super().__init__(clock, self.current, label)
+        straight = None if straighten is None else straighten(self.current)
+        super().__init__(clock, straight or self.current, label)
+        if straight is not None:
+            straight.follow(self)
 
     def become(self, other: OutletSession, isTrustOther: bool) -> None:
         """
@@ -152,6 +170,7 @@ def sessionsTo(
     them: Sequence[Destination],
     attempt: Callable[[int, Destination], IAttempt],
     name: str = "",
+    straighten: Straighten | None = None,
 ) -> list[OutletSession]:
     """
     A session for each.
@@ -159,10 +178,11 @@ def sessionsTo(
     @param attempt: Makes what the session tries, from its number.
     @param name: Of the inlet, if it has one: tells these sessions from those of
         others.
+    @param straighten: See L{OutletSession}.
     """
     of = f" ({name})" if name else ""
     return [
-        OutletSession(clock, attempt(number, each), label + of, each)
+        OutletSession(clock, attempt(number, each), label + of, each, straighten)
         for number, (each, label) in enumerate(zip(them, labels(them), strict=True))
     ]
 

@@ -61,7 +61,7 @@ class Options(NodeOptions):
             log=self.log(),
             inlets=(InletSettings(ticket=given(self.ticket("ticket")), **its),),
             authorities=self.authorities(),
-            **self.some("resume-timeout", "drain-timeout", "max-frame", "http"),
+            **self.some("rendezvous", "resume-timeout", "drain-timeout", "max-frame", "http"),
         )
 
 

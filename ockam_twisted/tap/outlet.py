@@ -67,7 +67,7 @@ class Options(NodeOptions):
             authorityTicket=given(self.ticket("ticket")),
             tickets=self.tickets(False if self["no-ticket"] else None),
             **self.some("reached-at", "authorized", "allow", "trust-everyone", "allow-echo", "credential-lifetime"),
-            **self.some("resume-timeout", "drain-timeout", "max-frame", "http"),
+            **self.some("rendezvous", "resume-timeout", "drain-timeout", "max-frame", "http"),
         )
 
 

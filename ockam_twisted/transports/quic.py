@@ -9,6 +9,7 @@ as over TCP, who is at the far end is proven by the channel.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from os import urandom
 from typing import Any
 
@@ -42,6 +43,9 @@ _Buffer: Any = vars(buffer)["Buffer"]
 #: Seconds that connecting may take, and how many may be connecting at once, from one
 #: address and in all.
 PATIENCE, GUESTS, ALL_GUESTS = 10.0, 32, 256
+
+#: Gives a protocol for datagrams a socket; returns a port.
+Bind = Callable[[DatagramSocket], Any]
 
 #: The shortest datagram that may begin a connection, bytes.
 _FIRST = 1200
@@ -105,6 +109,12 @@ class _Client(DatagramSocket):
         Nobody waits any more.
         """
         self._done = None
+        self.connection.abortConnection()
+
+    def stopProtocol(self) -> None:
+        """
+        Its socket is closed.
+        """
         self.connection.abortConnection()
 
     def _forget(self) -> None:
@@ -242,13 +252,21 @@ class QUICEndpoint:
     Connects to a UDP port.
     """
 
-    def __init__(self, reactor: Any, host: str, port: int) -> None:
+    def __init__(self, reactor: Any, host: str, port: int, bind: Bind | None = None) -> None:
         """
         @param host: A name, or an address.
+        @param bind: Gives it a socket that there is already.
         """
         self._reactor = reactor
         self._host = host
         self._port = port
+        self._bind = bind
+
+    def _listen(self, client: _Client, host: str) -> None:
+        if self._bind is not None:
+            self._bind(client)
+        else:
+            self._reactor.listenUDP(0, client, "::" if isIPv6Address(host) else "")
 
     def connect(self, protocolFactory: Any) -> Deferred[Any]:
         """
@@ -267,7 +285,7 @@ class QUICEndpoint:
             client = _Client(self._reactor, protocolFactory, (host, self._port), done)
             made.append(client)
             try:
-                self._reactor.listenUDP(0, client, "::" if isIPv6Address(host) else "")
+                self._listen(client, host)
             except Exception as error:
                 done.errback(ConnectError(string=str(error)))
                 return
@@ -286,17 +304,19 @@ class QUICServerEndpoint:
     Hears who connects to a UDP port.
     """
 
-    def __init__(self, reactor: Any, port: int, interface: str = "") -> None:
+    def __init__(self, reactor: Any, port: int, interface: str = "", bind: Bind | None = None) -> None:
+        """
+        @param bind: Gives it a socket that there is already.
+        """
         self._reactor = reactor
-        self._at = (port, interface)
+        self._bind: Bind = bind or (lambda server: reactor.listenUDP(port, server, interface))
 
     def listen(self, protocolFactory: Any) -> Deferred[IListeningPort]:
         """
         See C{IStreamServerEndpoint}.
         """
         server = _Server(self._reactor, protocolFactory)
-        number, interface = self._at
-        return maybeDeferred(lambda: UDPPort(self._reactor.listenUDP(number, server, interface)))
+        return maybeDeferred(lambda: UDPPort(self._bind(server)))
 
 
 # ----------------------------------------------------------------- the road

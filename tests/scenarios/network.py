@@ -225,11 +225,11 @@ class NetworkTestCase(ScenarioTestCase):
         """
         return [sys.executable, "-m", "twisted", "--log-format=text"]
 
-    def startRelay(self) -> Program:
+    def startRelay(self, *options: str) -> Program:
         """
         Start the relay, or start it again.
         """
-        relay = self.on("relay", "ockam-relay", "--listen", f"tcp:{RELAY_PORT}")
+        relay = self.on("relay", "ockam-relay", "--listen", f"tcp:{RELAY_PORT}", *options)
         relay.value("Identifier")
         return relay
 

@@ -1,0 +1,208 @@
+"""
+Past the relay: once a way is up, a direct one is looked for, and what goes over the first
+moves to it; when that breaks, back (spec messaging, section 8, and design, section 8).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from ockam_twisted.errors import OckamError
+from ockam_twisted.identity.identifiers import Identifier
+from ockam_twisted.identity.trust import TrustIdentifier
+from ockam_twisted.interfaces import IRotation
+from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.sessions.attempt import PATIENCE, Parts, Walk, begin, establish
+from ockam_twisted.sessions.failures import NETWORK_ERRORS
+from ockam_twisted.sessions.life import Established
+from ockam_twisted.sessions.negotiation import Punctures, openDirectly
+from ockam_twisted.wire.puncture import placeText
+
+#: Seconds until a direct way is looked for, and, if there is none, until it is again:
+#: twice as long each time.
+FIRST, AGAIN, MOST = 0.5, 15.0, 600.0
+
+#: Seconds that one search may take.
+TIMEOUT = 25.0
+
+#: The address of the listener at the other end.
+_LISTENER = Address.local("api")
+
+
+@implementer(IRotation)
+class DirectAttempt:
+    """
+    What a session tries that would rather go directly: at first what it would try
+    anyway; then, over what has come of that, a direct way.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        walk: Walk,
+        punctures: Punctures,
+        attempt: IRotation,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        """
+        @param attempt: What makes the first way.
+        @param uniform: Picks a number between two others, for jitter.
+        """
+        self._walk = walk
+        self._punctures = punctures
+        self._attempt = attempt
+        self._uniform = uniform
+        self._session: Any = None
+        self._ready: Established | None = None
+        self._direct: Established | None = None
+        self._searching: Deferred[Established] | None = None
+        self._search: IDelayedCall | None = None
+        self._failures = 0
+
+    def follow(self, session: Any) -> None:
+        """
+        Look for a direct way whenever this session is up by another one.
+
+        @param session: The L{ockam_twisted.sessions.session.Session} that tries this.
+        """
+        self._session = session
+        session.changed(self._changed)
+        self._punctures.tell(self)
+
+    # ------------------------------------------------------------- attempt
+
+    def start(self) -> Deferred[Established]:
+        """
+        See L{IAttempt.start}: what was found, if it still is there; else the
+        same as what is in use.
+        """
+        ready, self._ready = self._ready, None
+        if ready is not None and not ready.lost.called:
+            self._direct = ready
+            return succeed(ready)
+        established: Established | None = self._session.established
+        if established is None or established is not self._direct:
+            return self._attempt.start()
+        return self._renewed(established)
+
+    def _renewed(self, established: Established) -> Deferred[Established]:
+        def made(another: Established) -> Established:
+            self._direct = another
+            return another
+
+        def failed(failure: Failure) -> Any:
+            failure.trap(OckamError, CannotListenError, *NETWORK_ERRORS)
+            return self._attempt.start()
+
+        return self._find(established).addCallbacks(made, failed)
+
+    def moveOn(self) -> None:
+        """
+        See L{IRotation.moveOn}: a direct way is none of those to choose from.
+        """
+        if self._ready is None and self._session.established is not self._direct:
+            self._attempt.moveOn()
+
+    # -------------------------------------------------------------- search
+
+    def _changed(self, route: Route | None) -> None:
+        established = self._session.established
+        if established is None:
+            self._stop()
+        elif established is self._direct:
+            self._failures = 0
+        else:
+            self.look()
+
+    def look(self) -> None:
+        """
+        Look for a direct way soon, if one is wanted and there is none.
+        """
+        established = self._session.established
+        isWanted = established is not None and established is not self._direct and established.peer
+        isUnderWay = self._search is not None or self._searching is not None or self._ready is not None
+        if isWanted and not isUnderWay and self._punctures.rendezvous is not None:
+            self._search = self._walk.clock.callLater(FIRST, self._look)
+
+    def _stop(self) -> None:
+        """
+        What is in use is lost: nothing can be asked over it.
+        """
+        self._failures = 0
+        if self._search is not None:
+            self._search.cancel()
+            self._search = None
+        if self._searching is not None:
+            self._searching.cancel()
+        ready, self._ready, self._direct = self._ready, None, None
+        if ready is not None:
+            ready.close()
+
+    def _look(self) -> None:
+        self._search = None
+        searching = self._searching = self._find(self._session.established)
+        searching.addTimeout(TIMEOUT, self._walk.clock)
+        searching.addCallbacks(self._found, self._notFound)
+
+    def _found(self, direct: Established) -> None:
+        self._searching = None
+        self._ready = direct
+        direct.lost.addCallback(self._lostEarly, direct)
+        self._session.leave("a direct one was found")
+
+    def _lostEarly(self, reason: str, direct: Established) -> str:
+        if direct is self._ready:
+            self._ready = None
+            direct.close()
+            self._later()
+        return reason
+
+    def _notFound(self, failure: Failure) -> None:
+        self._searching = None
+        if failure.check(CancelledError):
+            return
+        if not failure.check(OckamError, CannotListenError, *NETWORK_ERRORS):
+            self._log.failure(
+                "{label}: looking for a direct way has failed",
+                failure,
+                label=self._session.label,
+                event="direct-search-failed",
+            )
+        delay = self._later()
+        self._log.info(
+            "{label}: there is no direct way: {reason}; looking again in {delay:.0f} s",
+            label=self._session.label,
+            reason=failure.getErrorMessage(),
+            delay=delay,
+            event="no-direct-way",
+        )
+
+    def _later(self) -> float:
+        delay = self._uniform(0.75, 1.0) * min(AGAIN * 2.0**self._failures, MOST)
+        self._failures = min(self._failures + 1, 10)
+        self._search = self._walk.clock.callLater(delay, self._look)
+        return delay
+
+    def _find(self, established: Established) -> Deferred[Established]:
+        """
+        Make a direct way to who is at the end of another one.
+        """
+
+        async def make(parts: Parts) -> Established:
+            walk, tail = self._walk, established.route[1:]
+            place = await openDirectly(self._punctures, walk, Route(established.route[:1]), parts)
+            trust = TrustIdentifier(Identifier(established.peer))
+            channel = await walk.secure(Route((parts.hops[0].address, _LISTENER)), trust, parts, PATIENCE)
+            return await establish(walk, Route((channel.encryptor, *tail)), parts, f"directly, udp {placeText(place)}")
+
+        return begin(make)

@@ -1,0 +1,190 @@
+"""
+What two nodes behind NATs say to each other, and to a third one that both can
+reach, to find a direct way (spec messaging, section 8).  All of it is CBOR.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import Enum
+
+from attrs import frozen
+
+from ockam_twisted.errors import DecodeError, EncodeError
+from ockam_twisted.wire import cbor
+
+#: The addresses of the workers that are asked: where one is seen, and for a way.
+RENDEZVOUS, NEGOTIATION = b"rendezvous", b"udp"
+
+#: The longest text of an address and a port, and the longest value of a worker's
+#: address, bytes.
+MAX_PLACE, MAX_WORKER = 64, 255
+
+#: An extension of ours, which others skip: what can be had over the way.
+QUIC = 1
+
+#: A public place: address and port.
+Place = tuple[str, int]
+
+_PLACE = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([0-9.]{7,15})):([0-9]{1,5})")
+
+
+def placeText(place: Place) -> str:
+    """
+    An address and a port, as it is written on the wire.
+    """
+    host, port = place
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def readPlace(text: str) -> Place:
+    """
+    Read C{ADDRESS:PORT}.  Whether the address makes sense is not looked at.
+
+    @raise DecodeError: It is something else.
+    """
+    match = _PLACE.fullmatch(text)
+    if match is None or not 0 < int(match[3]) < 65536:
+        raise DecodeError("it is no address with a port")
+    return match[1] or match[2], int(match[3])
+
+
+# ------------------------------------------------------------ rendezvous --
+
+
+class Question(Enum):
+    """
+    What a rendezvous is asked.
+    """
+
+    PING = 0
+    GET_MY_ADDRESS = 1
+
+
+def encodeQuestion(question: Question) -> bytes:
+    """
+    Encode a request to a rendezvous.
+    """
+    return b"".join((cbor.arrayHead(2), cbor.uint(question.value), cbor.arrayHead(0)))
+
+
+def _variant(reader: cbor.Reader, last: int) -> int:
+    if reader.readArrayHead(2) != 2:
+        raise DecodeError("a variant is a pair")
+    return reader.readUint(last)
+
+
+def decodeQuestion(data: bytes | memoryview) -> Question:
+    """
+    Decode a request to a rendezvous.
+
+    @raise DecodeError: It is none.
+    """
+    reader = cbor.Reader(data)
+    question = Question(_variant(reader, 1))
+    reader.readArrayHead(0)
+    reader.expectEnd()
+    return question
+
+
+def encodeAnswer(place: Place | None) -> bytes:
+    """
+    Encode what a rendezvous answers.
+
+    @param place: Where the one who asks is seen; L{None}: that is answered
+        which answers a ping.
+    """
+    if place is None:
+        return encodeQuestion(Question.PING)
+    return b"".join((cbor.arrayHead(2), cbor.uint(1), cbor.arrayHead(1), cbor.textString(placeText(place))))
+
+
+def decodeAnswer(data: bytes | memoryview) -> Place | None:
+    """
+    Decode what a rendezvous answers.
+
+    @return: L{None} if it answers a ping.
+    @raise DecodeError: It is no answer.
+    """
+    reader = cbor.Reader(data)
+    place: Place | None = None
+    if _variant(reader, 1):
+        if reader.readArrayHead(1) != 1:
+            raise DecodeError("the answer of a rendezvous is empty")
+        place = readPlace(reader.readText(MAX_PLACE))
+    else:
+        reader.readArrayHead(0)
+    reader.expectEnd()
+    return place
+
+
+# ----------------------------------------------------------- negotiation --
+
+
+@frozen
+class Introduction:
+    """
+    Initiate, or Acknowledge: they look alike.
+
+    @ivar place: Where the one who says it is seen.
+    @ivar worker: The value of the local address of its puncture.
+    @ivar carries: What it offers beyond that: L{QUIC}, or 0.
+    """
+
+    place: Place
+    worker: bytes
+    carries: int = 0
+
+
+def _byteArray(data: bytes) -> bytes:
+    # As the Rust implementation has it: an array of numbers.
+    return cbor.arrayHead(len(data)) + b"".join(map(cbor.uint, data))
+
+
+def _readByteArray(reader: cbor.Reader, maximum: int) -> bytes:
+    return bytes(reader.readUint(255) for _ in range(reader.readArrayHead(maximum)))
+
+
+def encodeIntroduction(introduction: Introduction) -> bytes:
+    """
+    Encode Initiate or Acknowledge.
+
+    @raise EncodeError: The worker's address is longer than L{MAX_WORKER}.
+    """
+    if len(introduction.worker) > MAX_WORKER:
+        raise EncodeError("the address of a puncture is too long")
+    pieces = [cbor.textString(placeText(introduction.place)), _byteArray(introduction.worker)]
+    if introduction.carries:
+        pieces.append(cbor.uint(introduction.carries))
+    return cbor.arrayHead(len(pieces)) + b"".join(pieces)
+
+
+def decodeIntroduction(data: bytes | memoryview) -> Introduction:
+    """
+    Decode Initiate or Acknowledge; more may follow in later versions.
+
+    @raise DecodeError: It is neither.
+    """
+    reader = cbor.Reader(data)
+    count = reader.readArrayHead(8)
+    if count < 2:
+        raise DecodeError("an introduction has at least two fields")
+    place = readPlace(reader.readText(MAX_PLACE))
+    worker = _readByteArray(reader, MAX_WORKER)
+    carries = reader.readUint(255) if count > 2 else 0
+    for _ in range(count - 3):
+        reader.skip()
+    reader.expectEnd()
+    return Introduction(place, worker, carries)
+
+
+# -------------------------------------------------------------- puncture --
+
+#: The two that open a way and keep it open.  (The third of the specification carries
+#: messages: two of ours speak QUIC instead, which loses none.)
+PING, PONG = b"\x82\x00\x80", b"\x82\x01\x80"
+
+
+#: Decodes one kind of message; for tests of hostile input.
+DECODERS: tuple[Callable[[bytes], object], ...] = (decodeQuestion, decodeAnswer, decodeIntroduction)
