@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any
 from weakref import WeakSet
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
@@ -198,6 +198,8 @@ class NegotiationService(WorkerService):
             del self._asked[who]
 
     def _failed(self, failure: Any, who: str) -> None:
+        if failure.check(CancelledError):
+            return
         if not failure.check(OckamError, CannotListenError):
             self._log.failure(
                 "A direct way for {peer} has failed", failure, peer=printable(who), event="direct-way-failed"
