@@ -172,6 +172,16 @@ class HowToTests(PageTestCase):
         require("nft")
         self.do("how-to/public-relay.rst")
 
+    def test_direct(self) -> None:
+        """
+        A way past the relay.
+        """
+        require("curl")
+        # The others know its name.
+        self.machine("on relay.example.com")
+        self.serve("beside the service", 8000, "Hello from a private place")
+        self.do("how-to/direct.rst")
+
     def test_withoutAPort(self) -> None:
         """
         A request by standard input, with a ticket and without.
