@@ -341,6 +341,7 @@ class IHop(IFlowReceiver):
     isBlocked: bool = Attribute(
         "We do not read from it, or cannot write to it, now, although its kernel answers: its silence means nothing."
     )
+    isPatient: bool = Attribute("What is sent is kept for who is away, for however long: silence means nothing.")
 
     def whenLost() -> Deferred[str]:
         """

@@ -118,6 +118,7 @@ HEAVY = ("cryptography", "nacl", "OpenSSL", "twisted.web", "ockam_twisted.node")
 NOT_MIRRORED = (
     "scenarios/",
     "interop/",
+    "kafka/",
     "test_architecture.py",
     "test_packaging.py",
     "test_examples.py",

@@ -56,6 +56,12 @@ EVENTS: dict[str, str] = {
     "name-occupied": _OURS,
     # ------------------------------------------------- connections
     "connection-refused": "There are as many connections as are allowed, in all or from this address.",
+    "kafka-away": "The broker of a stream does not answer. What goes through it waits; nothing has to be done here.",
+    "kafka-back": "What has waited for the broker goes on.",
+    "kafka-read": "This node reads the stream: who connects through it talks to this one.",
+    "kafka-elsewhere": "Another node reads the stream; this one takes its place once it is gone.",
+    "kafka-unreadable": "The reason says what the broker has against it: permissions, perhaps. It is tried again.",
+    "kafka-failed": _OURS,
     "bluetooth-gone": "Somebody has pulled it out, or its program has ended. It is used again once it is back.",
     "bluetooth-silent": "The Bluetooth controller does not do as it is told: the reason says why. Restart the node.",
     "connection-broken": "The peer does not speak the protocol, or broke it. Scanners do that.",

@@ -195,6 +195,8 @@ class FarConnection:
     A connection, or a channel, that another process has.
     """
 
+    isPatient = False
+
     def __init__(self, link: ILinkSide, address: Address, peer: str) -> None:
         """
         @param peer: Who is at its other end, for people.

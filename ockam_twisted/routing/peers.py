@@ -30,6 +30,7 @@ class Peers:
     def __init__(self) -> None:
         self._connections: dict[Address, Facts] = {}
         self._unordered: set[Address] = set()
+        self._patient: set[Address] = set()
         self._peers: dict[Address, PeerIdentity] = {}
         self._watchers: list[PeerWatcher] = []
         self._refused: set[Address] = set()
@@ -37,14 +38,17 @@ class Peers:
     def __len__(self) -> int:
         return len(self._peers)
 
-    def connected(self, hop: Address, facts: Facts, isOrdered: bool = True) -> None:
+    def connected(self, hop: Address, facts: Facts, isOrdered: bool = True, isPatient: bool = False) -> None:
         """
         There is a connection with somebody.
 
         @param facts: Says what is known of them.
         @param isOrdered: Does what is sent arrive, all of it and in order?
+        @param isPatient: Is it kept for who is away, for however long?
         """
         self._connections[hop] = facts
+        if isPatient:
+            self._patient.add(hop)
         if not isOrdered:
             self._unordered.add(hop)
 
@@ -55,12 +59,20 @@ class Peers:
         """
         return route[0] not in self._unordered
 
+    def isPatient(self, route: Route) -> bool:
+        """
+        @param route: To the other end of a channel.
+        @return: May it be silent for however long, as what is sent is kept for it?
+        """
+        return route[0] in self._patient
+
     def disconnected(self, hop: Address) -> None:
         """
         There is not any more.
         """
         self._connections.pop(hop, None)
         self._unordered.discard(hop)
+        self._patient.discard(hop)
 
     def ofConnection(self, route: Route) -> tuple[tuple[str, str], ...]:
         """

@@ -110,6 +110,13 @@ class Parts:
         """
         return any(hop.isBlocked for hop in self.hops)
 
+    @property
+    def isPatient(self) -> bool:
+        """
+        Does a connection keep what is sent for who is away?
+        """
+        return any(hop.isPatient for hop in self.hops)
+
 
 class Walk:
     """
@@ -317,6 +324,7 @@ async def establish(walk: Walk, route: Route, parts: Parts, name: str) -> Establ
         carried=parts.carried if parts.channels else None,
         isUsed=lambda: walk.router.dependents(route[0]) > 0,
         isBlocked=parts.isBlocked,
+        isPatient=parts.isPatient,
         word=parts.word,
     )
 

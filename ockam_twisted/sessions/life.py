@@ -78,6 +78,8 @@ class Established:
     @ivar isUsed: Would anybody notice if it ended?
     @ivar isBlocked: Is a connection of it held back by somebody who does not
         read, so that a ping could not come through?
+    @ivar isPatient: Is what is sent kept for the far end while it is away, for
+        however long?  Then its silence means nothing, and time wears out no key.
     @ivar word: What is said of it.
     """
 
@@ -91,6 +93,7 @@ class Established:
     carried: Callable[[], int] | None = None
     isUsed: Callable[[], bool] = _never
     isBlocked: Callable[[], bool] = _never
+    isPatient: bool = False
     word: Word = field(factory=Word)
 
 

@@ -94,6 +94,8 @@ class Liveness(Service):
         for channel in self._channels():
             if channel.isInitiator or not self._router.dependents(channel.encryptor):
                 continue
+            if self._router.peers.isPatient(channel.road):
+                continue
             seen = self._seen.get(channel)
             if seen is None:
                 # While it surely lives: does it answer at all?

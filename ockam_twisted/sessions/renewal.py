@@ -61,7 +61,7 @@ class Renewal:
         self.failures = 0
         self.reason = "its keys have been in use for long"
         # Not all that began together at once.
-        wears = established.carried is not None
+        wears = established.carried is not None and not established.isPatient
         self._at = self._clock.seconds() + self._uniform(0.9, 1.0) * self._after if wears else _NEVER
 
     def leave(self, reason: str) -> bool:

@@ -1,6 +1,7 @@
 """
 Does the far end of a way still live?  Any byte of it counts; after a while of
-silence it is asked (design, section 8).
+silence it is asked (design, section 8).  Over a road that keeps what is sent for
+who is away, silence means nothing, and nobody asks but for a word from the way.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Watch:
         """
         self.established = established
         self.since = clock.seconds()
-        self.answers = False
+        self.answers = established.isPatient
         self._clock = clock
         self._label = label
         self._uniform = uniform
@@ -61,7 +62,8 @@ class Watch:
         self._within = SUSPECT_TIMEOUT
         self._hint = ""
         self._hintedAt = float("-inf")
-        self._ping(DOWN_AFTER)
+        if not established.isPatient:
+            self._ping(DOWN_AFTER)
 
     def _jittered(self) -> float:
         return self._uniform(0.75, 1.0) * PING_AFTER
@@ -90,6 +92,10 @@ class Watch:
         @param reason: Why, for people.
         @param within: Seconds it has.
         """
+        if not self.established.isPatient:
+            self._suspect(reason, within)
+
+    def _suspect(self, reason: str, within: float) -> None:
         now, heard = self._clock.seconds(), self.established.heard()
         if heard != self._heard:
             # It was heard before, which does not count, and has answered if
@@ -114,7 +120,7 @@ class Watch:
             self._hint = reason
         else:
             self._hint, self._hintedAt = "", now
-            self.suspect(reason, HINT_TIMEOUT)
+            self._suspect(reason, HINT_TIMEOUT)
 
     def look(self) -> str:
         """
@@ -134,7 +140,9 @@ class Watch:
         if slept < 0:
             # The clock was set back: what was to come by it comes too late.
             self._lastHeard, self._pingAt, self._downAt = now, self._jittered(), None
-        if slept >= SLEPT_AFTER and self.answers:
+        if slept >= SLEPT_AFTER and self.established.isPatient:
+            self._downAt = None
+        elif slept >= SLEPT_AFTER and self.answers:
             # Nobody has read what came meanwhile: ask again.
             self._lastHeard, self._pingAt, self._downAt = now, PING_AFTER, None
             self._log.info(
@@ -160,6 +168,8 @@ class Watch:
             return ""
         silent = now - self._lastHeard
         isDue = self._downAt is not None and now >= self._downAt
+        if self.established.isPatient and not isDue:
+            return ""
         if self.answers and (silent >= DOWN_AFTER or isDue):
             why = f" ({self._suspicion})" if isDue else ""
             return f"nothing heard for {silent:.0f} s{why}"

@@ -33,6 +33,7 @@ class HopProtocol(Protocol):
 
     @ivar received: Bytes received, of messages and what they are packed in.
     @ivar isOrdered: Does what is sent arrive, all of it and in order?
+    @ivar isPatient: See L{IHop}.
     @ivar makeOutput: Makes the L{ockam_twisted.transports.output.OutputQueue}
         that bytes leave through, of what that takes.
     @ivar ready: Fires with the hop once the peer is known to speak as we do.
@@ -41,6 +42,7 @@ class HopProtocol(Protocol):
     _log = Logger()
     peer = "nobody yet"
     isOrdered = True
+    isPatient = False
     makeOutput: Callable[..., Any]
 
     def __init__(self, settings: HopSettings, spawnerId: str | None = None) -> None:
@@ -91,6 +93,9 @@ class HopProtocol(Protocol):
         )
         self.output.label = f"the connection with {self.peer}"
         self.output.isShared = True
+        if self.isPatient:
+            # It makes no progress while its broker is away.
+            self.output.patience = float("inf")
         output: IOutput = self.output
         self.source = Source(
             transport.pauseProducing,
@@ -104,7 +109,7 @@ class HopProtocol(Protocol):
         self._allowance = None if self._spawnerId is None else Allowance(settings.clock, self.source)
         router.register(self.address, self)
         router.register(self.receiver, self, DenyAll())
-        router.peers.connected(self.address, lambda: peerFacts(transport), self.isOrdered)
+        router.peers.connected(self.address, lambda: peerFacts(transport), self.isOrdered, self.isPatient)
         router.flowControls.addProducer(self.receiver, self.flowId, self._spawnerId, (self.address,))
 
     def becomeReady(self) -> None:

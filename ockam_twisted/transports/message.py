@@ -48,6 +48,7 @@ class MessageProtocol(HopProtocol):
         super().__init__(settings, spawnerId)
         self._codec = codec
         self.isOrdered = codec.isOrdered
+        self.isPatient = codec.isPatient
         self._flows: dict[Any, IFlow] = {}
         self._routes = 0
         self._assembly = Assembly(settings.maxFrame)

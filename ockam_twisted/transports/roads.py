@@ -80,6 +80,7 @@ ROADS = (
     Road("QUIC", ((HOST, "udp", "quic"),), ("quic",), "quic", "quic"),
     Road("Unix sockets", (("unix",),), ("uds",), "uds"),
     Road("Bluetooth", (("ble",),), ("ble",), "ble"),
+    Road("Kafka", ((HOST, "tcp", "kafka"),), ("kafka",), "kafka", "kafka"),
 )
 
 

@@ -102,7 +102,9 @@ class StallWatch(Service):
         source back from now on.
         """
         if output not in self._watched:
-            self._watched[output] = _Watched(self._clock.seconds(), output.sent, output.patience)
+            # What has no end of patience need not be remembered for as long.
+            seconds = min(output.patience, OWN_SECONDS)
+            self._watched[output] = _Watched(self._clock.seconds(), output.sent, seconds)
             self._begin()
 
     def paused(self, source: ISource, output: IOutput) -> None:

@@ -36,6 +36,8 @@ class Codec:
     @ivar decode: Decodes a whole message; raises C{DecodeError}.
     @ivar isOrdered: Do the carriers that it is for keep all messages, and
         their order?
+    @ivar isPatient: Do they keep them for somebody who is away, so that silence
+        says nothing?
     """
 
     name: str
@@ -44,6 +46,7 @@ class Codec:
     tail: bytes
     decode: Callable[[bytes], TransportMessage]
     isOrdered: bool = True
+    isPatient: bool = False
 
 
 def _barePrefix(onward: AnyRoute, return_: AnyRoute) -> bytes:
@@ -59,3 +62,6 @@ DATAGRAMS = evolve(CBOR, isOrdered=False)
 
 #: Spec messaging, section 5.2; version 1, without a tracing context.
 BARE = Codec("BARE", _barePrefix, bare.varint, b"", decodeBareTransport)
+
+#: The same through a broker, which keeps them.
+PATIENT = evolve(BARE, isPatient=True)

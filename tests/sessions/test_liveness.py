@@ -120,6 +120,22 @@ class LivenessTests(AttemptTestCase):
         self.liveness.startService()
         self.addCleanup(self.liveness.stopService)
 
+    def test_patient(self) -> None:
+        """
+        Over a road that keeps what is sent for who is away, nobody is asked.
+        """
+        echo = self.alice.inbox("echo", self.channel.flowId, echo=True)
+        hop = self.theirs.road[0]
+        self.bob.router.peers.connected(hop, lambda: (), isPatient=True)
+        self.use()
+        self.network.advance(100)
+        self.link.toServer.held = True
+        self.network.advance(2 * (SILENT + PATIENCE))
+        self.assertFalse(self.theirs.hasEnded)
+        self.assertEqual(echo.messages, [])
+        self.bob.router.peers.disconnected(hop)
+        self.assertFalse(self.bob.router.peers.isPatient(self.theirs.road))
+
     def test_watched(self) -> None:
         """
         Who has answered once, and then is silent, is gone within 90 seconds;

@@ -160,6 +160,17 @@ class StallWatchTests(SynchronousTestCase):
         self.pass_(1)
         self.assertEqual(self.output.aborted, 1)
 
+    def test_patientForEver(self) -> None:
+        """
+        What waits for a broker that is away is not closed, whoever waits with it.
+        """
+        self.output.patience = float("inf")
+        self.source.others = self.source.isShared = True
+        self.watch.heldBack(self.output)
+        for _ in range(3600):
+            self.clock.advance(1)
+        self.assertEqual(self.output.aborted, 0)
+
     def test_own(self) -> None:
         """
         Where only the other direction of the same connection suffers, it may

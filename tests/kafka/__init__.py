@@ -1,0 +1,3 @@
+"""
+Streams through a real broker of Apache Kafka.
+"""

@@ -1,0 +1,272 @@
+"""
+A broker of Apache Kafka in KRaft mode, as a process, from the jars that
+C{build.sh} has fetched.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from confluent_kafka import Consumer, TopicPartition
+from twisted.trial.unittest import SkipTest
+
+from tests.interop.peers import Target
+from tests.kafka.gate import Gate
+from tests.scenarios.processes import PATIENCE, Program, ScenarioTestCase, freePort
+from tests.scenarios.transfers import Transfer, Transfers
+
+#: Names the folder that C{build.sh} has made; see README.rst.
+VARIABLE = "OCKAM_TWISTED_BROKER"
+
+_PROPERTIES = """
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+controller.listener.names=CONTROLLER
+listeners=PLAIN://127.0.0.1:{port},GATED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAIN://127.0.0.1:{port},GATED://127.0.0.1:{gate}
+inter.broker.listener.name=PLAIN
+listener.security.protocol.map=PLAIN:PLAINTEXT,GATED:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={folder}/data
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+group.initial.rebalance.delay.ms=0
+auto.create.topics.enable=false
+"""
+
+
+def jars() -> str:
+    """
+    The class path of a broker; skips the test, loudly, where there is none.
+    """
+    folder = os.environ.get(VARIABLE)
+    if not folder:
+        raise SkipTest(f"NO BROKER: {VARIABLE} is not set, see tests/kafka/README.rst")
+    if shutil.which("java") is None:
+        raise SkipTest("NOT INSTALLED: java")
+    if not list((Path(folder) / "jars").glob("kafka_*.jar")):
+        raise SkipTest(f"NO BROKER: there are no jars in {folder}, see tests/kafka/README.rst")
+    return f"{folder}/jars/*"
+
+
+class Broker:
+    """
+    A broker, which keeps what it has over restarts.
+
+    @ivar port: Where it listens.
+    @ivar gate: Where it can be reached, too, unless that is shut.
+    """
+
+    def __init__(self, case: KafkaTestCase) -> None:
+        self._java = ["java", "-Xmx384m", "-XX:+UseSerialGC", "-cp", jars()]
+        self._case = case
+        self._folder = case.folder / "broker"
+        self._folder.mkdir()
+        self._properties = self._folder / "server.properties"
+        self.port, behind, controller = freePort(), freePort(), freePort()
+        self.gate = Gate()
+        case.addCleanup(self.gate.close)
+        self.gate.begin(behind)
+        self._properties.write_text(
+            _PROPERTIES.format(
+                port=self.port, behind=behind, gate=self.gate.port, controller=controller, folder=self._folder
+            )
+        )
+        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        subprocess.run(
+            [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)],
+            check=True,
+            capture_output=True,
+            timeout=PATIENCE,
+        )
+        self._program: Program | None = None
+
+    def start(self) -> None:
+        """
+        Start it, and wait until it answers.
+        """
+        self._program = self._case.start(*self._java, "kafka.Kafka", str(self._properties))
+        self._program.waitForText("Kafka Server started")
+
+    def signal(self, number: int) -> None:
+        """
+        Send it a signal.
+        """
+        assert self._program is not None
+        self._program.process.send_signal(number)
+
+    def kill(self) -> None:
+        """
+        It dies.
+        """
+        assert self._program is not None
+        self.signal(signal.SIGKILL)
+        self._program.process.wait()
+
+    def stop(self) -> None:
+        """
+        It is told to end.
+        """
+        assert self._program is not None
+        self.signal(signal.SIGTERM)
+        self._program.process.wait(PATIENCE)
+
+    def everything(self) -> dict[str, list[bytes]]:
+        """
+        All that it has: the keys, values and headers of the records of each topic.
+        """
+        reader = Consumer(
+            {"bootstrap.servers": f"127.0.0.1:{self.port}", "group.id": "spy", "enable.auto.commit": False}
+        )
+        found: dict[str, list[bytes]] = {}
+        try:
+            for name, topic in reader.list_topics(timeout=PATIENCE).topics.items():
+                found[name] = []
+                for partition in topic.partitions:
+                    at = TopicPartition(name, partition)
+                    low, high = reader.get_watermark_offsets(at, timeout=PATIENCE)
+                    reader.assign([TopicPartition(name, partition, low)])
+                    deadline = time.monotonic() + PATIENCE
+                    while reader.position([at])[0].offset < high and low < high:
+                        if time.monotonic() > deadline:
+                            raise AssertionError(f"{name} cannot be read")
+                        for record in reader.consume(500, 0.2):
+                            for said in (record.key(), record.value(), record.headers()):
+                                found[name].append(said if isinstance(said, bytes) else repr(said).encode())
+        finally:
+            reader.close()
+        return found
+
+
+class KafkaTestCase(ScenarioTestCase):
+    """
+    Tests with a broker.
+    """
+
+    def setUp(self) -> None:
+        """
+        A broker.
+        """
+        super().setUp()
+        jars()
+        self.broker = Broker(self)
+        self.broker.start()
+
+    def _checkLogs(self) -> None:
+        # The broker may say what it wants.
+        for log in self.folder.glob("*.log"):
+            text = log.read_text("utf-8", "replace")
+            if "org.apache.kafka" not in text:
+                self.assertNotIn("Traceback", text)
+
+    def outlet(self, stream: str, target: int | str, state: str = "outlet") -> Program:
+        """
+        An outlet that listens to a stream, for the inlet of this test.
+        """
+        out = self.twist(
+            "ockam-outlet", "--target", f"127.0.0.1:{target}", "--listen",
+            f"kafka:127.0.0.1:{self.broker.port}:{stream}", "--authorized", self.identity("inlet"), state=state,
+        )  # fmt: skip
+        out.value("Identifier")
+        return out
+
+    def inlet(self, stream: str, outlets: tuple[str, ...] = ("outlet",), at: int = 0) -> tuple[int, Program]:
+        """
+        An inlet.
+
+        @param outlets: The states of the outlets that it trusts.
+        @param at: Where it finds the broker, if that is somewhere else.
+        @return: Its port, and itself.
+        """
+        port = freePort()
+        into = self.twist(
+            "ockam-inlet", "--listen", str(port), *(f"--authorized={self.identity(each)}" for each in outlets), "--to",
+            f"/ip4/127.0.0.1/tcp/{at or self.broker.port}/kafka/{stream}/secure/api/service/outlet", state="inlet",
+        )  # fmt: skip
+        into.value("Identifier")
+        self.waitForPort(port)
+        return port, into
+
+    def portal(self, stream: str = "blue", at: int = 0) -> tuple[Target, int, Program, Program]:  # type: ignore[override]
+        """
+        A portal through a stream.
+
+        @param at: Where the inlet finds the broker, if that is somewhere else.
+        @return: The target, the inlet's port, inlet and outlet.
+        """
+        target = Target()
+        self.addCleanup(target.close)
+        out = self.outlet(stream, target.port)
+        port, into = self.inlet(stream, at=at)
+        return target, port, into, out
+
+    def transfers(self) -> Transfers:
+        """
+        A target, and transfers with it.
+        """
+        transfers = Transfers(_Here())  # type: ignore[arg-type]
+        self.addCleanup(transfers.close)
+        return transfers
+
+    def streamed(self, at: int = 0) -> tuple[Transfers, int, Program, Program]:
+        """
+        A portal to such a target.
+        """
+        transfers = self.transfers()
+        out = self.outlet("blue", transfers.port)
+        port, into = self.inlet("blue", at=at)
+        return transfers, port, into, out
+
+    def waitUntil(self, condition: Callable[[], object], what: str, patience: float = PATIENCE) -> None:
+        """
+        Wait until C{condition()} holds.
+        """
+        deadline = time.monotonic() + patience
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, f"in vain: {what}")
+            time.sleep(0.05)
+
+    def assertGoesOn(self, transfer: Transfer) -> None:
+        """
+        Bytes go both ways, and the end comes.
+        """
+        up, down = transfer.up.received, transfer.down.received
+        self.waitUntil(
+            lambda: transfer.errors or (transfer.up.received > up + 1e6 and transfer.down.received > down + 1e6),
+            "it goes on",
+            90,
+        )
+        transfer.enough.set()
+        self.waitUntil(lambda: transfer.isOver, "both ends have finished")
+        self.assertEqual(transfer.errors, [])
+
+    def assertNeverLost(self, *programs: Program) -> None:
+        """
+        A way was up all the time.
+        """
+        for program in programs:
+            for event in ("session-waiting", "connection-broken", "session-down"):
+                self.assertNotIn(event, program.text())
+
+
+class _Here:
+    """
+    This machine, as transfers want it.
+    """
+
+    def listen(self) -> socket.socket:
+        """
+        Listen at some port.
+        """
+        return socket.create_server(("127.0.0.1", 0))
