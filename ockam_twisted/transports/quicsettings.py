@@ -10,6 +10,8 @@ from typing import Any
 
 from aioquic.quic.configuration import QuicConfiguration
 
+from ockam_twisted.transports.quicpace import NAME
+
 #: What is spoken over it (RFC 7301), and how long ids are, bytes.
 ALPN, ID = "ockam", 8
 
@@ -31,6 +33,7 @@ def configuration(isClient: bool) -> QuicConfiguration:
         max_data=WINDOW + 65536,
         max_stream_data=WINDOW,
         connection_id_length=ID,
+        congestion_control_algorithm=NAME,
     )
     if isClient:
         made.verify_mode = ssl.CERT_NONE
