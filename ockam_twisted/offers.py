@@ -24,7 +24,7 @@ from ockam_twisted.identity.members import EnrollmentToken, Member
 from ockam_twisted.node import Node
 from ockam_twisted.relays.names import RELAY_PREFIX
 from ockam_twisted.routing.multiaddr import MultiAddr
-from ockam_twisted.transports.roads import componentsOfString, hostComponents
+from ockam_twisted.transports.roads import componentsOfString, hostComponents, roadOfString
 
 #: Seconds that a ticket waits for more relays than the first.
 OTHER_RELAYS = 2.0
@@ -84,6 +84,10 @@ def _listenerRoads(config: NodeConfig) -> list[MultiAddr]:
         return [road(host, port) for host, port in tickets.reachedAt]
     roads = []
     for text in config.listeners:
+        found = roadOfString(text)
+        if found is not None and found[0].isMeetingPlace:
+            roads.append(MultiAddr(componentsOfString(text) or ()))
+            continue
         match = re.match(r"tcp6?:(?:port=)?([0-9]+)", text)
         if match is None or match[1] == "0":
             continue

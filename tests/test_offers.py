@@ -15,7 +15,7 @@ from ockam_twisted.administration import WAYS, decodeWays
 from ockam_twisted.assembly import NodeService
 from ockam_twisted.authority.ticket import MAX_WAYS, Ticket
 from ockam_twisted.config import RegistrationConfig, TicketsConfig, TrustConfig
-from ockam_twisted.offers import OTHER_RELAYS, announce
+from ockam_twisted.offers import OTHER_RELAYS, _listenerRoads, announce
 from ockam_twisted.routing.multiaddr import MultiAddr
 from tests.test_assembly import OUTLET, RELAY, ServiceTestCase
 
@@ -135,6 +135,13 @@ class TicketTests(ServiceTestCase):
         [ticket] = self.tickets()
         direct = MultiAddr.fromText("/ip4/192.0.2.1/tcp/4001/secure/api/service/outlet")
         self.assertEqual(ticket.ways, (direct, *self.expected(service, 4000)))
+
+    def test_meetingPlace(self) -> None:
+        """
+        Where both sides say the same, nobody has to say how the node is reached.
+        """
+        config = evolve(OUTLET, listeners=("tcp:0", "kafka:b.example:9092:blue", "uds:/run/x"))
+        self.assertEqual([each.text for each in _listenerRoads(config)], ["/dnsaddr/b.example/tcp/9092/kafka/blue"])
 
     def test_stopped(self) -> None:
         """

@@ -96,6 +96,7 @@ class KafkaClient:
         self._isOurs = False
         self._isPaused = False
         self._broken: KafkaError | None = None
+        self._said: KafkaError | None = None
         self._had: deque[tuple[Callable[[str], object], str]] = deque()
         self._closed: list[Deferred[None]] = []
         self._isOver = False
@@ -229,13 +230,15 @@ class KafkaClient:
         """
         if error.fatal():
             self._broken = error
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._said = error
         if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._isAway:
             self._isAway = True
-            self._tell(self._away, True, printable(error.str()))
+            self._tell(self._away, True, printable((self._said or error).str()))
 
     def _oneRun(self) -> None:
         self._isAway = self._isOurs = self._isPaused = False
-        self._broken = None
+        self._broken = self._said = None
         producer = Producer({**self._config, **WRITING, "error_cb": self._trouble})
         self._makeTopics(producer)
         consumer = Consumer(
@@ -287,9 +290,12 @@ class KafkaClient:
         while True:
             try:
                 known = producer.list_topics(timeout=_TICK).topics
-            except KafkaException:
-                if self._isClosing.is_set() or time.monotonic() > deadline:
-                    raise
+            except KafkaException as error:
+                producer.poll(0)
+                # That there is no answer is the least of what is known.
+                said = self._said or error.args[0]
+                if said.code() in HOPELESS or self._isClosing.is_set() or time.monotonic() > deadline:
+                    raise KafkaException(said) from None
             else:
                 return self._writes in known and self._reads in known
 

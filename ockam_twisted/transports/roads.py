@@ -46,6 +46,8 @@ class Road:
         nothing.
     @ivar isOrdered: Does what is sent arrive, all of it and in order, as
         portals need it?
+    @ivar isMeetingPlace: Do both sides say the same, so that who listens knows how
+        he is reached?
     """
 
     name: str
@@ -54,6 +56,7 @@ class Road:
     module: str
     extra: str = ""
     isOrdered: bool = True
+    isMeetingPlace: bool = False
 
     def load(self) -> Any:
         """
@@ -80,7 +83,7 @@ ROADS = (
     Road("QUIC", ((HOST, "udp", "quic"),), ("quic",), "quic", "quic"),
     Road("Unix sockets", (("unix",),), ("uds",), "uds"),
     Road("Bluetooth", (("ble",),), ("ble",), "ble"),
-    Road("Kafka", ((HOST, "tcp", "kafka"),), ("kafka",), "kafka", "kafka"),
+    Road("Kafka", ((HOST, "tcp", "kafka"),), ("kafka",), "kafka", "kafka", isMeetingPlace=True),
 )
 
 

@@ -32,10 +32,12 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAIN://127.0.0.1:{port},GATED://127.0.0.1:{behind},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAIN://127.0.0.1:{port},GATED://127.0.0.1:{gate}
+listeners=PLAIN://{host}:{port},GATED://127.0.0.1:{behind},NAMED://127.0.0.1:{named},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAIN://{host}:{port},GATED://127.0.0.1:{gate},NAMED://127.0.0.1:{named}
 inter.broker.listener.name=PLAIN
-listener.security.protocol.map=PLAIN:PLAINTEXT,GATED:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAIN:PLAINTEXT,GATED:PLAINTEXT,NAMED:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.name.named.sasl.enabled.mechanisms=PLAIN
+listener.name.named.plain.sasl.jaas.config={login} required user_alice="a secret";
 log.dirs={folder}/data
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
@@ -44,6 +46,9 @@ transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 """
+
+
+_LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 
 
 def jars() -> str:
@@ -60,35 +65,57 @@ def jars() -> str:
     return f"{folder}/jars/*"
 
 
+def prepare(folder: Path, host: str, port: int, behind: int, gate: int, named: int, controller: int) -> list[str]:
+    """
+    Make what a broker needs.
+
+    @param folder: Where, to be made.
+    @param host: Where it listens, at C{port}; and on this machine at C{behind}, where
+        it says that it is at C{gate}, and at C{named}, for C{alice} with her password.
+    @return: What starts it.
+    """
+    java = ["java", "-Xmx384m", "-XX:+UseSerialGC", "-cp", jars()]
+    folder.mkdir()
+    properties = folder / "server.properties"
+    properties.write_text(
+        _PROPERTIES.format(
+            host=host,
+            port=port,
+            behind=behind,
+            gate=gate,
+            named=named,
+            controller=controller,
+            folder=folder,
+            login=_LOGIN,
+        )
+    )
+    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    subprocess.run(
+        [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)],
+        check=True,
+        capture_output=True,
+        timeout=PATIENCE,
+    )
+    return [*java, "kafka.Kafka", str(properties)]
+
+
 class Broker:
     """
     A broker, which keeps what it has over restarts.
 
     @ivar port: Where it listens.
     @ivar gate: Where it can be reached, too, unless that is shut.
+    @ivar named: The port for who says who he is: C{alice}, with C{a secret}.
     """
 
     def __init__(self, case: KafkaTestCase) -> None:
-        self._java = ["java", "-Xmx384m", "-XX:+UseSerialGC", "-cp", jars()]
         self._case = case
-        self._folder = case.folder / "broker"
-        self._folder.mkdir()
-        self._properties = self._folder / "server.properties"
-        self.port, behind, controller = freePort(), freePort(), freePort()
+        self.port, behind, self.named = freePort(), freePort(), freePort()
         self.gate = Gate()
         case.addCleanup(self.gate.close)
         self.gate.begin(behind)
-        self._properties.write_text(
-            _PROPERTIES.format(
-                port=self.port, behind=behind, gate=self.gate.port, controller=controller, folder=self._folder
-            )
-        )
-        cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-        subprocess.run(
-            [*self._java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)],
-            check=True,
-            capture_output=True,
-            timeout=PATIENCE,
+        self._command = prepare(
+            case.folder / "broker", "127.0.0.1", self.port, behind, self.gate.port, self.named, freePort()
         )
         self._program: Program | None = None
 
@@ -96,7 +123,7 @@ class Broker:
         """
         Start it, and wait until it answers.
         """
-        self._program = self._case.start(*self._java, "kafka.Kafka", str(self._properties))
+        self._program = self._case.start(*self._command)
         self._program.waitForText("Kafka Server started")
 
     def signal(self, number: int) -> None:
@@ -170,13 +197,15 @@ class KafkaTestCase(ScenarioTestCase):
             if "org.apache.kafka" not in text:
                 self.assertNotIn("Traceback", text)
 
-    def outlet(self, stream: str, target: int | str, state: str = "outlet") -> Program:
+    def outlet(self, stream: str, target: int | str, state: str = "outlet", at: int = 0) -> Program:
         """
         An outlet that listens to a stream, for the inlet of this test.
+
+        @param at: Where it finds the broker, if that is somewhere else.
         """
         out = self.twist(
             "ockam-outlet", "--target", f"127.0.0.1:{target}", "--listen",
-            f"kafka:127.0.0.1:{self.broker.port}:{stream}", "--authorized", self.identity("inlet"), state=state,
+            f"kafka:127.0.0.1:{at or self.broker.port}:{stream}", "--authorized", self.identity("inlet"), state=state,
         )  # fmt: skip
         out.value("Identifier")
         return out

@@ -166,6 +166,57 @@ class StreamTests(KafkaTestCase):
             self.assertEqual(receiveExactly(slow, 32 + 2 * SIZE)[32:], content(2 * SIZE, 2 * SIZE))
         self.assertNeverLost(into, out)
 
+    def test_relay(self) -> None:
+        """
+        An outlet registers through a stream at a relay that inlets reach by TCP.  The
+        broker is killed; neither the name is lost, nor the connection below it.
+        """
+        port, folder = self.serveFolder()
+        (folder / "page").write_text("hello")
+        at, listen = freePort(), freePort()
+        relay = self.twist(
+            "ockam-relay", "--listen", f"kafka:127.0.0.1:{self.broker.port}:blue", "--listen",
+            f"tcp:{at}:interface=127.0.0.1", state="relay",
+        )  # fmt: skip
+        relay.waitForText("kafka-read")
+        out = self.twist(
+            "ockam-outlet", "--target", f"127.0.0.1:{port}", "--relay", f"kafka:127.0.0.1:{self.broker.port}:blue",
+            "--authorized", self.identity("inlet"), state="outlet",
+        )  # fmt: skip
+        address = out.value("Forwarding address")
+        self.twist(
+            "ockam-inlet", "--listen", str(listen), "--authorized", self.identity("outlet"), "--to",
+            f"/ip4/127.0.0.1/tcp/{at}/service/{address}/secure/api/service/outlet", state="inlet",
+        ).value("Identifier")  # fmt: skip
+        self.waitForPort(listen)
+        self.assertEqual(self.page(listen), "hello")
+        self.broker.kill()
+        time.sleep(LONGER)
+        self.broker.start()
+        self.assertEqual(self.page(listen), "hello")
+        self.assertNeverLost(out)
+
+    def test_named(self) -> None:
+        """
+        A broker that wants to know who comes: whoever does not say it is told so, and says
+        so; who does gets through.
+        """
+        port, folder = self.serveFolder()
+        (folder / "page").write_text("hello")
+        said = self.folder / "kafka.properties"
+        text = "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\nsasl.username=alice\nsasl.password={}\n"
+        said.write_text(text.format("no secret"))
+        self.patch(os, "environ", {**os.environ, "OCKAM_TWISTED_KAFKA": str(said)})
+        refused = self.outlet("blue", port, at=self.broker.named)
+        refused.waitForText("kafka-unreadable")
+        self.assertIn("uthentication failed", refused.text())
+        self.assertNotIn("no secret", refused.text())
+        refused.end()
+        said.write_text(text.format("a secret"))
+        self.outlet("blue", port, at=self.broker.named)
+        listen, _ = self.inlet("blue", at=self.broker.named)
+        self.assertEqual(self.page(listen), "hello")
+
 
 class ExampleTests(KafkaTestCase):
     """

@@ -6,6 +6,7 @@ real programs, on machines of their own.
 from __future__ import annotations
 
 import os
+import shlex
 import time
 
 from tests.scenarios.pages import DOCS, PageTestCase, blocks
@@ -181,6 +182,18 @@ class HowToTests(PageTestCase):
         self.machine("on relay.example.com")
         self.serve("beside the service", 8000, "Hello from a private place")
         self.do("how-to/direct.rst")
+
+    def test_kafka(self) -> None:
+        """
+        A broker in between, which cannot be reached for a while.
+        """
+        from tests.kafka.brokers import prepare
+
+        require("curl", "nft")
+        command = prepare(self.folder / "broker", "broker.example.com", 9092, 19092, 19092, 19093, 19094)
+        self.on("on broker.example.com", f"exec {shlex.join(command)}").waitForText("Kafka Server started")
+        self.serve("beside the service", 8000, "Hello from a private place")
+        self.do("how-to/kafka.rst")
 
     def test_withoutAPort(self) -> None:
         """

@@ -74,7 +74,7 @@ class NobodyTests(TestCase):
         Who dials is told, once, and nothing is left.
         """
         client = self.client()
-        self.assertTrue(await self.side.next)
+        self.assertIn("Connection refused", await self.side.next)
         await client.close()
         self.assertEqual(len(self.side.told), 1)
         self.assertEqual(self.threads(), [])
