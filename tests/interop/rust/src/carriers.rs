@@ -2,7 +2,12 @@
 
 use ockam::flow_control::FlowControlId;
 #[cfg(not(feature = "v0_139"))]
-use ockam::udp::{UdpBindArguments, UdpBindOptions, UdpTransport};
+use ockam::udp::{
+    RendezvousClient, RendezvousService, UdpBindArguments, UdpBindOptions,
+    UdpPunctureNegotiationListener, UdpPunctureNegotiationListenerOptions, UdpTransport, UDP,
+};
+#[cfg(not(feature = "v0_139"))]
+use ockam::route;
 use ockam::{Address, Context};
 use ockam_transport_uds::{UdsTransport, UDS};
 use ockam_transport_websocket::{WebSocketTransport, WS};
@@ -46,6 +51,53 @@ impl Carriers {
             say("Listening by UDS", path);
         }
         Ok(ids)
+    }
+
+    /// The worker `rendezvous`, reached from `ids`.
+    #[cfg(not(feature = "v0_139"))]
+    pub fn rendezvous(&self, context: &Context, ids: &[FlowControlId]) -> Result<(), Failure> {
+        RendezvousService::start(context, "rendezvous")?;
+        for id in ids {
+            context.flow_controls().add_consumer(&"rendezvous".into(), id);
+        }
+        Ok(())
+    }
+
+    /// Asks the rendezvous at a place where we are seen.
+    #[cfg(not(feature = "v0_139"))]
+    pub async fn seen(&self, context: &Context, place: &str) -> Result<String, Failure> {
+        let here = UdpBindArguments::new().with_bind_address("127.0.0.1:0")?;
+        let bind = self.udp.bind(here, UdpBindOptions::new()).await?;
+        let client = RendezvousClient::new(&bind, route![(UDP, place), "rendezvous"]);
+        client.ping(context).await?;
+        Ok(client.get_my_address(context).await?)
+    }
+
+    /// The worker `udp`, which negotiates punctures and asks the rendezvous at a place, reached from `ids`.
+    #[cfg(not(feature = "v0_139"))]
+    pub fn negotiate(&self, context: &Context, place: &str, ids: &[FlowControlId]) -> Result<(), Failure> {
+        let mut options = UdpPunctureNegotiationListenerOptions::new();
+        for id in ids {
+            options = options.as_consumer(id);
+        }
+        let rendezvous = route![(UDP, place), "rendezvous"];
+        UdpPunctureNegotiationListener::create(context, "udp", &self.udp, rendezvous, options)?;
+        Ok(())
+    }
+
+    #[cfg(feature = "v0_139")]
+    pub fn rendezvous(&self, _: &Context, _: &[FlowControlId]) -> Result<(), Failure> {
+        Err("this release has another rendezvous".into())
+    }
+
+    #[cfg(feature = "v0_139")]
+    pub async fn seen(&self, _: &Context, _: &str) -> Result<String, Failure> {
+        Err("this release has another rendezvous".into())
+    }
+
+    #[cfg(feature = "v0_139")]
+    pub fn negotiate(&self, _: &Context, _: &str, _: &[FlowControlId]) -> Result<(), Failure> {
+        Err("this release has another negotiation".into())
     }
 
     /// Connects, and answers what a route begins with, and the id of what comes back.

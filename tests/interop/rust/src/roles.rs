@@ -31,6 +31,7 @@ const ROLES: &[&str] = &[
     "request",
     "identity",
     "issue",
+    "seen",
 ];
 
 pub async fn play(context: Context, arguments: Arguments) -> Result<(), Failure> {
@@ -51,6 +52,7 @@ pub async fn play(context: Context, arguments: Arguments) -> Result<(), Failure>
         "request" => request(&peer).await?,
         "identity" => identity(&peer).await?,
         "issue" => issue(&peer).await?,
+        "seen" => seen(&peer).await?,
         _ => unreachable!("roles are checked above"),
     }
     // The context and all that hangs on it must live until the process ends.
@@ -138,6 +140,12 @@ async fn outlet(peer: &Peer) -> Result<(), Failure> {
 async fn listener(peer: &Peer) -> Result<(), Failure> {
     let (ids, relay) = open(peer).await?;
     let channels = peer.listen_securely(&ids).await?;
+    if peer.arguments.has("rendezvous") {
+        peer.carriers.rendezvous(&peer.context, &ids)?;
+    }
+    if let Some(place) = peer.arguments.get("negotiate") {
+        peer.carriers.negotiate(&peer.context, place, &channels)?;
+    }
     peer.serve(&[ids, channels].concat()).await?;
     register(peer, relay).await?;
     say("Ready", "listener");
@@ -206,6 +214,13 @@ async fn initiator(peer: &Peer) -> Result<(), Failure> {
     for channel in way.channels.iter().rev() {
         now!(peer.channels.stop_secure_channel(&peer.context, channel))?;
     }
+    leave().await
+}
+
+/// Asks a rendezvous.
+async fn seen(peer: &Peer) -> Result<(), Failure> {
+    let place = peer.arguments.require("to")?;
+    say("Seen at", peer.carriers.seen(&peer.context, place).await?);
     leave().await
 }
 
