@@ -71,6 +71,9 @@ class SlowTests(FaultTestCase):
     An inlet that is connected by 64 kbit/s.
     """
 
+    # An answer waits behind what the first clients get: half a minute.
+    inletOptions = ("--connect-timeout", "120")
+
     def _slow(self, up: float, down: float) -> None:
         """
         Eight clients send or receive as much as they can.  The queue before

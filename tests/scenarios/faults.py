@@ -125,7 +125,9 @@ class FaultTestCase(NetworkTestCase):
         Nothing has gone wrong so far.
         """
         for each in self.transfers.all:
-            self.assertEqual(each.errors, [], f"transfer {each.name.hex()}, seed {self.seed}")
+            if each.errors:
+                logs = "\n".join(f"{host}:\n{its.text()[-2000:]}" for host, its in self.programs.items())
+                self.fail(f"transfer {each.name.hex()}, seed {self.seed}: {each.errors}\n{logs}")
 
     def goOn(self, patience: float = 60.0) -> float:
         """
