@@ -27,12 +27,17 @@ from ockam_twisted.sessions.life import Established
 from ockam_twisted.sessions.negotiation import Punctures, openDirectly
 from ockam_twisted.wire.puncture import placeText
 
-#: Seconds until a direct way is looked for, and, if there is none, until it is again:
-#: twice as long each time.
+#: Seconds until a direct way is looked for, and, if there is none or it does not last, until
+#: it is again: twice as long each time.
 FIRST, AGAIN, MOST = 0.5, 15.0, 600.0
+
+#: So many seconds a direct way lasts that is worth having.
+WORTH = 60.0
 
 #: Seconds that one search may take.
 TIMEOUT = 25.0
+
+_REASON = "a direct one was found"
 
 #: The address of the listener at the other end.
 _LISTENER = Address.local("api")
@@ -68,6 +73,7 @@ class DirectAttempt:
         self._searching: Deferred[Established] | None = None
         self._search: IDelayedCall | None = None
         self._failures = 0
+        self._since = 0.0
 
     def follow(self, session: Any) -> None:
         """
@@ -88,7 +94,7 @@ class DirectAttempt:
         """
         ready, self._ready = self._ready, None
         if ready is not None and not ready.lost.called:
-            self._direct = ready
+            self._direct, self._since = ready, self._walk.clock.seconds()
             return succeed(ready)
         established: Established | None = self._session.established
         if established is None or established is not self._direct:
@@ -119,10 +125,15 @@ class DirectAttempt:
         established = self._session.established
         if established is None:
             self._stop()
-        elif established is self._direct:
-            self._failures = 0
+        elif self._ready is not None:
+            # Something else has come in between.
+            self._walk.clock.callLater(0, self._prefer)
         else:
             self.look()
+
+    def _prefer(self) -> None:
+        if self._ready is not None:
+            self._session.leave(_REASON)
 
     def look(self) -> None:
         """
@@ -132,13 +143,15 @@ class DirectAttempt:
         isWanted = established is not None and established is not self._direct and established.peer
         isUnderWay = self._search is not None or self._searching is not None or self._ready is not None
         if isWanted and not isUnderWay and self._punctures.rendezvous is not None:
-            self._search = self._walk.clock.callLater(FIRST, self._look)
+            delay = self._delay(self._failures - 1) if self._failures else FIRST
+            self._search = self._walk.clock.callLater(delay, self._look)
 
     def _stop(self) -> None:
         """
         What is in use is lost: nothing can be asked over it.
         """
-        self._failures = 0
+        isBrief = self._direct is not None and self._walk.clock.seconds() - self._since < WORTH
+        self._failures = self._failures + 1 if isBrief else 0
         if self._search is not None:
             self._search.cancel()
             self._search = None
@@ -158,7 +171,7 @@ class DirectAttempt:
         self._searching = None
         self._ready = direct
         direct.lost.addCallback(self._lostEarly, direct)
-        self._session.leave("a direct one was found")
+        self._prefer()
 
     def _lostEarly(self, reason: str, direct: Established) -> str:
         if direct is self._ready:
@@ -188,10 +201,13 @@ class DirectAttempt:
         )
 
     def _later(self) -> float:
-        delay = self._uniform(0.75, 1.0) * min(AGAIN * 2.0**self._failures, MOST)
-        self._failures = min(self._failures + 1, 10)
+        delay = self._delay(self._failures)
+        self._failures += 1
         self._search = self._walk.clock.callLater(delay, self._look)
         return delay
+
+    def _delay(self, failures: int) -> float:
+        return self._uniform(0.75, 1.0) * min(AGAIN * 2.0 ** min(failures, 10), MOST)
 
     def _find(self, established: Established) -> Deferred[Established]:
         """

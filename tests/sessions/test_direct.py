@@ -98,6 +98,35 @@ class DirectTests(DirectTestCase):
         self.network.advance(4 * AGAIN)
         self.assertIn("directly, udp", self.description)
 
+    def test_brief(self) -> None:
+        """
+        One that does not last is not looked for again at once, and ever more seldom.
+        """
+        self.begin()
+        for least, most in ((5, 30), (15, 50)):
+            self.block()
+            self.network.advance(SILENCE + 5)
+            self.assertIn("/dnsaddr/bob/", self.description)
+            self.block(isOpen=True)
+            self.network.advance(least)
+            self.assertIn("/dnsaddr/bob/", self.description)
+            self.network.advance(most)
+            self.assertIn("directly, udp", self.description)
+
+    def test_between(self) -> None:
+        """
+        If the way is renewed while a direct one comes to be, that one is used all the same.
+        """
+        self.session.startService()
+        self.addCleanup(self.session.stopService)
+        for _ in range(40):
+            self.network.advance(0.125)
+            if self.direct._searching is not None:
+                break
+        self.session.leave("its keys have been in use for long")
+        self.network.advance(30)
+        self.assertIn("directly, udp", self.description)
+
     def test_none(self) -> None:
         """
         Where there is none it is looked for ever more seldom, and the log says why.
