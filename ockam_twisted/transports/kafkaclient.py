@@ -9,22 +9,21 @@ itself, for ever; what it cannot mend ends a run, and there may be another one.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Callable
 from threading import Event, Thread
 from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition, admin
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ockam_twisted.routing.addresses import printable
 from ockam_twisted.transports.kafkasettings import COMMON, HOPELESS, READING, WRITING, reason, settings
+from ockam_twisted.transports.kafkatopics import ANSWER, endOf, makeTopics
 
-#: Seconds that the broker has to answer when a run begins, to take what is left
-#: when it ends, and between two runs.
-PATIENCE, LAST, AGAIN = 10.0, 2.0, 2.0
+#: Seconds that the broker has to take what is left when a run ends, and between two runs.
+LAST, AGAIN = 2.0, 2.0
 
 #: Seconds that the end of the process is put off for its end.
 ENDING = 3.0
@@ -34,9 +33,6 @@ BATCH = 500
 
 #: Seconds that a thread waits at most before it looks whether it shall end.
 _TICK = 0.2
-
-#: It is not exported for type checkers.
-_NewTopic: Any = vars(admin)["NewTopic"]
 
 
 class Side(Protocol):
@@ -240,7 +236,7 @@ class KafkaClient:
         self._isAway = self._isOurs = self._isPaused = False
         self._broken = self._said = None
         producer = Producer({**self._config, **WRITING, "error_cb": self._trouble})
-        self._makeTopics(producer)
+        makeTopics(producer, self._config, (self._writes, self._reads), self._isClosing, lambda: self._said)
         consumer = Consumer(
             {
                 **self._config,
@@ -280,43 +276,6 @@ class KafkaClient:
             had = [self._had.popleft() for _ in range(len(self._had))]
             self._tell(self._acknowledged, had)
 
-    def _topics(self, producer: Producer) -> bool:
-        """
-        Are both topics there?
-
-        @raise KafkaException: The broker cannot be reached.
-        """
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                known = producer.list_topics(timeout=_TICK).topics
-            except KafkaException as error:
-                producer.poll(0)
-                # That there is no answer is the least of what is known.
-                said = self._said or error.args[0]
-                if said.code() in HOPELESS or self._isClosing.is_set() or time.monotonic() > deadline:
-                    raise KafkaException(said) from None
-            else:
-                return self._writes in known and self._reads in known
-
-    def _makeTopics(self, producer: Producer) -> None:
-        """
-        @raise KafkaException: The broker cannot be reached, or there is a topic that
-            it neither has nor makes.
-        """
-        if self._topics(producer):
-            return
-        wanted = [_NewTopic(each, num_partitions=1) for each in (self._writes, self._reads)]
-        # It has to live for as long as it is waited for.
-        client = admin.AdminClient(self._config)
-        for made in client.create_topics(wanted, request_timeout=PATIENCE).values():
-            try:
-                made.result(PATIENCE + 1)
-            except KafkaException as error:
-                # Whoever is at the other end may have made it meanwhile.
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    raise
-
     def _begin(self, consumer: Consumer) -> None:
         if self._group:
             consumer.subscribe(
@@ -326,8 +285,7 @@ class KafkaClient:
                 on_lost=lambda _, partitions: self._revoked(partitions),
             )
         else:
-            _, end = consumer.get_watermark_offsets(TopicPartition(self._reads, 0), timeout=PATIENCE)
-            consumer.assign([TopicPartition(self._reads, 0, end)])
+            consumer.assign([TopicPartition(self._reads, 0, endOf(consumer, self._reads, self._isClosing))])
             self._isOurs = True
 
     def _assigned(self, partitions: list[TopicPartition]) -> None:
@@ -375,7 +333,7 @@ class KafkaClient:
         Is the broker back?
         """
         try:
-            consumer.list_topics(self._reads, timeout=_TICK)
+            consumer.list_topics(self._reads, timeout=ANSWER)
         except KafkaException:
             return
         self._isAway = False

@@ -80,6 +80,7 @@ class KafkaLink:
 
     @ivar connection: Its name.
     @ivar behind: The hop, from L{begin} until the end.
+    @ivar heardAt: When something came last, or it began, on the clock.
     @ivar expected: The number of the next message that comes.
     @ivar peerIncarnation: That of the peer, once it has said something.
     """
@@ -94,6 +95,7 @@ class KafkaLink:
         @param incarnation: Ours.
         """
         self.connection = connection
+        self.heardAt = clock.seconds()
         self.expected = 0
         self.peerIncarnation = b""
         self._clock = clock
@@ -129,6 +131,7 @@ class KafkaLink:
         """
         if self._isOver or self._hasPeerEnded:
             return
+        self.heardAt = self._clock.seconds()
         if record.kind is Kind.END:
             # It was said last, and what was said before has to be heard.
             self._hasPeerEnded = True

@@ -29,6 +29,8 @@ COMMON: dict[str, Any] = {
     "reconnect.backoff.max.ms": 2000,
     "socket.connection.setup.timeout.ms": 10_000,
     "socket.keepalive.enable": True,
+    # A topic may have been made anew.
+    "topic.metadata.refresh.interval.ms": 30_000,
     "allow.auto.create.topics": False,
     "logger": _quiet,
 }

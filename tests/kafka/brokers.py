@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,7 +88,8 @@ def prepare(folder: Path, host: str, port: int, behind: int, gate: int, named: i
             login=_LOGIN,
         )
     )
-    cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    # One that begins with a dash would be an option.
+    cluster = base64.urlsafe_b64encode(b"\0" + os.urandom(15)).decode().rstrip("=")
     subprocess.run(
         [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)],
         check=True,

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+from confluent_kafka import Consumer, Producer, TopicPartition
 from twisted.trial.unittest import SkipTest
 
 from tests.interop.peers import HEAD, content, exchange, receiveExactly
@@ -53,6 +54,29 @@ class StreamTests(KafkaTestCase):
             for record in records:
                 for secret in secrets:
                     self.assertNotIn(secret, record, topic)
+
+    def test_repeated(self) -> None:
+        """
+        Somebody writes everything that goes through both topics once more, and nonsense with it: no byte
+        comes twice, and nothing ends.
+        """
+        transfers, port, into, out = self.streamed()
+        at = {"bootstrap.servers": f"127.0.0.1:{self.broker.port}"}
+        reader = Consumer({**at, "group.id": "spy", "enable.auto.commit": False, "auto.offset.reset": "earliest"})
+        self.addCleanup(reader.close)
+        reader.assign([TopicPartition(topic, 0, 0) for topic in ("blue.there", "blue.back")])
+        writer = Producer(at)
+        transfer = transfers.begin(socket.create_connection(("127.0.0.1", port)), 1e6)
+        written = 0
+        while written < 500:
+            for record in reader.consume(100, 1.0):
+                self.assertIsNone(record.error())
+                for value in (record.value(), b"nonsense"):
+                    writer.produce(record.topic(), value, partition=0)
+                written += 1
+        writer.flush()
+        self.assertGoesOn(transfer)
+        self.assertNeverLost(into, out)
 
     def test_brokerDies(self) -> None:
         """

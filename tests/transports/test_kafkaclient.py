@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from ockam_twisted.transports import kafkaclient
+from ockam_twisted.transports import kafkaclient, kafkatopics
 from ockam_twisted.transports.kafkaclient import KafkaClient
 from tests.scenarios.processes import freePort
 
@@ -51,7 +51,7 @@ class NobodyTests(TestCase):
         """
         Nobody waits for long.
         """
-        self.patch(kafkaclient, "PATIENCE", 0.5)
+        self.patch(kafkatopics, "PATIENCE", 0.5)
         self.patch(kafkaclient, "AGAIN", 0.1)
         self.side = Side()
 
@@ -107,7 +107,7 @@ class NobodyTests(TestCase):
         """
         Who is closed while he looks for the broker ends then.
         """
-        self.patch(kafkaclient, "PATIENCE", 60.0)
+        self.patch(kafkatopics, "PATIENCE", 60.0)
         client = self.client()
         await client.close()
         self.assertEqual(self.side.told, [])

@@ -15,7 +15,7 @@ from ockam_twisted.interfaces import IHop
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.transports.message import MessageProtocol
-from ockam_twisted.wire.codecs import BARE, CBOR, Codec
+from ockam_twisted.wire.codecs import BARE, CBOR, PATIENT, Codec
 from tests.transports.carriers import MessageTransport
 from tests.transports.test_stream import APP, Node
 
@@ -226,6 +226,16 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(events[0]["reason"], "for a reason")
         hop.dataReceived(encoded(BARE, "app", "them", b"late"))
         self.assertEqual(self.node.app.messages, [])
+
+    def test_patient(self) -> None:
+        """
+        A carrier that keeps messages for who is away says so, to all who would lose patience.
+        """
+        for codec, isPatient in ((BARE, False), (PATIENT, True)):
+            hop, _ = self.hop(codec)
+            self.assertIs(hop.isPatient, isPatient)
+            self.assertIs(self.router.peers.isPatient(Route((hop.address, ECHO))), isPatient)
+            self.assertIs(hop.output.patience == float("inf"), isPatient)
 
     def test_internalError(self) -> None:
         """
