@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from twisted.trial.unittest import SkipTest
 
 from tests.interop.peers import HEAD, content, exchange, receiveExactly
+from tests.kafka import renewing
 from tests.kafka.brokers import KafkaTestCase
 from tests.scenarios.processes import CURL, freePort, require
 from tests.test_examples import EXAMPLES
@@ -123,6 +124,17 @@ class StreamTests(KafkaTestCase):
         os.kill(out.pid, signal.SIGCONT)
         self.assertGoesOn(transfer)
         self.assertNeverLost(into, out)
+
+    def test_renewed(self) -> None:
+        """
+        Ways are replaced for the bytes that they have carried, side by side in one stream, and
+        not for their age; no byte is lost.
+        """
+        program = self.start(sys.executable, renewing.__file__, str(self.broker.port))
+        program.waitForText("Ways: ")
+        self.assertEqual((program.value("Same"), program.value("Lost")), ("True", "False"))
+        self.assertIn(int(program.value("Ways")), range(2, 6))
+        self.assertEqual(program.process.wait(20), 0)
 
     def test_restarted(self) -> None:
         """
