@@ -23,10 +23,10 @@ from ockam_twisted.transports.kafkasettings import COMMON, HOPELESS, READING, WR
 from ockam_twisted.transports.kafkatopics import ANSWER, endOf, makeTopics
 
 #: Seconds that the broker has to take what is left when a run ends, and between two runs.
-LAST, AGAIN = 2.0, 2.0
+LAST, AGAIN = 1.0, 2.0
 
 #: Seconds that the end of the process is put off for its end.
-ENDING = 3.0
+ENDING = 1.5
 
 #: How many records are handed over at once, at most.
 BATCH = 500
@@ -259,7 +259,7 @@ class KafkaClient:
             if ear.ident is not None:
                 hearing.set()
                 ear.join()
-            if self._isClosing.is_set():
+            if self._isClosing.is_set() and not self._isAway:
                 producer.flush(LAST)
             producer.purge()
             producer.flush(LAST)

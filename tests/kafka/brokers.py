@@ -5,14 +5,13 @@ C{build.sh} has fetched.
 
 from __future__ import annotations
 
-import base64
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from confluent_kafka import Consumer, TopicPartition
@@ -26,10 +25,13 @@ from tests.scenarios.transfers import Transfer, Transfers
 #: Names the folder that C{build.sh} has made; see README.rst.
 VARIABLE = "OCKAM_TWISTED_BROKER"
 
+#: Seconds that a broker has to start: much longer than it takes on a machine that has nothing else to do.
+START = 180.0
+
 _PROPERTIES = """
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
+node.id={node}
+controller.quorum.voters={voters}
 controller.listener.names=CONTROLLER
 listeners=PLAIN://{host}:{port},GATED://127.0.0.1:{behind},NAMED://127.0.0.1:{named},CONTROLLER://127.0.0.1:{controller}
 advertised.listeners=PLAIN://{host}:{port},GATED://127.0.0.1:{gate},NAMED://127.0.0.1:{named}
@@ -38,7 +40,9 @@ listener.security.protocol.map=PLAIN:PLAINTEXT,GATED:PLAINTEXT,NAMED:SASL_PLAINT
 listener.name.named.sasl.enabled.mechanisms=PLAIN
 listener.name.named.plain.sasl.jaas.config={login} required user_alice="a secret";
 log.dirs={folder}/data
-offsets.topic.replication.factor=1
+default.replication.factor={replicas}
+min.insync.replicas={least}
+offsets.topic.replication.factor={replicas}
 offsets.topic.num.partitions=1
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
@@ -46,6 +50,8 @@ group.initial.rebalance.delay.ms=0
 auto.create.topics.enable=false
 """
 
+#: All brokers of one test are of this one cluster.
+_CLUSTER = "b2NrYW1fdHdpc3RlZF90ZQ"
 
 _LOGIN = "org.apache.kafka.common.security.plain.PlainLoginModule"
 
@@ -64,16 +70,20 @@ def jars() -> str:
     return f"{folder}/jars/*"
 
 
-def prepare(folder: Path, host: str, port: int, behind: int, gate: int, named: int, controller: int) -> list[str]:
+def prepare(
+    folder: Path, host: str, port: int, behind: int, gate: int, named: int, controllers: Sequence[int], node: int = 1
+) -> list[str]:
     """
     Make what a broker needs.
 
     @param folder: Where, to be made.
     @param host: Where it listens, at C{port}; and on this machine at C{behind}, where
         it says that it is at C{gate}, and at C{named}, for C{alice} with her password.
+    @param controllers: The ports of those of its cluster, each of which is a broker, too.
+    @param node: Which of them it is, from 1.
     @return: What starts it.
     """
-    java = ["java", "-Xmx384m", "-XX:+UseSerialGC", "-cp", jars()]
+    java = ["java", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", jars()]
     folder.mkdir()
     properties = folder / "server.properties"
     properties.write_text(
@@ -83,20 +93,33 @@ def prepare(folder: Path, host: str, port: int, behind: int, gate: int, named: i
             behind=behind,
             gate=gate,
             named=named,
-            controller=controller,
+            node=node,
+            controller=controllers[node - 1],
+            voters=",".join(f"{number}@127.0.0.1:{each}" for number, each in enumerate(controllers, 1)),
+            replicas=len(controllers),
+            least=len(controllers) // 2 + 1,
             folder=folder,
             login=_LOGIN,
         )
     )
-    # One that begins with a dash would be an option.
-    cluster = base64.urlsafe_b64encode(b"\0" + os.urandom(15)).decode().rstrip("=")
     subprocess.run(
-        [*java, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties)],
+        [*java, "kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(properties)],
         check=True,
         capture_output=True,
-        timeout=PATIENCE,
+        timeout=START,
     )
     return [*java, "kafka.Kafka", str(properties)]
+
+
+def waitUntilThere(program: Program) -> None:
+    """
+    Wait until a broker answers.
+    """
+    deadline = time.monotonic() + START
+    while "Kafka Server started" not in program.text():
+        if time.monotonic() > deadline or program.process.poll() is not None:
+            raise AssertionError(f"no broker:\n{program.text()[-3000:]}")
+        time.sleep(0.1)
 
 
 class Broker:
@@ -108,14 +131,24 @@ class Broker:
     @ivar named: The port for who says who he is: C{alice}, with C{a secret}.
     """
 
-    def __init__(self, case: KafkaTestCase) -> None:
+    def __init__(self, case: KafkaTestCase, controllers: Sequence[int] = (), node: int = 1) -> None:
+        """
+        @param controllers: See L{prepare}; none: it is alone.
+        """
         self._case = case
         self.port, behind, self.named = freePort(), freePort(), freePort()
         self.gate = Gate()
         case.addCleanup(self.gate.close)
         self.gate.begin(behind)
         self._command = prepare(
-            case.folder / "broker", "127.0.0.1", self.port, behind, self.gate.port, self.named, freePort()
+            case.folder / f"broker{node}",
+            "127.0.0.1",
+            self.port,
+            behind,
+            self.gate.port,
+            self.named,
+            controllers or (freePort(),),
+            node,
         )
         self._program: Program | None = None
 
@@ -123,8 +156,21 @@ class Broker:
         """
         Start it, and wait until it answers.
         """
+        self.begin()
+        self.waitUntilThere()
+
+    def begin(self) -> None:
+        """
+        Start it.
+        """
         self._program = self._case.start(*self._command)
-        self._program.waitForText("Kafka Server started")
+
+    def waitUntilThere(self) -> None:
+        """
+        Wait until it answers.
+        """
+        assert self._program is not None
+        waitUntilThere(self._program)
 
     def signal(self, number: int) -> None:
         """
@@ -178,17 +224,26 @@ class Broker:
 
 class KafkaTestCase(ScenarioTestCase):
     """
-    Tests with a broker.
+    Tests with a broker, or several.
+
+    @ivar howMany: How many, of one cluster.
     """
+
+    howMany = 1
 
     def setUp(self) -> None:
         """
-        A broker.
+        Brokers.
         """
         super().setUp()
         jars()
-        self.broker = Broker(self)
-        self.broker.start()
+        controllers = [freePort() for _ in range(self.howMany)]
+        self.brokers = [Broker(self, controllers, node) for node in range(1, self.howMany + 1)]
+        self.broker = self.brokers[0]
+        for each in self.brokers:
+            each.begin()
+        for each in self.brokers:
+            each.waitUntilThere()
 
     def _checkLogs(self) -> None:
         # The broker may say what it wants.

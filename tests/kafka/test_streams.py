@@ -16,7 +16,7 @@ from twisted.trial.unittest import SkipTest
 
 from tests.interop.peers import HEAD, content, exchange, receiveExactly
 from tests.kafka import renewing
-from tests.kafka.brokers import KafkaTestCase
+from tests.kafka.brokers import Broker, KafkaTestCase
 from tests.scenarios.processes import CURL, freePort, require
 from tests.test_examples import EXAMPLES
 
@@ -93,7 +93,26 @@ class StreamTests(KafkaTestCase):
             self.broker.start()
         self.assertGoesOn(transfer)
         self.assertNeverLost(into, out)
-        self.assertIn("kafka-away", into.text() + out.text())
+        for event in ("kafka-away", "kafka-back"):
+            self.assertIn(event, into.text() + out.text())
+
+    def test_brokerLater(self) -> None:
+        """
+        Both sides are there before the broker is, and wait for it; and without one they end as soon as
+        they are told to.
+        """
+        port, folder = self.serveFolder()
+        (folder / "page").write_text("hello")
+        self.broker.kill()
+        out = self.outlet("blue", port)
+        listen, into = self.inlet("blue")
+        out.waitForText("kafka-unreadable")
+        self.broker.start()
+        self.assertEqual(self.page(listen), "hello")
+        self.broker.kill()
+        for each in (out, into):
+            each.process.terminate()
+            self.assertEqual(each.process.wait(10), -signal.SIGTERM)
 
     def test_inletIsAway(self) -> None:
         """
@@ -252,6 +271,42 @@ class StreamTests(KafkaTestCase):
         self.outlet("blue", port, at=self.broker.named)
         listen, _ = self.inlet("blue", at=self.broker.named)
         self.assertEqual(self.page(listen), "hello")
+
+
+class ClusterTests(KafkaTestCase):
+    """
+    Three brokers, each of which has everything.
+    """
+
+    howMany = 3
+
+    def test_leaderDies(self) -> None:
+        """
+        The broker that leads a topic is killed, and comes back; then that of the other topic.
+        No connection is lost, and no byte.
+        """
+        transfers = self.transfers()
+        out = self.outlet("blue", transfers.port)
+        port, into = self.inlet("blue", at=self.brokers[1].port)
+        transfer = transfers.begin(socket.create_connection(("127.0.0.1", port)), 1e6)
+        for topic in ("blue.there", "blue.back"):
+            moved = transfer.moved
+            self.waitUntil(lambda moved=moved: transfer.moved > moved + 4e6, "it goes on", 90)
+            leader = self.leader(topic)
+            leader.kill()
+            moved = transfer.moved
+            self.waitUntil(lambda moved=moved: transfer.moved > moved + 4e6, "another one leads", 90)
+            leader.start()
+        self.assertGoesOn(transfer)
+        self.assertNeverLost(into, out)
+
+    def leader(self, topic: str) -> Broker:
+        """
+        The broker that leads a topic.
+        """
+        asking = Producer({"bootstrap.servers": ",".join(f"127.0.0.1:{each.port}" for each in self.brokers)})
+        known = asking.list_topics(topic, timeout=20).topics[topic]
+        return self.brokers[known.partitions[0].leader - 1]
 
 
 class ExampleTests(KafkaTestCase):

@@ -187,11 +187,11 @@ class HowToTests(PageTestCase):
         """
         A broker in between, which cannot be reached for a while.
         """
-        from tests.kafka.brokers import prepare
+        from tests.kafka.brokers import prepare, waitUntilThere
 
         require("curl", "nft")
-        command = prepare(self.folder / "broker", "broker.example.com", 9092, 19092, 19092, 19093, 19094)
-        self.on("on broker.example.com", f"exec {shlex.join(command)}").waitForText("Kafka Server started")
+        command = prepare(self.folder / "broker", "broker.example.com", 9092, 19092, 19092, 19093, [19094])
+        waitUntilThere(self.on("on broker.example.com", f"exec {shlex.join(command)}"))
         self.serve("beside the service", 8000, "Hello from a private place")
         self.do("how-to/kafka.rst")
 
