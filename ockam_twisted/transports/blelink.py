@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ockam_twisted.errors import DecodeError
+from ockam_twisted.transports.filling import Filling
 from ockam_twisted.wire.ble import MAX_MESSAGE, Joining, Window, fragments
 
 #: Bytes that may wait to be sent before whoever writes is told to stop, and
@@ -42,7 +43,7 @@ class BLEAddress:
     name: str
 
 
-class BLELink:
+class BLELink(Filling):
     """
     See the module.  All of it happens in the thread of one asyncio loop.
 
@@ -79,10 +80,8 @@ class BLELink:
         self._kept: deque[bytes] = deque()
         self._keptSize = 0
         self._isPaused = False
-        self._isFull = False
         self._isEnding = False
         self._isOver = False
-        self._producer: Any = None
         self._pumping: asyncio.Task[None] | None = None
         self._saying: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -165,10 +164,8 @@ class BLELink:
             return
         self._queue.append(data)
         self._queued += len(data)
-        if self._queued > HIGH and not self._isFull:
-            self._isFull = True
-            if self._producer is not None:
-                self._producer.pauseProducing()
+        if self._queued > HIGH:
+            self.filled(True)
         self._wake.set()
 
     async def _pump(self) -> None:
@@ -183,10 +180,8 @@ class BLELink:
                 for fragment in fragments(message, self.window.fragment):
                     await self._send(fragment)
                 self._queued -= len(message)
-                if self._isFull and self._queued <= LOW:
-                    self._isFull = False
-                    if self._producer is not None:
-                        self._producer.resumeProducing()
+                if self._queued <= LOW:
+                    self.filled(False)
             if self._isEnding and not self._queue:
                 self._disconnect()
                 return
@@ -215,18 +210,6 @@ class BLELink:
         self._isPaused = False
         if not self._isEnding:
             self._handOver()
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """
-        See C{IConsumer}.
-        """
-        self._producer = producer
-
-    def unregisterProducer(self) -> None:
-        """
-        See C{IConsumer}.
-        """
-        self._producer = None
 
     def loseConnection(self) -> None:
         """

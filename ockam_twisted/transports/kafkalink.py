@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from ockam_twisted.transports.filling import Filling
 from ockam_twisted.wire.kafka import MAX_MESSAGE, Kind, Record
 
 #: Bytes, and messages, that the broker may not have acknowledged before whoever
@@ -74,7 +75,7 @@ class Writer(Protocol):
         """
 
 
-class KafkaLink:
+class KafkaLink(Filling):
     """
     See the module.  All of it happens in the reactor's thread.
 
@@ -109,11 +110,9 @@ class KafkaLink:
         self._keptSize = 0
         self._isPaused = False
         self._isHolding = False
-        self._isFull = False
         self._isEnding = False
         self._isOver = False
         self._hasPeerEnded = False
-        self._producer: Any = None
         self._deadline: IDelayedCall | None = None
 
     def begin(self, behind: Any) -> None:
@@ -179,10 +178,8 @@ class KafkaLink:
         size = len(data)
         self._unacknowledged += size
         self._many += 1
-        if not self._isFull and (self._unacknowledged > HIGH or self._many > MANY):
-            self._isFull = True
-            if self._producer is not None:
-                self._producer.pauseProducing()
+        if self._unacknowledged > HIGH or self._many > MANY:
+            self.filled(True)
         number, self._number = self._number, self._number + 1
         self._writer.send(
             Record(Kind.MESSAGE, self.connection, self._incarnation, number, data),
@@ -196,10 +193,8 @@ class KafkaLink:
             return
         if why:
             self.fail(why)
-        elif self._isFull and self._unacknowledged <= HIGH // 2 and self._many <= MANY // 2:
-            self._isFull = False
-            if self._producer is not None:
-                self._producer.resumeProducing()
+        elif self._unacknowledged <= HIGH // 2 and self._many <= MANY // 2:
+            self.filled(False)
 
     # ------------------------------------------------- of the hop's carrier
 
@@ -224,20 +219,6 @@ class KafkaLink:
         self._isPaused = False
         if not self._isOver:
             self._handOver()
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """
-        See C{IConsumer}.
-        """
-        self._producer = producer
-        if self._isFull:
-            producer.pauseProducing()
-
-    def unregisterProducer(self) -> None:
-        """
-        See C{IConsumer}.
-        """
-        self._producer = None
 
     def loseConnection(self) -> None:
         """

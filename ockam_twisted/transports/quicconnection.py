@@ -29,6 +29,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from ockam_twisted.transports.datagrams import addressOf
+from ockam_twisted.transports.filling import Filling
 from ockam_twisted.transports.quicsettings import WINDOW
 
 #: Above so many bytes that wait for credit whoever writes is asked to pause.
@@ -49,7 +50,7 @@ _limit = Struct(">Q")
 Address = tuple[str, int]
 
 
-class QUICTransport:
+class QUICTransport(Filling):
     """
     A connection, as a transport of Twisted.
 
@@ -88,8 +89,6 @@ class QUICTransport:
         self._sent = 0
         self._maySend = WINDOW
         self._credit = b""
-        self._producer: Any = None
-        self._isFull = False
         self._isPaused = False
         self._held: list[bytes] = []
         self._received = 0
@@ -282,11 +281,7 @@ class QUICTransport:
             del self._waiting[:room]
             self._sent += len(part)
             self._quic.send_stream_data(_DATA, part)
-        isFull = len(self._waiting) > _ENOUGH
-        if isFull != self._isFull:
-            self._isFull = isFull
-            if self._producer is not None:
-                (self._producer.pauseProducing if isFull else self._producer.resumeProducing)()
+        self.filled(len(self._waiting) > _ENOUGH)
         if self._isLosing and not self._waiting and self._linger is None:
             self._finish()
 
@@ -327,18 +322,6 @@ class QUICTransport:
         self._isPaused = False
         self._handOver()
         self.flush()
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """
-        See C{IConsumer}.
-        """
-        self._producer = producer
-
-    def unregisterProducer(self) -> None:
-        """
-        See C{IConsumer}.
-        """
-        self._producer = None
 
     def loseConnection(self) -> None:
         """
