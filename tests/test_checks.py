@@ -5,6 +5,8 @@ Tests of L{ockam_twisted.checks}: what is found out before a node starts.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,28 @@ class CheckTests(SynchronousTestCase):
         self.refused(evolve(OUTLET, trust=bad), "identifier")
         self.refused(evolve(INLET, inlets=(InletConfig("tcp:1", TO, bad),)), "identifier")
         self.refused(evolve(INLET, inlets=(InletConfig("tcp:1", TO, TrustConfig()),)), "no pairing is kept")
+
+    def test_rendezvous(self) -> None:
+        """
+        Direct ways need QUIC: where that is not installed it is said how it can be.
+        """
+        checkNames(evolve(INLET, rendezvous=("relay.example.com", 4000)), self.reactor)
+        script = (
+            "import sys; sys.modules['aioquic'] = None\n"
+            "from ockam_twisted.checks import checkNames\n"
+            "from ockam_twisted.config import NodeConfig\n"
+            "try: checkNames(NodeConfig('ockam-inlet', rendezvous=('relay.example.com', 4000)), None)\n"
+            "except ValueError as error: print(error)"
+        )
+        said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        self.assertIn("QUIC needs: pip install 'ockam_twisted[quic]'", said.stdout + said.stderr)
+
+    def test_ownAddresses(self) -> None:
+        """
+        No outlet has an address of the node's own services.
+        """
+        for address in ("udp", "rendezvous", "echo"):
+            self.refused(evolve(OUTLET, outlets=(evolve(OUTLET.outlets[0], address=address),)), "taken")
 
     def test_ways(self) -> None:
         """

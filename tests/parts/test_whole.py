@@ -484,6 +484,16 @@ class OutletTests(ReloadTestCase):
         self.assertEqual(self.service.node.streamSettings.resumeTimeout, 7.0)
         self.assertEqual(self.service.node.transport.settings.maxFrame, 99_999)
 
+    def test_rendezvous(self) -> None:
+        """
+        Direct ways are looked for from now on, or not any more; somebody else is asked.
+        """
+        punctures = self.service.node.punctures
+        for rendezvous in (("192.0.2.9", 4000), ("192.0.2.9", 4001), None):
+            result = self.apply(self.service, evolve(self.config, rendezvous=rendezvous))
+            self.assertEqual(result["changed"], ["rendezvous"])
+            self.assertEqual(punctures.rendezvous, rendezvous)
+
 
 class RereadTests(ReloadTestCase):
     """
