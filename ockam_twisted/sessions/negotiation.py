@@ -113,7 +113,7 @@ async def openDirectly(punctures: Punctures, walk: Walk, route: Route, parts: Pa
 
     puncture, place = await punctures.puncture()
     try:
-        initiate = encodeIntroduction(Introduction(place, puncture.worker, QUIC))
+        initiate = encodeIntroduction(Introduction(place, puncture.worker, QUIC, puncture.local()))
         answer = await requestRaw(walk.router, walk.clock, route.append(ADDRESS), initiate, TIMEOUT)
         try:
             other = decodeIntroduction(answer)
@@ -121,7 +121,7 @@ async def openDirectly(punctures: Punctures, walk: Walk, route: Route, parts: Pa
             raise NoRoute(f"the other end does not know of direct ways: {error}") from None
         if not other.carries & QUIC:
             raise NoRoute("the other end does not speak QUIC")
-        await puncture.open(other.place, other.worker)
+        await puncture.open((other.place, *other.others), other.worker)
         assert puncture.peer is not None
         endpoint = QUICEndpoint(punctures.reactor, *puncture.peer, bind=puncture.bind)
         hop: Any = await walk.connectOver(endpoint, parts)
@@ -230,9 +230,9 @@ class NegotiationService(WorkerService):
         endpoint: IStreamServerEndpoint = QUICServerEndpoint(self._punctures.reactor, 0, bind=puncture.bind)
         try:
             await endpoint.listen(self._transport.servers)
-            opening = puncture.open(theirs.place, theirs.worker)
+            opening = puncture.open((theirs.place, *theirs.others), theirs.worker)
             with self._router.turn:
-                self.answer(message, encodeIntroduction(Introduction(place, puncture.worker, QUIC)))
+                self.answer(message, encodeIntroduction(Introduction(place, puncture.worker, QUIC, puncture.local())))
             await opening
         except BaseException:
             puncture.close("it was given up")

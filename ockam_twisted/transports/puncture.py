@@ -8,15 +8,16 @@ Datagrams of QUIC and transport messages are told apart by one bit (RFC 9443).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 from os import urandom
 from typing import Any
 
 from twisted.internet.abstract import isIPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 
-from ockam_twisted.errors import DecodeError, TimedOut
+from ockam_twisted.errors import DecodeError, NoRoute, TimedOut
 from ockam_twisted.transports.datagrams import DatagramSocket
 from ockam_twisted.wire.codecs import DATAGRAMS
 from ockam_twisted.wire.datagrams import readPart, split
@@ -44,6 +45,9 @@ _EAGER = 5
 _FIXED = 0x40
 
 _LOCAL = 0
+
+#: Places that the other end may be seen at, at most.
+_MAX_SHOWN = 16
 
 
 class Bound:
@@ -80,7 +84,7 @@ class Puncture(DatagramSocket):
     the end L{close}.
 
     @ivar worker: The value of its local address, which the other end names.
-    @ivar peer: Where the other one is, once that is known.
+    @ivar peer: Where the other one is, as far as that is known.
     @ivar closed: Called once with why, by L{close} or when the way is lost, before
         what goes over it ends.
     """
@@ -97,6 +101,9 @@ class Puncture(DatagramSocket):
         self._asking: Deferred[Place] | None = None
         self._opening: Deferred[None] | None = None
         self._far = b""
+        self._places: tuple[Place, ...] = ()
+        # Those that the other one has shown to be at.
+        self._shown: set[Place] = set()
         self._isOpen = False
         self._isOver = False
         self._pings = 0
@@ -152,16 +159,37 @@ class Puncture(DatagramSocket):
 
     # ------------------------------------------------------------ puncture
 
-    def open(self, place: Place, worker: bytes) -> Deferred[None]:
+    def local(self) -> tuple[Place, ...]:
+        """
+        Where it is reached from this side of a NAT.
+        """
+        assert self._rendezvous is not None
+        family = socket.AF_INET6 if isIPv6Address(self._rendezvous[0]) else socket.AF_INET
+        port = getattr(self.getHost(), "port", 0)
+        try:
+            # No datagram is sent: the kernel chooses from where one would be.
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect(self._rendezvous)
+                host = str(probe.getsockname()[0])
+        except OSError:
+            return ()
+        return ((host, port),) if port else ()
+
+    def open(self, places: Sequence[Place], worker: bytes) -> Deferred[None]:
         """
         Open the way.
 
-        @param place: Where the other one is seen.
+        @param places: Where the other one may be; first, where it is seen.
         @param worker: L{worker} of that one.
         @return: Fires once something that we have sent was answered; fails with
-            L{TimedOut} if nothing is, and is closed then.
+            L{TimedOut} if nothing is, and is closed then; with L{NoRoute} if none of
+            the places can be sent to.
         """
-        self.peer = place
+        isSixth = isIPv6Address(self._rendezvous[0]) if self._rendezvous is not None else False
+        self._places = tuple(dict.fromkeys(each for each in places if isIPv6Address(each[0]) == isSixth))
+        if not self._places:
+            return fail(NoRoute("the two addresses are of different families"))
+        self.peer = self._places[0]
         self._far = worker
         self._deadline = self.clock.seconds() + PATIENCE
         opening = self._opening = Deferred()
@@ -178,17 +206,21 @@ class Puncture(DatagramSocket):
             self.close("no datagram gets through")
             return
         assert self.peer is not None
-        self._send(((_LOCAL, self._far),), ((_LOCAL, self.worker),), PING, self.peer)
+        for each in (self.peer,) if self._isOpen else {*self._places, self.peer}:
+            self._send(((_LOCAL, self._far),), ((_LOCAL, self.worker),), PING, each)
         self._pings += 1
         self._timer = self.clock.callLater(EAGER if self._pings <= _EAGER else PERIOD, self._ping)
 
     def _heard(self, back: Any, payload: bytes, address: Place) -> None:
+        if payload not in (PING, PONG) or (address not in self._shown and len(self._shown) >= _MAX_SHOWN):
+            return
+        self._shown.add(address)
+        if not self._isOpen:
+            # Its NAT may have another port for us than for the rendezvous.
+            self.peer = address
         if payload == PING:
-            if not self._isOpen:
-                # Its NAT may have another port for us than for the rendezvous.
-                self.peer = address
             self._send(back, ((_LOCAL, self.worker),), PONG, address)
-        elif payload == PONG and address == self.peer:
+        else:
             self._heardAt = self.clock.seconds()
             self._isOpen = True
             opening, self._opening = self._opening, None
@@ -212,7 +244,7 @@ class Puncture(DatagramSocket):
         if not datagram or self._isOver:
             return
         if datagram[0] & _FIXED:
-            if self._bound is not None and address == self.peer:
+            if self._bound is not None and address in self._shown:
                 self._bound.protocol.datagramReceived(datagram, address)
             return
         try:

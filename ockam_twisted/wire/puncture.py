@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import Enum
+from ipaddress import ip_address
 
 from attrs import frozen
 
@@ -23,6 +24,9 @@ MAX_PLACE, MAX_WORKER = 64, 255
 
 #: An extension of ours, which others skip: what can be had over the way.
 QUIC = 1
+
+#: So many other places one may say that one can be reached at.
+MAX_PLACES = 4
 
 #: A public place: address and port.
 Place = tuple[str, int]
@@ -40,14 +44,21 @@ def placeText(place: Place) -> str:
 
 def readPlace(text: str) -> Place:
     """
-    Read C{ADDRESS:PORT}.  Whether the address makes sense is not looked at.
+    Read C{ADDRESS:PORT}.
 
-    @raise DecodeError: It is something else.
+    @raise DecodeError: It is something else, or no single one can be there.
     """
     match = _PLACE.fullmatch(text)
     if match is None or not 0 < int(match[3]) < 65536:
         raise DecodeError("it is no address with a port")
-    return match[1] or match[2], int(match[3])
+    host = match[1] or match[2]
+    try:
+        address = ip_address(host)
+    except ValueError:
+        raise DecodeError("it is no address with a port") from None
+    if address.is_multicast or address.is_unspecified or host == "255.255.255.255":
+        raise DecodeError("that is nobody's address")
+    return host, int(match[3])
 
 
 # ------------------------------------------------------------ rendezvous --
@@ -130,11 +141,13 @@ class Introduction:
     @ivar place: Where the one who says it is seen.
     @ivar worker: The value of the local address of its puncture.
     @ivar carries: What it offers beyond that: L{QUIC}, or 0.
+    @ivar others: Where else it may be reached, from the same side of a NAT.
     """
 
     place: Place
     worker: bytes
     carries: int = 0
+    others: tuple[Place, ...] = ()
 
 
 def _byteArray(data: bytes) -> bytes:
@@ -156,7 +169,8 @@ def encodeIntroduction(introduction: Introduction) -> bytes:
         raise EncodeError("the address of a puncture is too long")
     pieces = [cbor.textString(placeText(introduction.place)), _byteArray(introduction.worker)]
     if introduction.carries:
-        pieces.append(cbor.uint(introduction.carries))
+        others = [cbor.textString(placeText(each)) for each in introduction.others[:MAX_PLACES]]
+        pieces += [cbor.uint(introduction.carries), cbor.arrayHead(len(others)) + b"".join(others)]
     return cbor.arrayHead(len(pieces)) + b"".join(pieces)
 
 
@@ -173,10 +187,12 @@ def decodeIntroduction(data: bytes | memoryview) -> Introduction:
     place = readPlace(reader.readText(MAX_PLACE))
     worker = _readByteArray(reader, MAX_WORKER)
     carries = reader.readUint(255) if count > 2 else 0
-    for _ in range(count - 3):
+    number = reader.readArrayHead(MAX_PLACES) if count > 3 else 0
+    others = tuple(readPlace(reader.readText(MAX_PLACE)) for _ in range(number))
+    for _ in range(count - 4):
         reader.skip()
     reader.expectEnd()
-    return Introduction(place, worker, carries)
+    return Introduction(place, worker, carries, others)
 
 
 # -------------------------------------------------------------- puncture --

@@ -5,6 +5,7 @@ nftables, real time.  Needs root; is skipped, loudly, without.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from tests.scenarios.faults import FaultTestCase
@@ -41,7 +42,11 @@ NOTICED, FOUND = 25.0, 90.0
 class NATTestCase(FaultTestCase):
     """
     Inlet and outlet are each behind a NAT.  The relay's host is the internet, too.
+
+    @ivar meeting: The address of the relay that the outlet asks.
     """
+
+    meeting = RELAY[1]
 
     def setUp(self) -> None:
         """
@@ -89,7 +94,7 @@ class NATTestCase(FaultTestCase):
         """
         It looks for direct ways.
         """
-        return super().startOutlet(target, "--rendezvous", f"{RELAY[1]}:{RELAY_PORT}", *options)
+        return super().startOutlet(target, "--rendezvous", f"{self.meeting}:{RELAY_PORT}", *options)
 
     def passed(self) -> int:
         """
@@ -146,6 +151,28 @@ class DirectTests(NATTestCase):
         self.goOn()
         self.finish()
 
+    def test_sameNAT(self) -> None:
+        """
+        Two behind the same NAT, which lets nobody come back in, find each other inside.
+        """
+        self.translate("cone", "cone")
+        gateway, host = self.gateways["inlet"], self.hosts["outlet"]
+        host.ip("link", "delete", "lan")
+        gateway.ip("link", "add", "lan2", "type", "veth", "peer", "name", "lan", "netns", host.name)
+        for each, last, device in ((gateway, 1, "lan2"), (host, 2, "lan")):
+            each.ip("address", "add", f"192.168.71.{last}/24", "dev", device)
+            each.ip("link", "set", device, "up")
+        host.ip("route", "add", "default", "via", "192.168.71.1")
+        # It answers from the address that is on this side.
+        self.meeting = RELAY[0]
+        self.begin(1)
+        self.until(lambda: "moved to directly" in self.programs["inlet"].text(), "a direct way", FOUND)
+        before = self.passed()
+        self.goOn()
+        self.assertEqual(self.passed(), before)
+        self.assertIn("directly, udp 192.168.71.2:", self.status("inlet"))
+        self.finish()
+
     def test_status(self) -> None:
         """
         Where the other end is shows in the status.
@@ -161,8 +188,6 @@ class DirectTests(NATTestCase):
         """
         What C{ockam-twisted status} says there.
         """
-        import sys
-
         folder = str(self.folder / host)
         return self.hosts[host].run(sys.executable, "-m", "ockam_twisted.command", "status", "--state-dir", folder)
 

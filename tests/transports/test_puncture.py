@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory
 from twisted.trial.unittest import SynchronousTestCase
 
-from ockam_twisted.errors import TimedOut
+from ockam_twisted.errors import NoRoute, TimedOut
 from ockam_twisted.transports.puncture import ANSWERED, PATIENCE, PERIOD, SILENCE, Puncture
 from ockam_twisted.transports.quic import QUICEndpoint, QUICServerEndpoint
 from ockam_twisted.wire.codecs import DATAGRAMS
@@ -51,9 +51,9 @@ class PunctureTests(SynchronousTestCase):
         one, two = symmetric or (False, False)
         first, at = self.make("192.0.2.1", one)
         second, there = self.make("203.0.113.1", two)
-        answering = second.open(at, first.worker)
+        answering = second.open([at], first.worker)
         self.network.wait(0.3)
-        return first, second, first.open(there, second.worker), answering
+        return first, second, first.open([there], second.worker), answering
 
     def test_ask(self) -> None:
         """
@@ -110,12 +110,33 @@ class PunctureTests(SynchronousTestCase):
         second, there = self.make("203.0.113.1", True)
         everybody: Any = self.network.ports[at]
         everybody.allowed = type("All", (), {"__contains__": lambda self, each: True, "add": lambda self, each: None})()
-        answering = second.open(at, first.worker)
-        opening = first.open(there, second.worker)
+        answering = second.open([at], first.worker)
+        opening = first.open([there], second.worker)
         self.network.wait(2)
         self.successResultOf(opening)
         self.successResultOf(answering)
         self.assertEqual(first.peer, ("203.0.113.1", 1001))
+
+    def test_places(self) -> None:
+        """
+        Of several places the one counts where the other end is.
+        """
+        first, at = self.make("192.0.2.1")
+        second, there = self.make("203.0.113.1")
+        answering = second.open([("198.51.100.77", 7), at], first.worker)
+        opening = first.open([("2001:db8::1", 5), ("198.51.100.77", 7), there], second.worker)
+        self.network.wait(2)
+        self.successResultOf(opening)
+        self.successResultOf(answering)
+        self.assertEqual((first.peer, second.peer), (there, at))
+
+    def test_families(self) -> None:
+        """
+        Who has no address that can be sent to cannot be reached.
+        """
+        first, _ = self.make("192.0.2.1")
+        self.failureResultOf(first.open([("2001:db8::1", 5)], b"w"), NoRoute)
+        first.close("done")
 
     def test_breaks(self) -> None:
         """

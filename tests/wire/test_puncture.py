@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ockam_twisted.errors import DecodeError, EncodeError
 from ockam_twisted.wire.puncture import (
     DECODERS,
+    MAX_PLACES,
     MAX_WORKER,
     QUIC,
     Introduction,
@@ -45,7 +46,25 @@ class PlaceTests(SynchronousTestCase):
         """
         Names, and ports that there are not, are refused.
         """
-        for text in ("", "localhost:1", "192.0.2.1", "192.0.2.1:0", "192.0.2.1:65536", "2001:db8::1:4", "192.0.2.1:4 "):
+        nobody = (
+            "0.0.0.0:1",
+            "224.0.0.1:1",
+            "255.255.255.255:1",
+            "[::]:1",
+            "[ff02::1]:1",
+            "999.1.1.1:1",
+            "[1::2::3]:1",
+        )
+        for text in (
+            *nobody,
+            "",
+            "localhost:1",
+            "192.0.2.1",
+            "192.0.2.1:0",
+            "192.0.2.1:65536",
+            "2001:db8::1:4",
+            "192.0.2.1:4 ",
+        ):
             self.assertRaises(DecodeError, readPlace, text)
 
 
@@ -99,8 +118,11 @@ class IntroductionTests(SynchronousTestCase):
         """
         What it offers beyond that follows, and so may what later versions say.
         """
-        encoded = encodeIntroduction(Introduction(("192.0.2.1", 1), b"w", QUIC))
-        self.assertEqual(decodeIntroduction(encoded).carries, QUIC)
+        introduction = Introduction(("192.0.2.1", 1), b"w", QUIC, (("10.0.0.1", 2), ("2001:db8::1", 3)))
+        encoded = encodeIntroduction(introduction)
+        self.assertEqual(decodeIntroduction(encoded), introduction)
+        brief = encodeIntroduction(Introduction(("192.0.2.1", 1), b"w", QUIC))
+        self.assertEqual(decodeIntroduction(bytes((brief[0] - 1,)) + brief[1:-1]).carries, QUIC)
         later = bytes((encoded[0] + 1,)) + encoded[1:] + b"\x81\x01"
         self.assertEqual(decodeIntroduction(later), decodeIntroduction(encoded))
 
@@ -111,6 +133,11 @@ class IntroductionTests(SynchronousTestCase):
         long = Introduction(("192.0.2.1", 1), bytes(MAX_WORKER + 1))
         self.assertRaises(EncodeError, encodeIntroduction, long)
         self.assertRaises(DecodeError, decodeIntroduction, _INITIATE[:14] + b"\x99\x01\x00" + bytes(256))
+        many = encodeIntroduction(Introduction(("192.0.2.1", 1), b"w", QUIC, (("10.0.0.1", 2),) * (MAX_PLACES + 1)))
+        self.assertEqual(len(decodeIntroduction(many).others), MAX_PLACES)
+        self.assertRaises(
+            DecodeError, decodeIntroduction, _INITIATE.replace(b"\x82", b"\x84", 1) + b"\x01\x85" + bytes(5)
+        )
 
     def test_others(self) -> None:
         """
