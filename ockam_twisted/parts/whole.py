@@ -203,6 +203,9 @@ class Parts:
                 part.enter(door)
                 if port is not None:
                     port.stopListening()
+            elif not _place(key, config) and part.door is not None:
+                part.door = None
+                part.inlet.drain()
             part.change(config, areAuthoritiesOther)
         else:
             part.change(config)
@@ -220,8 +223,9 @@ class Parts:
         for key, each in change.changed.items():
             if _place(key, each) and _place(key, each) != _place(key, self.parts[key].config):
                 needed[key] = _place(key, each)
+        left = [key for key, each in change.changed.items() if not _place(key, each)]
         spare: list[Door] = []
-        for key in (*change.removed, *needed):
+        for key in (*change.removed, *needed, *left):
             part = self.parts.get(key)
             if isinstance(part, ListenerPart | InletPart) and part.door is not None:
                 spare.append(part.door)

@@ -167,6 +167,28 @@ class InletTests(ReloadTestCase):
         self.assertEqual(self.says(client), b"HELLO")
         self.assertEqual(self.says(self.client(4003)), b"HELLO")
 
+    def test_listensNoMore(self) -> None:
+        """
+        An inlet that is only for datagrams from now on listens no more, and has the streams
+        that it had; another one may listen there at once.
+        """
+        client = self.client(4001)
+        self.assertEqual(self.says(client), b"HELLO")
+        port = self.network.ports["127.0.0.1:4001"]
+        deaf = evolve(self.inlet("a", 4001), listen="")
+        self.apply(self.service, self.inlets(deaf, self.inlet("b", 4001, EVERYONE)))
+        self.assertIs(self.network.ports["127.0.0.1:4001"], port)
+        self.network.advance(1)
+        self.assertEqual(self.says(self.client(4001)), b"HELLO")
+        self.apply(self.service, self.inlets(deaf))
+        self.network.advance(1)
+        self.assertNotIn("127.0.0.1:4001", self.network.ports)
+        self.assertEqual(self.says(client), b"HELLO")
+        self.apply(self.service, self.inlets(self.inlet("a", 4001)))
+        self.network.advance(1)
+        self.assertEqual(self.says(self.client(4001)), b"HELLO")
+        self.assertEqual(self.says(client), b"HELLO")
+
     def test_renamed(self) -> None:
         """
         Another inlet at the same place takes the port over: it never was
