@@ -83,6 +83,17 @@ class Options(BaseOptions):
         ["demo", None, Demo, "See it work on this machine"],
     ]
 
+    def opt_reactor(self, name: str) -> None:
+        """
+        The reactor, as twist has it: asyncio for ways over Bluetooth
+        """
+        from twisted.application.reactors import NoSuchReactor, installReactor
+
+        try:
+            installReactor(name)
+        except NoSuchReactor:
+            raise usage.UsageError(f"--reactor: there is no {name[:40]!a}; asyncio is one") from None
+
     def postOptions(self) -> None:
         """
         There has to be a command.

@@ -52,6 +52,7 @@ class CommandTests(SynchronousTestCase):
         self.assertIn("--command is one of", self.refuse("identity", "show", "--command", "ls"))
         self.assertIn("dance", self.refuse("identity", "dance"))
         self.assertIn("Wrong number", self.refuse("demo", "now"))
+        self.assertIn("there is no 'steam'; asyncio is one", self.refuse("--reactor=steam", "ping"))
 
 
 class RunTests(SynchronousTestCase):

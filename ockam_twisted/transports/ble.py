@@ -44,7 +44,7 @@ def _loopOf(reactor: Any) -> Any:
     bumble("transport")
     loop = getattr(reactor, "_asyncioEventloop", None)
     if loop is None:
-        raise ValueError("Bluetooth needs the asyncio reactor: twist --reactor=asyncio")
+        raise ValueError("Bluetooth needs the asyncio reactor: --reactor=asyncio, of twist or ockam-twisted")
     return loop
 
 

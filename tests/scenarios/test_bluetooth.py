@@ -98,6 +98,22 @@ class BluetoothTests(ScenarioTestCase):
         into.end()
         self.assertPage(self.inlet(here)[0])
 
+    def test_ping(self) -> None:
+        """
+        C{ockam-twisted} gets there, too, by the reactor that it takes.
+        """
+        _, (here, there) = self.controllers()
+        self.roads(there)
+        self.patch(os, "environ", {**os.environ, "OCKAM_TWISTED_BLE": here})
+        to = f"{self.outlet}@/ble/otter/service/{self.address}/secure/api/service/outlet"
+        self.identity("inlet")
+        ping = self.start(
+            sys.executable, "-m", "ockam_twisted.command", "--reactor=asyncio", "ping", "-c", "2", "-i", "0.1", to,
+            "--state-dir", str(self.folder / "inlet"),
+        )  # fmt: skip
+        self.assertEqual(ping.process.wait(60), 0, ping.text())
+        self.assertIn("2 of 2", ping.text())
+
     def test_unplugged(self) -> None:
         """
         The controllers are gone, and come back: so does the portal, by itself.

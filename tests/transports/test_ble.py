@@ -72,7 +72,7 @@ class RoadTests(SynchronousTestCase):
         Under another reactor one line says which one it needs.
         """
         reactor = MemoryReactorClock()
-        line = "Bluetooth needs the asyncio reactor: twist --reactor=asyncio"
+        line = "Bluetooth needs the asyncio reactor: --reactor=asyncio, of twist or ockam-twisted"
         error = self.assertRaises(ValueError, serverEndpointOf, reactor, "ble:otter")
         self.assertEqual(str(error), line)
         road = MultiAddr.fromText("/ble/otter/service/x").road

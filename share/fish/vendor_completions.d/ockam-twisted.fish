@@ -30,6 +30,7 @@ complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -a config -d
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -a reload -d 'Have a node read its file again'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -a completion -d 'Have a shell complete all this'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -a demo -d 'See it work on this machine'
+complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -l reactor -r -f -d 'The reactor, as twist has it: asyncio for ways over Bluetooth'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -l help -d 'Display this help and exit'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted\'' -l version -d 'Display the version and exit'
 complete -c ockam-twisted -n '__ockam_twisted_at \'ockam-twisted connect\'' -l allow -r -f -d 'What the outlet must be by the word of --authority: a policy over attributes'
