@@ -14,7 +14,7 @@ from tests.scenarios.bluetooth import CONTROLLERS
 from tests.scenarios.processes import CURL, PATIENCE, Program, ScenarioTestCase, freePort
 
 #: Bytes that go each way.
-SIZE = 2 * 1024 * 1024
+SIZE = 512 * 1024
 
 
 class BluetoothTests(ScenarioTestCase):
@@ -87,7 +87,7 @@ class BluetoothTests(ScenarioTestCase):
 
     def test_portal(self) -> None:
         """
-        A portal through both: a page of two megabytes arrives as it is; and again when
+        A portal through both: a page of half a megabyte arrives as it is; and again when
         another inlet comes after the first one.
         """
         _, (here, there) = self.controllers()
