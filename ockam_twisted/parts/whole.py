@@ -149,13 +149,17 @@ class Parts:
             if isinstance(part, InletPart):
                 # Another one may be about to hear there.
                 await part.deafen()
+        # Whoever takes a door over does so before anybody leaves his.
+        left = self._enter({key: door for key, door in doors.items() if key in change.changed})
         for key, each in change.added.items():
             self._add(key, each, doors.get(key))
         for key in change.removed:
             self._remove(key)
+        for port in left:
+            port.stopListening()
         others = (before.authorities, before.authorityTicket) != (config.authorities, config.authorityTicket)
         for key, each in change.changed.items():
-            self._change(key, each, doors.get(key), others)
+            self._change(key, each, others)
         for key in change.kept:
             part = self.parts[key]
             if isinstance(part, OutletPart):
@@ -195,15 +199,23 @@ class Parts:
         if isinstance(part, OutletPart):
             left.addCallback(lambda _: self.reception.close())
 
-    def _change(self, key: Key, config: Any, door: Door | None, areAuthoritiesOther: bool) -> None:
+    def _enter(self, doors: dict[Key, Door]) -> list[Any]:
+        """
+        Let inlets listen elsewhere.
+
+        @return: The ports that they had.
+        """
+        ports = []
+        for key, door in doors.items():
+            part = cast(InletPart, self.parts[key])
+            ports.append(part.inlet.port)
+            part.enter(door)
+        return [port for port in ports if port is not None]
+
+    def _change(self, key: Key, config: Any, areAuthoritiesOther: bool) -> None:
         part = self.parts[key]
         if isinstance(part, InletPart):
-            port: Any = part.inlet.port
-            if door is not None:
-                part.enter(door)
-                if port is not None:
-                    port.stopListening()
-            elif not _place(key, config) and part.door is not None:
+            if not _place(key, config) and part.door is not None:
                 part.door = None
                 part.inlet.drain()
             part.change(config, areAuthoritiesOther)

@@ -214,6 +214,23 @@ class InletTests(ReloadTestCase):
         self.network.advance(1)
         self.assertEqual(self.says(self.client(4002)), b"HELLO")
         self.assertEqual((len(first.streams), len(second.streams)), (1, 0))
+        self.assertEqual(self.says(self.client(4001)), b"HELLO")
+        self.assertEqual((len(first.streams), len(second.streams)), (1, 1))
+
+    def test_takenOver(self) -> None:
+        """
+        An inlet takes the place of another one that is removed, or goes elsewhere.
+        """
+        both = self.inlets(self.inlet("a", 4001), self.inlet("b", 4002, EVERYONE))
+        for others in ((), (self.inlet("a", 4003),)):
+            self.apply(self.service, both)
+            self.apply(self.service, self.inlets(*others, self.inlet("b", 4001, EVERYONE)))
+            self.network.advance(1)
+            ports = {each for each in self.network.ports if each.endswith((":4001", ":4002", ":4003"))}
+            wanted = {"127.0.0.1:4001"} | ({"127.0.0.1:4003"} if others else set())
+            self.assertEqual(ports, wanted)
+            for port in wanted:
+                self.assertEqual(self.says(self.client(int(port[-4:]))), b"HELLO")
 
     def test_ownPort(self) -> None:
         """
