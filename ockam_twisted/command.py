@@ -88,11 +88,14 @@ class Options(BaseOptions):
         The reactor, as twist has it: asyncio for ways over Bluetooth
         """
         from twisted.application.reactors import NoSuchReactor, installReactor
+        from twisted.internet.error import ReactorAlreadyInstalledError
 
         try:
             installReactor(name)
-        except NoSuchReactor:
+        except (NoSuchReactor, ImportError):
             raise usage.UsageError(f"--reactor: there is no {name[:40]!a}; asyncio is one") from None
+        except ReactorAlreadyInstalledError:
+            raise usage.UsageError("--reactor: there can be only one") from None
 
     def postOptions(self) -> None:
         """

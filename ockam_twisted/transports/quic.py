@@ -51,6 +51,18 @@ Bind = Callable[[DatagramSocket], Any]
 _FIRST = 1200
 
 
+class _Connection(QuicConnection):
+    """
+    One that begins anew when it is told to come again with a token: what it had
+    sent before is not under way any more, which the library forgets.
+    """
+
+    def _initialize(self, peer_cid: bytes) -> None:
+        for space in self._loss.spaces:
+            self._loss.discard_space(space)
+        super()._initialize(peer_cid)
+
+
 class _Client(DatagramSocket):
     """
     Connects, once.
@@ -61,7 +73,7 @@ class _Client(DatagramSocket):
         self._factory = factory
         self._done: Deferred[Any] | None = done
         self._deadline: IDelayedCall | None = None
-        quic = QuicConnection(configuration=configuration(True))
+        quic = _Connection(configuration=configuration(True))
         quic.connect(address, clock.seconds())
         self.connection = QUICTransport(quic, clock, self.sendDatagram, self.getHost, address, True)
         self.connection.opened = self._opened

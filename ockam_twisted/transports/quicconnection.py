@@ -38,6 +38,10 @@ _ENOUGH = 256 * 1024
 #: The two streams, both opened by who connects.
 _DATA, _CREDIT = 0, 4
 
+#: Seconds that a timer takes at least: that much the library means by now, and what is
+#: sent at once is more.
+GRANULARITY = 0.001
+
 #: Seconds of silence after which a question is asked.
 PING = 15.0
 
@@ -167,7 +171,7 @@ class QUICTransport(Filling):
             self._timer.cancel()
         self._timer = None
         if at is not None:
-            self._timer = self._clock.callLater(max(0.0, at - self._clock.seconds()), self._due)
+            self._timer = self._clock.callLater(max(GRANULARITY, at - self._clock.seconds()), self._due)
 
     def _due(self) -> None:
         self._timer = None

@@ -27,6 +27,13 @@ STARTUP, PROBE, DRAIN, CRUISE = 2.885, 2.0, 1.0, 1.5
 #: shorter than the window.
 HEAVY, CAREFUL_PROBE, CAREFUL = 0.08, 1.25, 1.1
 
+#: Being careful has helped if less than this part of what was lost before is; if it has not,
+#: nobody is for so many cycles.
+HELPED, TRUSTED = 0.8, 16
+
+#: So many datagrams that are lost say nothing yet.
+FEW = 3
+
 #: Of so many rounds one looks for more; a rate counts for so many.
 CYCLE, REMEMBERED = 8, 10
 
@@ -66,7 +73,9 @@ class BottleneckControl(QuicCongestionControl):
         self._plateau = (0.0, 0)
         self._measuredAt = 0.0
         self._pausedUntil = 0.0
-        self._isLossy = False
+        self._isCareful = False
+        self._lossBefore = 0.0
+        self._trusting = 0
 
     # ---------------------------------------------------------------- sent
 
@@ -75,8 +84,10 @@ class BottleneckControl(QuicCongestionControl):
         A datagram has left.
         """
         if not self.bytes_in_flight:
-            # What was idle says nothing of the rate.
+            # What was idle says nothing of the rate, and there is no queue of ours.
             self._deliveredAt = self._firstSentAt = packet.sent_time
+            if packet.sent_time - self._measuredAt > MEASURED:
+                self._pausedUntil = packet.sent_time
         isLimited = 2 * self.bytes_in_flight < self.congestion_window
         packet.sample = (self._delivered, self._deliveredAt, self._firstSentAt, isLimited)
         self.bytes_in_flight += packet.sent_bytes
@@ -116,12 +127,27 @@ class BottleneckControl(QuicCongestionControl):
         if not self._round % CYCLE or self._isStarting:
             delivered, lost = self._delivered - self._cycleBegan[0], self._lost - self._cycleBegan[1]
             self._cycleBegan = self._delivered, self._lost
-            self._isLossy = lost > HEAVY * (lost + delivered)
-            if self._isLossy:
-                self._isStarting = False
+            self._judge(lost / (lost + delivered) if lost >= FEW * self._datagram else 0.0)
         if self._rates[-1]:
             self._rates.append(0.0)
             self.rate = max(self._rates)
+
+    def _judge(self, loss: float) -> None:
+        """
+        So much of the last cycle was lost, 0 to 1.  Is it lost because there is too
+        much of it?  Then there is less loss with a smaller window.
+        """
+        if self._trusting:
+            self._trusting -= 1
+        elif self._isCareful and loss > max(HEAVY, HELPED * self._lossBefore):
+            # It is the road that loses.
+            self._isCareful, self._trusting = False, TRUSTED
+        else:
+            if not self._isCareful:
+                self._lossBefore = loss
+            self._isCareful = loss > HEAVY
+        if self._isCareful:
+            self._isStarting = False
 
     @property
     def gain(self) -> float:
@@ -130,8 +156,8 @@ class BottleneckControl(QuicCongestionControl):
         """
         if self._isStarting:
             return STARTUP
-        cruise = CAREFUL if self._isLossy else CRUISE
-        probe = CAREFUL_PROBE if self._isLossy else PROBE
+        cruise = CAREFUL if self._isCareful else CRUISE
+        probe = CAREFUL_PROBE if self._isCareful else PROBE
         return {0: probe, 1: DRAIN}.get(self._round % CYCLE, cruise)
 
     def _resize(self, arrived: int, now: float) -> None:
@@ -154,14 +180,17 @@ class BottleneckControl(QuicCongestionControl):
         """
         A round trip has taken so long, seconds.
         """
+        if rtt <= 0:
+            # The clock was set back.
+            return
         if not self.roundTrip or rtt <= self.roundTrip:
             self.roundTrip, self._measuredAt = rtt, now
         elif now - self._measuredAt > MEASURED:
-            if not self._pausedUntil:
+            if self._pausedUntil < self._measuredAt + MEASURED:
                 self._pausedUntil = now + PAUSE + self.roundTrip
             elif now >= self._pausedUntil:
                 # The queue is empty by now.
-                self.roundTrip, self._measuredAt, self._pausedUntil = rtt, now, 0.0
+                self.roundTrip, self._measuredAt = rtt, now
 
     # ---------------------------------------------------------------- lost
 
