@@ -146,10 +146,10 @@ class OutletSession(Session):
         """
         self.current = Current(attempt)
         self.destination = destination
-        straight = None if straighten is None else straighten(self.current)
-        super().__init__(clock, straight or self.current, label)
-        if straight is not None:
-            straight.follow(self)
+        self._straight = None if straighten is None else straighten(self.current)
+        super().__init__(clock, self._straight or self.current, label)
+        if self._straight is not None:
+            self._straight.follow(self)
 
     def become(self, other: OutletSession, isTrustOther: bool) -> None:
         """
@@ -160,6 +160,8 @@ class OutletSession(Session):
         before, self.destination = self.destination, other.destination
         isDoubted = isTrustOther and not before.whom
         if before.ways != other.destination.ways or isDoubted:
+            if self._straight is not None:
+                self._straight.forget()
             self.current.become(other.current.attempt, self, isDoubted)
         else:
             self.current.attempt = other.current.attempt

@@ -9,7 +9,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, succeed
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
@@ -18,8 +19,8 @@ from zope.interface import implementer
 
 from ockam_twisted.errors import OckamError
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.identity.trust import TrustIdentifier
-from ockam_twisted.interfaces import IRotation
+from ockam_twisted.identity.trust import AllTrust, TrustIdentifier
+from ockam_twisted.interfaces import IRotation, ITrustPolicy
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.sessions.attempt import PATIENCE, Parts, Walk, begin, establish
 from ockam_twisted.sessions.failures import NETWORK_ERRORS
@@ -71,6 +72,7 @@ class DirectAttempt:
         self._ready: Established | None = None
         self._direct: Established | None = None
         self._searching: Deferred[Established] | None = None
+        self._renewing: Deferred[Established] | None = None
         self._search: IDelayedCall | None = None
         self._failures = 0
         self._since = 0.0
@@ -103,14 +105,27 @@ class DirectAttempt:
 
     def _renewed(self, established: Established) -> Deferred[Established]:
         def made(another: Established) -> Established:
-            self._direct = another
+            self._renewing = None
+            self._direct, self._since = another, self._walk.clock.seconds()
             return another
 
         def failed(failure: Failure) -> Any:
-            failure.trap(OckamError, CannotListenError, *NETWORK_ERRORS)
+            isForgotten = self._renewing is not finding
+            if not isForgotten:
+                self._renewing = None
+                failure.trap(OckamError, CannotListenError, *NETWORK_ERRORS)
             return self._attempt.start()
 
-        return self._find(established).addCallbacks(made, failed)
+        finding = self._renewing = self._find(established)
+        return finding.addCallbacks(made, failed)
+
+    def forget(self) -> None:
+        """
+        What is in use leads to where it must not any more: no more direct
+        ways like it.
+        """
+        self._end()
+        self._failures = 0
 
     def moveOn(self) -> None:
         """
@@ -135,6 +150,16 @@ class DirectAttempt:
         if self._ready is not None:
             self._session.leave(_REASON)
 
+    def again(self) -> None:
+        """
+        Somebody else is to be asked: what has come of the last one says nothing.
+        """
+        self._failures = 0
+        if self._search is not None:
+            self._search.cancel()
+            self._search = None
+        self.look()
+
     def look(self) -> None:
         """
         Look for a direct way soon, if one is wanted and there is none.
@@ -152,12 +177,18 @@ class DirectAttempt:
         """
         isBrief = self._direct is not None and self._walk.clock.seconds() - self._since < WORTH
         self._failures = self._failures + 1 if isBrief else 0
+        self._end()
+
+    def _end(self) -> None:
         if self._search is not None:
             self._search.cancel()
             self._search = None
-        if self._searching is not None:
-            self._searching.cancel()
         ready, self._ready, self._direct = self._ready, None, None
+        searching, self._searching = self._searching, None
+        renewing, self._renewing = self._renewing, None
+        for each in (searching, renewing):
+            if each is not None:
+                each.cancel()
         if ready is not None:
             ready.close()
 
@@ -165,9 +196,12 @@ class DirectAttempt:
         self._search = None
         searching = self._searching = self._find(self._session.established)
         searching.addTimeout(TIMEOUT, self._walk.clock)
-        searching.addCallbacks(self._found, self._notFound)
+        searching.addCallbacks(self._found, self._notFound, callbackArgs=(searching,), errbackArgs=(searching,))
 
-    def _found(self, direct: Established) -> None:
+    def _found(self, direct: Established, searching: Deferred[Established]) -> None:
+        if searching is not self._searching:
+            direct.close()
+            return
         self._searching = None
         self._ready = direct
         direct.lost.addCallback(self._lostEarly, direct)
@@ -180,11 +214,12 @@ class DirectAttempt:
             self._later()
         return reason
 
-    def _notFound(self, failure: Failure) -> None:
-        self._searching = None
-        if failure.check(CancelledError):
+    def _notFound(self, failure: Failure, searching: Deferred[Established]) -> None:
+        if searching is not self._searching:
+            # It was given up.
             return
-        if not failure.check(OckamError, CannotListenError, *NETWORK_ERRORS):
+        self._searching = None
+        if not failure.check(OckamError, CannotListenError, DeferredTimeout, *NETWORK_ERRORS):
             self._log.failure(
                 "{label}: looking for a direct way has failed",
                 failure,
@@ -203,6 +238,8 @@ class DirectAttempt:
     def _later(self) -> float:
         delay = self._delay(self._failures)
         self._failures += 1
+        if self._punctures.rendezvous is None:
+            return delay
         self._search = self._walk.clock.callLater(delay, self._look)
         return delay
 
@@ -217,7 +254,10 @@ class DirectAttempt:
         async def make(parts: Parts) -> Established:
             walk, tail = self._walk, established.route[1:]
             place = await openDirectly(self._punctures, walk, Route(established.route[:1]), parts)
-            trust = TrustIdentifier(Identifier(established.peer))
+            trust: ITrustPolicy = TrustIdentifier(Identifier(established.peer))
+            destination = getattr(self._session, "destination", None)
+            if destination is not None:
+                trust = AllTrust(trust, destination.trust)
             channel = await walk.secure(Route((parts.hops[0].address, _LISTENER)), trust, parts, PATIENCE)
             return await establish(walk, Route((channel.encryptor, *tail)), parts, f"directly, udp {placeText(place)}")
 

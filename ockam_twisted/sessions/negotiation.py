@@ -21,6 +21,7 @@ from twisted.logger import Logger
 
 from ockam_twisted.errors import DecodeError, NoRoute, OckamError
 from ockam_twisted.interfaces import IRouter
+from ockam_twisted.portals.refusals import Refusals
 from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.services.requests import requestRaw
@@ -43,8 +44,10 @@ ADDRESS = Address.local(NEGOTIATION.decode())
 #: Seconds until the other end has to have answered.
 TIMEOUT = 10.0
 
-#: How many ways one peer, and all of them, may have asked for that are still open.
-PEER_WAYS, ALL_WAYS = 4, 128
+#: How many ways one peer, and all of them, may have asked for that are still open: each of
+#: its inlets has one, and another one while that is replaced.  And how often one may ask, at
+#: once, and in a second.
+PEER_WAYS, ALL_WAYS, AT_ONCE, A_SECOND = 32, 256, 8.0, 1.0
 
 
 class Punctures:
@@ -62,7 +65,7 @@ class Punctures:
 
     def tell(self, attempt: Any) -> None:
         """
-        Call the C{look} of this L{ockam_twisted.sessions.direct.DirectAttempt}
+        Call the C{again} of this L{ockam_twisted.sessions.direct.DirectAttempt}
         when there is another rendezvous.
         """
         self._waiting.add(attempt)
@@ -74,7 +77,7 @@ class Punctures:
         before, self.rendezvous = self.rendezvous, rendezvous
         if rendezvous != before:
             for attempt in list(self._waiting):
-                attempt.look()
+                attempt.again()
 
     async def puncture(self) -> tuple[Puncture, Place]:
         """
@@ -88,6 +91,8 @@ class Punctures:
         host, port = self.rendezvous
         try:
             address = await resolved(self.reactor, host)
+        except CancelledError:
+            raise
         except Exception as error:
             raise NoRoute(f"the rendezvous {host} has no address: {error}") from None
         puncture = Puncture(self.reactor)
@@ -123,7 +128,7 @@ async def openDirectly(punctures: Punctures, walk: Walk, route: Route, parts: Pa
             raise NoRoute("the other end does not speak QUIC")
         await puncture.open((other.place, *other.others), other.worker)
         assert puncture.peer is not None
-        endpoint = QUICEndpoint(punctures.reactor, *puncture.peer, bind=puncture.bind)
+        endpoint = QUICEndpoint(punctures.reactor, *puncture.peer, bind=puncture.dial)
         hop: Any = await walk.connectOver(endpoint, parts)
     except BaseException:
         puncture.close("it is not needed any more")
@@ -156,6 +161,8 @@ class NegotiationService(WorkerService):
         self._asked: Counter[str] = Counter()
         self._open: set[Puncture] = set()
         self._running: set[Deferred[None]] = set()
+        self._left: dict[str, tuple[float, float]] = {}
+        self._refusals = Refusals(punctures.reactor)
 
     @property
     def count(self) -> int:
@@ -183,14 +190,30 @@ class NegotiationService(WorkerService):
         if not introduction.carries & QUIC:
             return
         who = peer.identifier
-        if self._asked[who] >= PEER_WAYS or self._asked.total() >= ALL_WAYS:
-            self._log.warn("{peer} asks for too many direct ways", peer=printable(who), event="direct-ways-too-many")
+        if self._asked[who] >= PEER_WAYS or self._asked.total() >= ALL_WAYS or not self._take(who):
+            if self._refusals.isNews(who):
+                self._log.warn(
+                    "{peer} asks for too many direct ways", peer=printable(who), event="direct-ways-too-many"
+                )
             return
         self._asked[who] += 1
         answering = Deferred.fromCoroutine(self._answer(message, introduction, partial(self._ended, who)))
         self._running.add(answering)
         answering.addErrback(self._failed, who)
         answering.addBoth(lambda _: self._running.discard(answering))
+
+    def _take(self, who: str) -> bool:
+        """
+        May this peer ask once more now?
+        """
+        now: float = self._punctures.reactor.seconds()
+        left, since = self._left.pop(who, (AT_ONCE, now))
+        left = min(AT_ONCE, left + max(0.0, now - since) * A_SECOND)
+        self._left[who] = (left - 1 if left >= 1 else left, now)
+        if len(self._left) > ALL_WAYS:
+            # Who has not asked for longest.
+            del self._left[next(iter(self._left))]
+        return left >= 1
 
     def _ended(self, who: str) -> None:
         self._asked[who] -= 1
@@ -231,6 +254,9 @@ class NegotiationService(WorkerService):
         try:
             await endpoint.listen(self._transport.servers)
             opening = puncture.open((theirs.place, *theirs.others), theirs.worker)
+            if opening.called:
+                # There is nothing to send to: nobody has to wait for that.
+                await opening
             with self._router.turn:
                 self.answer(message, encodeIntroduction(Introduction(place, puncture.worker, QUIC, puncture.local())))
             await opening

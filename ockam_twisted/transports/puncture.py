@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 from os import urandom
 from typing import Any
 
@@ -34,9 +35,9 @@ from ockam_twisted.wire.puncture import (
 #: Seconds between two questions to a rendezvous, and in which it has to answer.
 ASK, ANSWERED = 0.5, 3.0
 
-#: Seconds between two pings, at first and then; until there has to be an answer; and
-#: without one after which an open way is closed.
-EAGER, PERIOD, PATIENCE, SILENCE = 0.2, 1.0, 10.0, 5.0
+#: Seconds between two pings, at first and then; until there has to be an answer; without
+#: anything of the other end, after which an open way is closed; and without QUIC.
+EAGER, PERIOD, PATIENCE, SILENCE, UNUSED = 0.2, 1.0, 10.0, 5.0, 60.0
 
 #: So many pings are eager.
 _EAGER = 5
@@ -55,9 +56,13 @@ class Bound:
     What a protocol for UDP has of a puncture: the datagrams of QUIC.
     """
 
-    def __init__(self, puncture: Puncture, protocol: Any) -> None:
+    def __init__(self, puncture: Puncture, protocol: Any, isSole: bool) -> None:
+        """
+        @param isSole: Is it for one connection, of which somebody knows?
+        """
         self._puncture = puncture
         self.protocol = protocol
+        self.isSole = isSole
 
     def write(self, data: bytes, addr: Any = None) -> None:
         """
@@ -75,6 +80,9 @@ class Bound:
         """
         See C{IListeningPort}: nobody else needs the socket.
         """
+        if self.isSole:
+            # Who uses it knows better why it ends.
+            self._puncture.closed = lambda why: None
         self._puncture.close("QUIC has ended")
 
 
@@ -107,7 +115,7 @@ class Puncture(DatagramSocket):
         self._isOpen = False
         self._isOver = False
         self._pings = 0
-        self._heardAt = 0.0
+        self._heardAt = self._usedAt = self._pingedAt = 0.0
         self._deadline = 0.0
         self._timer: IDelayedCall | None = None
         self._bound: Bound | None = None
@@ -119,8 +127,9 @@ class Puncture(DatagramSocket):
         @param rendezvous: Whom it will ask; an address.
         @raise CannotListenError: There is none.
         """
-        self._rendezvous = rendezvous
-        self._reactor.listenUDP(0, self, "::" if isIPv6Address(rendezvous[0]) else "")
+        host, port = rendezvous
+        self._rendezvous = (str(ip_address(host)), port)
+        self._reactor.listenUDP(0, self, "::" if isIPv6Address(host) else "")
 
     # ---------------------------------------------------------- rendezvous
 
@@ -199,7 +208,12 @@ class Puncture(DatagramSocket):
     def _ping(self) -> None:
         self._timer = None
         now = self.clock.seconds()
-        if self._isOpen and now - self._heardAt >= SILENCE:
+        # After a while in which nobody read, what has come is still to be read.
+        isLate, self._pingedAt = now - self._pingedAt > 2 * PERIOD, now
+        if self._isOpen and now - self._usedAt >= UNUSED:
+            self.close("nobody uses the direct way")
+            return
+        if self._isOpen and now - self._heardAt >= SILENCE and not isLate:
             self.close(f"the direct way is gone: nothing came over it for {SILENCE:.0f} s")
             return
         if not self._isOpen and now >= self._deadline:
@@ -215,14 +229,15 @@ class Puncture(DatagramSocket):
         if payload not in (PING, PONG) or (address not in self._shown and len(self._shown) >= _MAX_SHOWN):
             return
         self._shown.add(address)
+        self._heardAt = self.clock.seconds()
         if not self._isOpen:
             # Its NAT may have another port for us than for the rendezvous.
             self.peer = address
         if payload == PING:
             self._send(back, ((_LOCAL, self.worker),), PONG, address)
-        else:
-            self._heardAt = self.clock.seconds()
+        elif not self._isOpen:
             self._isOpen = True
+            self._usedAt = self._heardAt
             opening, self._opening = self._opening, None
             if opening is not None:
                 opening.callback(None)
@@ -245,6 +260,7 @@ class Puncture(DatagramSocket):
             return
         if datagram[0] & _FIXED:
             if self._bound is not None and address in self._shown:
+                self._heardAt = self._usedAt = self.clock.seconds()
                 self._bound.protocol.datagramReceived(datagram, address)
             return
         try:
@@ -267,10 +283,19 @@ class Puncture(DatagramSocket):
 
     def bind(self, protocol: Any) -> Bound:
         """
-        From now on the datagrams of QUIC are for this protocol; as
+        From now on the datagrams of QUIC are for this protocol, which listens; as
         C{listenUDP} does.
         """
-        self._bound = Bound(self, protocol)
+        return self._bind(protocol, False)
+
+    def dial(self, protocol: Any) -> Bound:
+        """
+        The same for one that connects.
+        """
+        return self._bind(protocol, True)
+
+    def _bind(self, protocol: Any, isSole: bool) -> Bound:
+        self._bound = Bound(self, protocol, isSole)
         protocol.makeConnection(self._bound)
         return self._bound
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import Enum
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from attrs import frozen
 
@@ -20,7 +20,7 @@ RENDEZVOUS, NEGOTIATION = b"rendezvous", b"udp"
 
 #: The longest text of an address and a port, and the longest value of a worker's
 #: address, bytes.
-MAX_PLACE, MAX_WORKER = 64, 255
+MAX_PLACE, MAX_WORKER = 64, 64
 
 #: An extension of ours, which others skip: what can be had over the way.
 QUIC = 1
@@ -56,9 +56,12 @@ def readPlace(text: str) -> Place:
         address = ip_address(host)
     except ValueError:
         raise DecodeError("it is no address with a port") from None
-    if address.is_multicast or address.is_unspecified or host == "255.255.255.255":
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        # Who listens at both families sees the first one so.
+        address = address.ipv4_mapped
+    if address.is_multicast or address.is_unspecified or address.is_link_local or str(address) == "255.255.255.255":
         raise DecodeError("that is nobody's address")
-    return host, int(match[3])
+    return str(address), int(match[3])
 
 
 # ------------------------------------------------------------ rendezvous --
@@ -186,6 +189,9 @@ def decodeIntroduction(data: bytes | memoryview) -> Introduction:
         raise DecodeError("an introduction has at least two fields")
     place = readPlace(reader.readText(MAX_PLACE))
     worker = _readByteArray(reader, MAX_WORKER)
+    # It goes to where the other says, in the clear: let it be nothing but a name.
+    if not re.fullmatch(rb"[0-9A-Za-z_.-]+", worker):
+        raise DecodeError("that is no address of a puncture")
     carries = reader.readUint(255) if count > 2 else 0
     number = reader.readArrayHead(MAX_PLACES) if count > 3 else 0
     others = tuple(readPlace(reader.readText(MAX_PLACE)) for _ in range(number))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from ockam_twisted.interfaces import IRotation
@@ -151,6 +152,71 @@ class DirectTests(DirectTestCase):
         self.punctures.become(MEETING)
         self.network.advance(5)
         self.assertIn("directly, udp", self.description)
+
+    def test_otherRendezvous(self) -> None:
+        """
+        When somebody else is to be asked that happens at once; when nobody is, no more.
+        """
+        self.block()
+        self.begin(300)
+        self.block(isOpen=True)
+        self.punctures.become(("198.51.100.66", 4000))
+        self.network.advance(60)
+        self.assertIn("/dnsaddr/bob/", self.description)
+        self.punctures.become(MEETING)
+        self.network.advance(5)
+        self.assertIn("directly, udp", self.description)
+        self.punctures.become(None)
+        self.block()
+        self.network.advance(SILENCE + 5)
+        asked = self.rendezvous.asked
+        self.network.advance(700)
+        self.assertEqual(self.rendezvous.asked, asked)
+
+    def test_forgotten(self) -> None:
+        """
+        A direct way that leads to where nobody must go any more is not made anew.
+        """
+        self.begin()
+        self.assertIn("directly, udp", self.description)
+        self.direct.forget()
+        self.punctures.become(None)
+        self.session.leave("the configuration has changed")
+        self.network.advance(15)
+        self.assertIn("/dnsaddr/bob/", self.description)
+
+    def test_lookup(self) -> None:
+        """
+        A search that waits for the address of the rendezvous can be given up, too.
+        """
+        waiting: list[Deferred[str]] = []
+
+        def resolve(name: str) -> Deferred[str]:
+            waiting.append(Deferred())
+            return waiting[-1]
+
+        nat: Any = self.nats[0]
+        nat.resolve = resolve
+        self.punctures.rendezvous = ("meeting.example.com", 4000)
+        self.session.startService()
+        self.network.advance(FIRST + 1)
+        self.assertEqual(len(waiting), 1)
+        self.session.stopService()
+        self.network.advance(60)
+        self.assertEqual(len(waiting), 1)
+        self.assertEqual(self.alice.transport.hops, set())
+
+    def test_renewedLost(self) -> None:
+        """
+        If it is lost while it is being renewed the first way is taken at once.
+        """
+        self.begin()
+        self.theirs.rendezvous = None
+        self.session.leave("its keys have been in use for long")
+        self.network.advance(0.5)
+        self.block()
+        self.network.advance(SILENCE + 2)
+        self.assertIn("/dnsaddr/bob/", self.description)
 
     def test_renewed(self) -> None:
         """

@@ -12,8 +12,9 @@ from ockam_twisted.errors import NoRoute, TimedOut
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.services.requests import requestRaw
+from ockam_twisted.sessions import negotiation
 from ockam_twisted.sessions.attempt import Parts
-from ockam_twisted.sessions.negotiation import ADDRESS, PEER_WAYS, TIMEOUT, openDirectly
+from ockam_twisted.sessions.negotiation import ADDRESS, AT_ONCE, TIMEOUT, openDirectly
 from ockam_twisted.transports.puncture import PATIENCE, SILENCE
 from ockam_twisted.wire.puncture import QUIC, Introduction, decodeIntroduction, encodeIntroduction
 from tests.sessions.direct import DirectTestCase
@@ -145,18 +146,33 @@ class NegotiationTests(DirectTestCase):
         """
         One peer has only a few, for as long as they are not given up.
         """
+        self.patch(negotiation, "PEER_WAYS", 4)
         answered = []
-        for _ in range(PEER_WAYS + 1):
+        for _ in range(5):
             asking = self.ask(encodeIntroduction(Introduction(("192.0.2.1", 1), b"w", QUIC)))
             if asking.called:
                 answered.append(decodeIntroduction(self.successResultOf(asking)))
             else:
                 asking.addErrback(lambda failure: None)
-        self.assertEqual([each.carries for each in answered], [QUIC] * PEER_WAYS)
-        self.assertEqual(self.negotiation.count, PEER_WAYS)
+        self.assertEqual([each.carries for each in answered], [QUIC] * 4)
+        self.assertEqual(self.negotiation.count, 4)
         self.assertEqual(len([each for each in self.logged if each.get("event") == "direct-ways-too-many"]), 1)
         self.network.advance(PATIENCE + 1)
         self.assertEqual(self.negotiation.count, 0)
+
+    def test_often(self) -> None:
+        """
+        One peer may ask a few times at once, and then once in a second.
+        """
+        place = ("2001:db8::1", 1)
+        mine = self.alice.inbox("mine")
+        for _ in range(12):
+            self.alice.send(self.route.append(ADDRESS), encodeIntroduction(Introduction(place, b"w", QUIC)), mine)
+        before = self.rendezvous.asked
+        self.network.advance(1)
+        self.assertEqual(self.rendezvous.asked - before, int(AT_ONCE))
+        self.assertEqual(self.negotiation.count, 0)
+        self.assertEqual(len([each for each in self.logged if each.get("event") == "direct-ways-too-many"]), 1)
 
     def test_stops(self) -> None:
         """

@@ -46,7 +46,11 @@ class PlaceTests(SynchronousTestCase):
         """
         Names, and ports that there are not, are refused.
         """
+        self.assertEqual(readPlace("[::ffff:192.0.2.1]:7"), ("192.0.2.1", 7))
+        self.assertEqual(readPlace("[2001:DB8:0::1]:7"), ("2001:db8::1", 7))
         nobody = (
+            "169.254.169.254:80",
+            "[fe80::1]:5",
             "0.0.0.0:1",
             "224.0.0.1:1",
             "255.255.255.255:1",
@@ -132,7 +136,7 @@ class IntroductionTests(SynchronousTestCase):
         """
         long = Introduction(("192.0.2.1", 1), bytes(MAX_WORKER + 1))
         self.assertRaises(EncodeError, encodeIntroduction, long)
-        self.assertRaises(DecodeError, decodeIntroduction, _INITIATE[:14] + b"\x99\x01\x00" + bytes(256))
+        self.assertRaises(DecodeError, decodeIntroduction, _INITIATE[:14] + b"\x98\x41" + b"\x18\x61" * 65)
         many = encodeIntroduction(Introduction(("192.0.2.1", 1), b"w", QUIC, (("10.0.0.1", 2),) * (MAX_PLACES + 1)))
         self.assertEqual(len(decodeIntroduction(many).others), MAX_PLACES)
         self.assertRaises(
@@ -143,7 +147,14 @@ class IntroductionTests(SynchronousTestCase):
         """
         Others are refused.
         """
-        for data in (_INITIATE + b"\0", b"\x81" + _INITIATE[1:14], _INITIATE[:-2] + b"\x19\x01\x00", b"\x82\x01\x80"):
+        line = encodeIntroduction(Introduction(("192.0.2.1", 1), b"hits:1|c"))
+        for data in (
+            line,
+            _INITIATE + b"\0",
+            b"\x81" + _INITIATE[1:14],
+            _INITIATE[:-2] + b"\x19\x01\x00",
+            b"\x82\x01\x80",
+        ):
             self.assertRaises(DecodeError, decodeIntroduction, data)
 
 
