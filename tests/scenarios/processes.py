@@ -197,7 +197,10 @@ class ScenarioTestCase(SynchronousTestCase):
 
     def _checkLogs(self) -> None:
         for log in self.folder.glob("*.log"):
-            self.assertNotIn("Traceback", log.read_text("utf-8", "replace"))
+            text = log.read_text("utf-8", "replace")
+            # Python's web server has one for each client that leaves early.
+            if not text.startswith("Serving HTTP"):
+                self.assertNotIn("Traceback", text)
 
     def start(self, *arguments: str) -> Program:
         """
