@@ -72,7 +72,9 @@ class Lossy(NetworkTestCase):
         @return: The port of each inlet.
         """
         target, inlets = self.serve(), {}
-        self.on("relay", "ockam-relay", "--listen", "tcp:4000", "--listen", "quic:4002").value("Identifier")
+        self.on("relay", "ockam-relay", "--ephemeral", "--listen", "tcp:4000", "--listen", "quic:4002").value(
+            "Identifier"
+        )
         for number, (kind, port) in enumerate(PORTS.items()):
             road = {"tcp": f"tcp/{port}", "quic": f"udp/{port}/quic"}[kind]
             name, at = f"over-{kind}", 5000 + number

@@ -27,8 +27,8 @@ STARTUP, PROBE, DRAIN, CRUISE = 2.885, 2.0, 1.0, 1.5
 #: shorter than the window.
 HEAVY, CAREFUL_PROBE, CAREFUL = 0.08, 1.25, 1.1
 
-#: Being careful has helped if less than this part of what was lost before is; if it has not,
-#: nobody is for so many cycles.
+#: Being careful has helped if less than this part of what was lost before is; that holds for
+#: so many cycles.
 HELPED, TRUSTED = 0.8, 16
 
 #: So many datagrams that are lost say nothing yet.
@@ -43,6 +43,10 @@ PLATEAU, GROWTH = 3, 1.25
 #: Seconds for which a round trip counts, and for which hardly anything is sent then, so that a
 #: shorter one would show.
 MEASURED, PAUSE = 10.0, 0.2
+
+#: Seconds that the hosts may take, besides the road: acknowledgements are late, and so is
+#: who is busy.  On a short road that is more than the rest.
+HOSTS = 0.03
 
 #: Datagrams: the smallest window, and what is added to it for acknowledgements that come
 #: together.
@@ -74,6 +78,7 @@ class BottleneckControl(QuicCongestionControl):
         self._measuredAt = 0.0
         self._pausedUntil = 0.0
         self._isCareful = False
+        self._hasHelped = False
         self._lossBefore = 0.0
         self._trusting = 0
 
@@ -137,17 +142,19 @@ class BottleneckControl(QuicCongestionControl):
         So much of the last cycle was lost, 0 to 1.  Is it lost because there is too
         much of it?  Then there is less loss with a smaller window.
         """
-        if self._trusting:
+        if self._isStarting:
+            self._isStarting = loss <= HEAVY
+        elif self._trusting:
             self._trusting -= 1
-        elif self._isCareful and loss > max(HEAVY, HELPED * self._lossBefore):
-            # It is the road that loses.
-            self._isCareful, self._trusting = False, TRUSTED
+        elif not self._isCareful:
+            self._lossBefore, self._isCareful, self._hasHelped = loss, loss > HEAVY, False
+        elif self._hasHelped:
+            # The road may be another one by now.
+            self._isCareful = False
         else:
-            if not self._isCareful:
-                self._lossBefore = loss
-            self._isCareful = loss > HEAVY
-        if self._isCareful:
-            self._isStarting = False
+            # Otherwise it is the road that loses.
+            self._hasHelped = self._isCareful = loss <= max(HEAVY, HELPED * self._lossBefore)
+            self._trusting = TRUSTED
 
     @property
     def gain(self) -> float:
@@ -165,7 +172,8 @@ class BottleneckControl(QuicCongestionControl):
         if now < self._pausedUntil:
             self.congestion_window = least
             return
-        target = self.gain * self.rate * self.roundTrip + SLACK * self._datagram
+        late = 0.0 if self._isCareful else HOSTS
+        target = self.gain * self.rate * (self.roundTrip + late) + SLACK * self._datagram
         if self._isStarting:
             # Until more is known, each that has arrived lets two leave.
             wanted = self.congestion_window + arrived
