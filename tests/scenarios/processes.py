@@ -5,6 +5,7 @@ Real processes for the scenario tests: each is ended whatever the test does.
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -64,11 +65,17 @@ def eachVariant(
 
 def freePort() -> int:
     """
-    A port that nobody uses now.
+    A port that nobody uses now; not one of those that connections are made
+    from, of which one might be taken before it is listened at.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    while True:
+        port = random.SystemRandom().randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def canConnect(port: int) -> bool:
