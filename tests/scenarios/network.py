@@ -170,7 +170,12 @@ class NetworkTestCase(ScenarioTestCase):
 
     @ivar hosts: C{inlet}, C{relay} and C{outlet}.
     @ivar roads: From C{inlet} and from C{outlet} to the relay.
+    @ivar relayAt: Where the outlet registers.
+    @ivar wayToRelay: The MultiAddr of the relay, for the inlet.
     """
+
+    relayAt = f"{RELAY[1]}:{RELAY_PORT}"
+    wayToRelay = f"/ip4/{RELAY[0]}/tcp/{RELAY_PORT}"
 
     def setUp(self) -> None:
         """
@@ -238,7 +243,7 @@ class NetworkTestCase(ScenarioTestCase):
         Start the outlet, or start it again.
         """
         outlet = self.on(
-            "outlet", "ockam-outlet", "--target", f"127.0.0.1:{target}", "--relay", f"{RELAY[1]}:{RELAY_PORT}",
+            "outlet", "ockam-outlet", "--target", f"127.0.0.1:{target}", "--relay", self.relayAt,
             "--authorized", self.identity("inlet"), *options,
         )  # fmt: skip
         outlet.value("Forwarding address")
@@ -251,7 +256,7 @@ class NetworkTestCase(ScenarioTestCase):
         outlet = self.identity("outlet")
         inlet = self.on(
             "inlet", "ockam-inlet", "--listen", str(INLET_PORT), "--authorized", outlet, *options,
-            "--to", f"/ip4/{RELAY[0]}/tcp/{RELAY_PORT}/service/forward_to_{outlet}/secure/api/service/outlet",
+            "--to", f"{self.wayToRelay}/service/forward_to_{outlet}/secure/api/service/outlet",
         )  # fmt: skip
         inlet.value("Identifier")
         inlet.waitForText("way to the outlet: up")

@@ -6,7 +6,7 @@ root; is skipped, loudly, without.
 from __future__ import annotations
 
 from tests.scenarios.faults import FaultTestCase
-from tests.scenarios.network import INLET_PORT, RELAY
+from tests.scenarios.network import RELAY
 from tests.scenarios.processes import Program
 
 #: Where the relay speaks QUIC.
@@ -18,34 +18,14 @@ class LossyTests(FaultTestCase):
     Inlet and outlet reach the relay by QUIC.
     """
 
+    relayAt = f"quic:{RELAY[1]}:{PORT}"
+    wayToRelay = f"/ip4/{RELAY[0]}/udp/{PORT}/quic"
+
     def startRelay(self, *options: str) -> Program:
         """
         See L{NetworkTestCase.startRelay}.
         """
         return super().startRelay("--listen", f"quic:{PORT}", *options)
-
-    def startOutlet(self, target: int, *options: str) -> Program:
-        """
-        See L{NetworkTestCase.startOutlet}.
-        """
-        outlet = self.on(
-            "outlet", "ockam-outlet", "--target", f"127.0.0.1:{target}", "--relay", f"quic:{RELAY[1]}:{PORT}",
-            "--authorized", self.identity("inlet"), *options,
-        )  # fmt: skip
-        outlet.value("Forwarding address")
-        return outlet
-
-    def startInlet(self, *options: str) -> Program:
-        """
-        See L{NetworkTestCase.startInlet}.
-        """
-        outlet = self.identity("outlet")
-        inlet = self.on(
-            "inlet", "ockam-inlet", "--listen", str(INLET_PORT), "--authorized", outlet, *options,
-            "--to", f"/ip4/{RELAY[0]}/udp/{PORT}/quic/service/forward_to_{outlet}/secure/api/service/outlet",
-        )  # fmt: skip
-        inlet.waitForText("way to the outlet: up")
-        return inlet
 
     def test_loss(self) -> None:
         """
