@@ -21,11 +21,11 @@ PATIENCE, ANSWER, AGAIN = 10.0, 2.0, 0.2
 _NewTopic: Any = vars(admin)["NewTopic"]
 
 
-def _asked(ask: Callable[[float], Any], isClosing: Event, known: Callable[[], KafkaError | None]) -> Any:
+def _asked(ask: Callable[[], Any], isClosing: Event, known: Callable[[], KafkaError | None]) -> Any:
     """
     Ask until there is an answer.
 
-    @param ask: With how many seconds that may take.
+    @param ask: Asks once, for L{ANSWER} seconds at most.
     @param isClosing: Nobody waits any more.
     @param known: What else is known of why there is none.
     @raise KafkaException: There is none.
@@ -33,7 +33,7 @@ def _asked(ask: Callable[[float], Any], isClosing: Event, known: Callable[[], Ka
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            return ask(min(ANSWER, PATIENCE))
+            return ask()
         except KafkaException as error:
             why = known() or error.args[0]
             if why.code() in HOPELESS or isClosing.wait(AGAIN) or time.monotonic() > deadline:
@@ -61,7 +61,7 @@ def makeTopics(
         producer.poll(0)
         return said()
 
-    there = _asked(lambda seconds: producer.list_topics(timeout=seconds), isClosing, known).topics
+    there = _asked(lambda: producer.list_topics(timeout=ANSWER), isClosing, known).topics
     wanted = [_NewTopic(each, num_partitions=1) for each in names if each not in there]
     if not wanted:
         return
@@ -82,8 +82,8 @@ def endOf(consumer: Consumer, topic: str, isClosing: Event) -> int:
     @raise KafkaException: It cannot be learned.
     """
 
-    def ask(seconds: float) -> int:
-        return int(consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=seconds)[1])
+    def ask() -> int:
+        return int(consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=ANSWER)[1])
 
     # Nobody may lead a topic that was just made.
     end: int = _asked(ask, isClosing, lambda: None)
