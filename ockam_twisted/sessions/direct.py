@@ -155,10 +155,13 @@ class DirectAttempt:
         Somebody else is to be asked: what has come of the last one says nothing.
         """
         self._failures = 0
+        self._cancelSearch()
+        self.look()
+
+    def _cancelSearch(self) -> None:
         if self._search is not None:
             self._search.cancel()
             self._search = None
-        self.look()
 
     def look(self) -> None:
         """
@@ -180,9 +183,7 @@ class DirectAttempt:
         self._end()
 
     def _end(self) -> None:
-        if self._search is not None:
-            self._search.cancel()
-            self._search = None
+        self._cancelSearch()
         ready, self._ready, self._direct = self._ready, None, None
         searching, self._searching = self._searching, None
         renewing, self._renewing = self._renewing, None

@@ -19,6 +19,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IStreamServerEndpoint
 from twisted.logger import Logger
 
+from ockam_twisted.channels.pace import Pace
 from ockam_twisted.errors import DecodeError, NoRoute, OckamError
 from ockam_twisted.interfaces import IRouter
 from ockam_twisted.portals.refusals import Refusals
@@ -47,7 +48,7 @@ TIMEOUT = 10.0
 #: How many ways one peer, and all of them, may have asked for that are still open: each of
 #: its inlets has one, and another one while that is replaced.  And how often one may ask, at
 #: once, and in a second.
-PEER_WAYS, ALL_WAYS, AT_ONCE, A_SECOND = 32, 256, 8.0, 1.0
+PEER_WAYS, ALL_WAYS, AT_ONCE, A_SECOND = 32, 256, 8, 1.0
 
 
 class Punctures:
@@ -128,12 +129,12 @@ async def openDirectly(punctures: Punctures, walk: Walk, route: Route, parts: Pa
             raise NoRoute("the other end does not speak QUIC")
         await puncture.open((other.place, *other.others), other.worker)
         assert puncture.peer is not None
-        endpoint = QUICEndpoint(punctures.reactor, *puncture.peer, bind=puncture.dial)
+        endpoint = QUICEndpoint(punctures.reactor, *puncture.peer, bind=puncture.bind)
         hop: Any = await walk.connectOver(endpoint, parts)
     except BaseException:
         puncture.close("it is not needed any more")
         raise
-    puncture.closed = hop.abortConnection
+    puncture.broken = hop.abortConnection
     return puncture.peer
 
 
@@ -161,7 +162,7 @@ class NegotiationService(WorkerService):
         self._asked: Counter[str] = Counter()
         self._open: set[Puncture] = set()
         self._running: set[Deferred[None]] = set()
-        self._left: dict[str, tuple[float, float]] = {}
+        self._pace = Pace(AT_ONCE, A_SECOND)
         self._refusals = Refusals(punctures.reactor)
 
     @property
@@ -190,7 +191,8 @@ class NegotiationService(WorkerService):
         if not introduction.carries & QUIC:
             return
         who = peer.identifier
-        if self._asked[who] >= PEER_WAYS or self._asked.total() >= ALL_WAYS or not self._take(who):
+        isFull = self._asked[who] >= PEER_WAYS or self._asked.total() >= ALL_WAYS
+        if isFull or not self._pace.permits(who, self._punctures.reactor.seconds()):
             if self._refusals.isNews(who):
                 self._log.warn(
                     "{peer} asks for too many direct ways", peer=printable(who), event="direct-ways-too-many"
@@ -201,19 +203,6 @@ class NegotiationService(WorkerService):
         self._running.add(answering)
         answering.addErrback(self._failed, who)
         answering.addBoth(lambda _: self._running.discard(answering))
-
-    def _take(self, who: str) -> bool:
-        """
-        May this peer ask once more now?
-        """
-        now: float = self._punctures.reactor.seconds()
-        left, since = self._left.pop(who, (AT_ONCE, now))
-        left = min(AT_ONCE, left + max(0.0, now - since) * A_SECOND)
-        self._left[who] = (left - 1 if left >= 1 else left, now)
-        if len(self._left) > ALL_WAYS:
-            # Who has not asked for longest.
-            del self._left[next(iter(self._left))]
-        return left >= 1
 
     def _ended(self, who: str) -> None:
         self._asked[who] -= 1

@@ -51,18 +51,20 @@ _LOCAL = 0
 _MAX_SHOWN = 16
 
 
+def _nobody(why: str) -> None:
+    """
+    Nobody wants to know.
+    """
+
+
 class Bound:
     """
     What a protocol for UDP has of a puncture: the datagrams of QUIC.
     """
 
-    def __init__(self, puncture: Puncture, protocol: Any, isSole: bool) -> None:
-        """
-        @param isSole: Is it for one connection, of which somebody knows?
-        """
+    def __init__(self, puncture: Puncture, protocol: Any) -> None:
         self._puncture = puncture
         self.protocol = protocol
-        self.isSole = isSole
 
     def write(self, data: bytes, addr: Any = None) -> None:
         """
@@ -80,9 +82,6 @@ class Bound:
         """
         See C{IListeningPort}: nobody else needs the socket.
         """
-        if self.isSole:
-            # Who uses it knows better why it ends.
-            self._puncture.closed = lambda why: None
         self._puncture.close("QUIC has ended")
 
 
@@ -93,15 +92,17 @@ class Puncture(DatagramSocket):
 
     @ivar worker: The value of its local address, which the other end names.
     @ivar peer: Where the other one is, as far as that is known.
-    @ivar closed: Called once with why, by L{close} or when the way is lost, before
-        what goes over it ends.
+    @ivar closed: Called once with why, whoever has closed it.
+    @ivar broken: Called with why if the way is lost, before it is closed and what
+        goes over it ends.
     """
 
     def __init__(self, reactor: Any) -> None:
         super().__init__(reactor)
         self.worker = urandom(16).hex().encode()
         self.peer: Place | None = None
-        self.closed: Callable[[str], object] = lambda why: None
+        self.closed: Callable[[str], object] = _nobody
+        self.broken: Callable[[str], object] = _nobody
         self._reactor = reactor
         self._number = int.from_bytes(urandom(2), "big")
         self._client = urandom(16).hex().encode()
@@ -158,11 +159,10 @@ class Puncture(DatagramSocket):
         self._timer = self.clock.callLater(ASK, self._ask)
 
     def _answered(self, payload: bytes) -> None:
-        place = decodeAnswer(payload)
-        asking, self._asking = self._asking, None
+        place, asking = decodeAnswer(payload), self._asking
         if place is None or asking is None:
-            self._asking = asking
             return
+        self._asking = None
         self._stopTimer()
         asking.callback(place)
 
@@ -210,14 +210,16 @@ class Puncture(DatagramSocket):
         now = self.clock.seconds()
         # After a while in which nobody read, what has come is still to be read.
         isLate, self._pingedAt = now - self._pingedAt > 2 * PERIOD, now
-        if self._isOpen and now - self._usedAt >= UNUSED:
-            self.close("nobody uses the direct way")
-            return
-        if self._isOpen and now - self._heardAt >= SILENCE and not isLate:
-            self.close(f"the direct way is gone: nothing came over it for {SILENCE:.0f} s")
-            return
-        if not self._isOpen and now >= self._deadline:
-            self.close("no datagram gets through")
+        why = ""
+        if not self._isOpen:
+            why = "no datagram gets through" if now >= self._deadline else ""
+        elif now - self._usedAt >= UNUSED:
+            why = "nobody uses the direct way"
+        elif now - self._heardAt >= SILENCE and not isLate:
+            why = f"the direct way is gone: nothing came over it for {SILENCE:.0f} s"
+        if why:
+            self.broken(why)
+            self.close(why)
             return
         assert self.peer is not None
         for each in (self.peer,) if self._isOpen else {*self._places, self.peer}:
@@ -283,19 +285,10 @@ class Puncture(DatagramSocket):
 
     def bind(self, protocol: Any) -> Bound:
         """
-        From now on the datagrams of QUIC are for this protocol, which listens; as
+        From now on the datagrams of QUIC are for this protocol; as
         C{listenUDP} does.
         """
-        return self._bind(protocol, False)
-
-    def dial(self, protocol: Any) -> Bound:
-        """
-        The same for one that connects.
-        """
-        return self._bind(protocol, True)
-
-    def _bind(self, protocol: Any, isSole: bool) -> Bound:
-        self._bound = Bound(self, protocol, isSole)
+        self._bound = Bound(self, protocol)
         protocol.makeConnection(self._bound)
         return self._bound
 

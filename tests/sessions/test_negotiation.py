@@ -170,7 +170,7 @@ class NegotiationTests(DirectTestCase):
             self.alice.send(self.route.append(ADDRESS), encodeIntroduction(Introduction(place, b"w", QUIC)), mine)
         before = self.rendezvous.asked
         self.network.advance(1)
-        self.assertEqual(self.rendezvous.asked - before, int(AT_ONCE))
+        self.assertEqual(self.rendezvous.asked - before, AT_ONCE)
         self.assertEqual(self.negotiation.count, 0)
         self.assertEqual(len([each for each in self.logged if each.get("event") == "direct-ways-too-many"]), 1)
 
