@@ -118,8 +118,8 @@ def _startBroker() -> str:
     from tests.kafka.brokers import prepare
 
     folder = Path(tempfile.mkdtemp(prefix="ockam-twisted-test-"))
-    port, *others = (freePort() for _ in range(5))
-    command = prepare(folder / "broker", "127.0.0.1", port, *others)
+    port, behind, named, controller = (freePort() for _ in range(4))
+    command = prepare(folder / "broker", "127.0.0.1", port, behind, behind, named, [controller])
     log = folder / "broker.log"
     with log.open("wb") as out:
         program = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)

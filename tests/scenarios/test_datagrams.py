@@ -14,7 +14,7 @@ from twisted.internet.task import deferLater
 from ockam_twisted.authority.admission import Admission
 from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.policies.policy import Policy
-from tests.scenarios.test_transports import RoadTestCase
+from tests.scenarios.nodes import RoadTestCase
 
 
 class Upper(DatagramProtocol):
