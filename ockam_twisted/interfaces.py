@@ -251,6 +251,19 @@ class IOutput(Interface):
         """
 
 
+class IBundle(Interface):
+    """
+    Messages that leave as one, at the end of a pass over many sockets.
+    """
+
+    sources: set[Any] = Attribute("What they were read from, each an L{ISource}, or several such, or L{None}.")
+
+    def send() -> None:
+        """
+        Called by the turn, at the end of the pass.
+        """
+
+
 class IRouter(Interface):
     """
     Messages find workers.

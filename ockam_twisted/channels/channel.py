@@ -11,31 +11,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container
 from functools import partial
-from typing import NamedTuple
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from ockam_twisted.channels.bundle import Bundle
 from ockam_twisted.channels.cipher import Decryptor, Encryptor, NoncesExhausted
+from ockam_twisted.channels.inbound import Inbound, InboundFlows
 from ockam_twisted.channels.noise import Keys
 from ockam_twisted.channels.party import Party
 from ockam_twisted.channels.standing import Standing
 from ockam_twisted.channels.workers import EncryptorWorker, RecordReceiver
-from ockam_twisted.errors import OckamError, RecordRefused
+from ockam_twisted.errors import DecodeError, OckamError, RecordRefused
 from ockam_twisted.identity.credentials import VerifiedCredential
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.interfaces import Buffer, IFlow, IRouter, ISecureChannel
+from ockam_twisted.interfaces import Buffer, IRouter, ISecureChannel
 from ockam_twisted.routing.access import DenyAll
 from ockam_twisted.routing.addresses import EMPTY, Address, Route
 from ockam_twisted.routing.flow import newFlowId
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
 from ockam_twisted.wire.channel import (
+    BUNDLE_HEAD,
     CLOSE,
     PLAINTEXT_HEAD,
+    PLAINTEXT_TAIL,
+    READS_BUNDLES,
     REFUSED,
     ChannelClose,
     ChannelPayload,
+    bundleBounds,
     decodeChannelMessage,
     encodeRefresh,
     plaintextBounds,
@@ -44,24 +49,12 @@ from ockam_twisted.wire.channel import (
 
 #: From this size on a payload is passed on as a view of the plaintext.
 _VIEW = 4096
-_MAX_FLOWS = 4096
-_MAX_LENGTHS = 8
 
 
 def _nothing() -> None:
     """
     Unwatches what is not watched.
     """
-
-
-class _Inbound(NamedTuple):
-    """
-    What is known about plaintexts that begin with the same bytes.
-    """
-
-    prefix: bytes
-    size: int
-    flow: IFlow
 
 
 @implementer(ISecureChannel)
@@ -124,11 +117,11 @@ class SecureChannel:
         self._only = only
         self._reason: str | None = None
         self._lost: list[Deferred[str]] = []
-        self._flows: dict[bytes, _Inbound] = {}
-        self._lengths: list[int] = []
-        self._last: _Inbound | None = None
+        self._flows = InboundFlows()
+        self._last: Inbound | None = None
         # The route that records come with; it changes seldom.
         self._back: Route | None = None
+        self._bundle = Bundle(router.turn, self._sendRecord)
         info = PeerIdentity(
             peerIdentifier,
             self.encryptor,
@@ -158,10 +151,19 @@ class SecureChannel:
 
     def sendPlaintext(self, plaintext: bytes) -> None:
         """
-        Send one record.  For the encryptor.
+        Send a message, together with others if that may be.  For the
+        encryptor.
         """
+        bundle = self._bundle
+        if not bundle.isWelcome or not bundle.add(plaintext):
+            self._sendRecord(plaintext)
+
+    def _sendRecord(self, plaintext: bytes) -> None:
+        encrypt = self._encrypt
+        if not encrypt.nonce and self._ordered and plaintext.endswith(PLAINTEXT_TAIL):
+            plaintext = plaintext[:-1] + READS_BUNDLES
         try:
-            nonce, sealed = self._encrypt.encrypt(plaintext)
+            nonce, sealed = encrypt.encrypt(plaintext)
         except NoncesExhausted as error:
             self._end(str(error))
             return
@@ -173,7 +175,8 @@ class SecureChannel:
         """
         if self._reason is None:
             with self._router.turn:
-                self.sendPlaintext(encodeRefresh(change_history, (credential,) if credential else ()))
+                self._bundle.flush()
+                self._sendRecord(encodeRefresh(change_history, (credential,) if credential else ()))
 
     # ----------------------------------------------------------- receiving
 
@@ -197,16 +200,32 @@ class SecureChannel:
                 self.fail(str(error))
             return
         self.heard += 1
+        if not plaintext.startswith(BUNDLE_HEAD):
+            self._deliver(plaintext, 0, len(plaintext), back)
+            return
+        try:
+            bounds = bundleBounds(plaintext)
+        except OckamError as error:
+            self._drop(error)
+            return
+        for start, end in bounds:
+            if self._reason is None:
+                self._deliver(plaintext, start, end, back)
+
+    def _deliver(self, plaintext: bytes, start: int, end: int, back: Route) -> None:
+        """
+        One message of a record.
+        """
         try:
             last = self._last
-            if last is None or not plaintext.startswith(last.prefix):
-                last = self._find(plaintext)
+            if last is None or not plaintext.startswith(last.prefix, start):
+                last = self._find(plaintext, start, end)
                 if last is None:
                     return
                 self._last = last
             if back is not self._back:
                 self._followRoute(back)
-            begin, stop = plaintextBounds(plaintext, last.size, len(plaintext))
+            begin, stop = plaintextBounds(plaintext, start + last.size, end)
         except OckamError as error:
             self._drop(error)
             return
@@ -226,37 +245,30 @@ class SecureChannel:
             )
         self._dropped += 1
 
-    def _find(self, plaintext: bytes) -> _Inbound | None:
+    def _find(self, plaintext: bytes, start: int, end: int) -> Inbound | None:
         """
-        Look up or open the flow of a plaintext.
+        Look up or open the flow of a message.
 
         @return: L{None} if it is dealt with.
         """
-        flows = self._flows
-        for length in self._lengths:
-            found = flows.get(plaintext[:length])
-            if found is not None:
-                return found
-        if not plaintext.startswith(PLAINTEXT_HEAD):
+        found = self._flows.find(plaintext, start)
+        if found is not None:
+            return found
+        if self.heard == 1 and self._ordered and plaintext.endswith(READS_BUNDLES):
+            self._bundle.isWelcome = True
+        if not plaintext.startswith(PLAINTEXT_HEAD, start):
+            if start:
+                raise DecodeError("there are only user messages in a bundle")
             self._control(plaintext)
             return None
-        onward, back, position = readPlaintextRoutes(plaintext, 0, len(plaintext))
+        onward, back, position = readPlaintextRoutes(plaintext, start, end)
         if self._only is not None and (not onward or Address(*onward[0]) not in self._only):
             self.fail("it asks for more than it may", REFUSED)
             return None
-        prefix = plaintext[:position]
         flow = self._router.open(
             Route.fromWire(onward), Route.fromWire((self.encryptor, *back)), self.decryptor, (self.standing.info,)
         )
-        found = _Inbound(prefix, position, flow)
-        if len(flows) >= _MAX_FLOWS:
-            flows.clear()
-        if position not in self._lengths:
-            if len(self._lengths) >= _MAX_LENGTHS:
-                self._lengths.pop()
-            self._lengths.insert(0, position)
-        flows[prefix] = found
-        return found
+        return self._flows.add(plaintext[start:position], flow)
 
     def _forgetFlows(self) -> None:
         """
@@ -320,6 +332,7 @@ class SecureChannel:
         """
         if self._reason is None:
             with self._router.turn:
+                self._bundle.flush()
                 try:
                     nonce, sealed = self._encrypt.encrypt(close)
                 except NoncesExhausted:
@@ -337,6 +350,7 @@ class SecureChannel:
             self._unwatch()
             self._lower.close()
             self._forgetFlows()
+            self._bundle.clear()
             self.standing.end()
             for address in (self.remote, self.decryptor, self.encryptor):
                 self._router.unregister(address)

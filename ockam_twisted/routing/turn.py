@@ -9,7 +9,8 @@ that fed it.  So the layers in between need no back-pressure code at all.
 
 A turn is one socket that had something to read.  Several turns in one pass
 over many sockets share their flushes of the connections that many feed: with
-many busy sockets most of them send a little over the same one.
+many busy sockets most of them send a little over the same one.  What may leave
+as one message (L{IBundle}) is put together at the end of the pass.
 """
 
 from __future__ import annotations
@@ -20,7 +21,42 @@ from types import TracebackType
 
 from twisted.logger import Logger
 
-from ockam_twisted.interfaces import IOutput, ISource
+from ockam_twisted.interfaces import IBundle, IOutput, ISource
+
+
+class Several:
+    """
+    Those whose messages have become one.
+    """
+
+    __slots__ = ("_sources",)
+
+    def __init__(self, sources: set[ISource | Several | None]) -> None:
+        self._sources = [each for each in sources if each is not None]
+
+    def fed(self, output: IOutput) -> None:
+        """
+        See L{ISource.fed}.
+        """
+        for each in self._sources:
+            each.fed(output)
+
+    def waitFor(self, output: IOutput) -> None:
+        """
+        It is full.
+        """
+        for each in self._sources:
+            _wait(each, output)
+
+
+def _wait(source: ISource | Several, output: IOutput) -> None:
+    """
+    Who feeds an output that is full waits.
+    """
+    if isinstance(source, Several):
+        source.waitFor(output)
+    else:
+        output.holdBack(source)
 
 
 class Turn:
@@ -28,31 +64,44 @@ class Turn:
     The turn of one router.
 
     @ivar depth: How many entries are open.
+    @ivar isPassing: Will there be others before L{endPass}?
+    @ivar source: What is being read from.
     """
 
-    __slots__ = ("_gathered", "_isEnding", "_isPassing", "_later", "_source", "_touched", "depth")
+    __slots__ = ("_bundles", "_gathered", "_isEnding", "_later", "_touched", "depth", "isPassing", "source")
     _log = Logger()
 
     def __init__(self) -> None:
         self.depth = 0
-        self._source: ISource | None = None
+        self.source: ISource | Several | None = None
+        self.isPassing = False
         self._touched: list[IOutput] = []
         self._later: deque[Callable[[], object]] = deque()
         self._isEnding = False
-        self._isPassing = False
-        self._gathered: list[tuple[IOutput, ISource | None]] = []
+        self._gathered: list[tuple[IOutput, ISource | Several | None]] = []
+        self._bundles: list[IBundle] = []
 
     def beginPass(self) -> None:
         """
         From now on, until L{endPass}, turns share flushes.
         """
-        self._isPassing = True
+        self.isPassing = True
 
     def endPass(self) -> None:
         """
-        Flush what was gathered.
+        Send what was put together, and flush what was gathered.
         """
-        self._isPassing = False
+        # One may go into another.
+        while self._bundles:
+            bundle = self._bundles.pop()
+            self.enter(Several(bundle.sources))
+            try:
+                bundle.send()
+            except Exception:
+                self._log.failure("Could not send to {whom}", whom="a channel", event="send-failed")
+            finally:
+                self.leave()
+        self.isPassing = False
         gathered = self._gathered
         if not gathered:
             return
@@ -62,11 +111,11 @@ class Turn:
                 try:
                     output.flush()
                     if source is not None and output.full:
-                        output.holdBack(source)
+                        _wait(source, output)
                 except Exception:
                     self._log.failure("Could not send to {whom}", whom=output.label, event="send-failed")
 
-    def enter(self, source: ISource | None) -> None:
+    def enter(self, source: ISource | Several | None) -> None:
         """
         Something happened.
 
@@ -74,7 +123,7 @@ class Turn:
             feeds is full; L{None} for what cannot be paused.
         """
         if not self.depth:
-            self._source = source
+            self.source = source
         self.depth += 1
 
     def leave(self) -> None:
@@ -85,8 +134,8 @@ class Turn:
             # Flushing counts as part of the turn: what it sets off is
             # flushed by the same loop.
             touched = self._touched
-            source = self._source
-            isPassing = self._isPassing
+            source = self.source
+            isPassing = self.isPassing
             while touched:
                 output = touched.pop()
                 try:
@@ -97,16 +146,23 @@ class Turn:
                         continue
                     output.flush()
                     if source is not None and output.full:
-                        output.holdBack(source)
+                        _wait(source, output)
                 except Exception:
                     # One broken output must not keep the others from leaving.
                     self._log.failure("Could not send to {whom}", whom=output.label, event="send-failed")
-            self._source = None
+            self.source = None
             self.depth = 0
             if self._later:
                 self._end()
         else:
             self.depth -= 1
+
+    def gather(self, bundle: IBundle) -> None:
+        """
+        C{bundle} has something to send at the end of this pass.  Called once
+        per pass and bundle.
+        """
+        self._bundles.append(bundle)
 
     def afterwards(self, call: Callable[[], object]) -> None:
         """

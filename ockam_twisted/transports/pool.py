@@ -38,7 +38,7 @@ from ockam_twisted.transports.poller import Poller
 
 #: How many sockets are dealt with in one pass: others of the reactor wait for
 #: its end.
-MAX_READY = 128
+MAX_READY = 32
 
 #: From so many sockets on a pool looks after them itself, until there are
 #: fewer than half as many.

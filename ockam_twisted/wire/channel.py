@@ -5,7 +5,9 @@ and padding, C{[message, padding]}, where C{message} is
   - C{[0, [[onward_route, return_route, payload]]]}, a user message;
   - C{[1, [[change_history, [credential_and_purpose_key, ...]]]]}, a refresh
     of the sender's credentials;
-  - C{[2, []]}, the end of the channel.
+  - C{[2, []]}, the end of the channel;
+  - C{[3, [plaintext, ...]]}, several user messages, each as the plaintext of a
+    record of its own, to who has said that it reads them (C{docs/bundles.rst}).
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from ockam_twisted.wire.messages import (
     AnyRoute,
     WireRoute,
     byteStringBounds,
+    payloadHead,
     readRoute,
     routeBytes,
     skipItems,
@@ -39,6 +42,12 @@ CLOSE = b"\x82\x82\x02\x80\x40"
 #: The same to somebody who is not accepted.  Padding means nothing to anybody
 #: else.
 REFUSED = CLOSE[:-1] + b"\x47refused"
+
+#: How several user messages begin.
+BUNDLE_HEAD = b"\x82\x82\x03"
+
+#: The padding of the first record of who reads these.
+READS_BUNDLES = b"\x44otwb"
 
 
 @frozen
@@ -117,6 +126,39 @@ def plaintextBounds(buffer: bytes | memoryview, position: int, end: int) -> tupl
     if (end - stop != 1 or buffer[stop] != 0x40) and byteStringBounds(buffer, stop, end)[1] != end:
         raise DecodeError("bytes follow the end of a message")
     return start, stop
+
+
+def encodeBundle(plaintexts: Sequence[bytes]) -> bytes:
+    """
+    Make one plaintext of several, each of which is a user message.
+    """
+    pieces = [BUNDLE_HEAD, cbor.arrayHead(len(plaintexts))]
+    for plaintext in plaintexts:
+        pieces += (payloadHead(len(plaintext)), plaintext)
+    pieces.append(PLAINTEXT_TAIL)
+    return b"".join(pieces)
+
+
+def bundleBounds(plaintext: bytes) -> list[tuple[int, int]]:
+    """
+    Find the user messages of a plaintext that begins with L{BUNDLE_HEAD}.
+
+    @return: Where each begins and ends.
+    @raise DecodeError: They do not end where the plaintext ends.
+    """
+    end = len(plaintext)
+    reader = cbor.Reader(plaintext, len(BUNDLE_HEAD))
+    # Each takes a byte at least.
+    count = reader.readArrayHead(end)
+    position = reader.position
+    bounds = []
+    for _ in range(count):
+        found = byteStringBounds(plaintext, position, end)
+        bounds.append(found)
+        position = found[1]
+    if byteStringBounds(plaintext, position, end)[1] != end:
+        raise DecodeError("bytes follow the end of a bundle")
+    return bounds
 
 
 def decodeChannelMessage(plaintext: bytes | memoryview) -> ChannelPayload | ChannelRefresh | ChannelClose:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from ockam_twisted.interfaces import IOutput, ISource
+from ockam_twisted.interfaces import IBundle, IOutput, ISource
 from ockam_twisted.routing.turn import Turn
 
 
@@ -57,6 +57,29 @@ class Output:
         """
 
     abortConnection = connectionLost = loseConnection
+
+
+@implementer(IBundle)
+class Bundle:
+    """
+    A bundle that is written to an output, or to another bundle.
+    """
+
+    def __init__(self, turn: Turn, output: Output | Bundle) -> None:
+        self.sources: set[object] = set()
+        self.turn = turn
+        self.output = output
+        self.pieces: list[bytes] = []
+
+    def write(self, pieces, size):
+        self.sources.add(self.turn.source)
+        if not self.pieces:
+            self.turn.gather(self)
+        self.pieces += pieces
+
+    def send(self):
+        pieces, self.pieces = self.pieces, []
+        self.output.write((b"".join(pieces),), 1)
 
 
 @implementer(ISource)
@@ -264,6 +287,57 @@ class TurnTests(SynchronousTestCase):
             self.two.write((b"a",), 1)
         self.turn.endPass()
         self.assertEqual(self.two.sent, [[b"a"]])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def bundle(self, bundle: Bundle) -> list[Source]:
+        """
+        Two sources send by way of it, in one pass.
+        """
+        sources = [Source(), Source()]
+        self.turn.beginPass()
+        for source, data in zip((*sources, None), (b"1", b"2", b"3"), strict=True):
+            self.turn.enter(source)
+            bundle.write((data,), 1)
+            self.turn.leave()
+        self.assertEqual(self.one.sent, [])
+        self.turn.endPass()
+        self.assertFalse(self.turn.isPassing)
+        return sources
+
+    def test_bundle(self) -> None:
+        """
+        What was put together in a pass leaves at its end, and counts as fed by
+        all whose it was: those are held back.
+        """
+        self.one.full = True
+        for isShared in (True, False):
+            self.one.isShared, self.one.sent, self.one.held = isShared, [], []
+            sources = self.bundle(Bundle(self.turn, self.one))
+            self.assertEqual(b"".join(self.one.sent[0]), b"123")
+            self.assertCountEqual(self.one.held, sources)
+            self.assertEqual([each.outputs for each in sources], [[self.one]] * 2)
+
+    def test_bundleInBundle(self) -> None:
+        """
+        The same if it goes into another one first.
+        """
+        self.one.isShared = self.one.full = True
+        sources = self.bundle(Bundle(self.turn, Bundle(self.turn, self.one)))
+        self.assertEqual(b"".join(self.one.sent[0]), b"123")
+        self.assertCountEqual(self.one.held, sources)
+
+    def test_bundleFails(self) -> None:
+        """
+        One that cannot be sent keeps no other from leaving.
+        """
+        bad, good = Bundle(self.turn, self.two), Bundle(self.turn, self.one)
+        bad.send = lambda: 1 / 0  # type: ignore[method-assign]
+        self.turn.beginPass()
+        with self.turn:
+            for each in (bad, good, bad):
+                each.write((b"a",), 1)
+        self.turn.endPass()
+        self.assertEqual(self.one.sent, [[b"a"]])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_afterwards(self) -> None:

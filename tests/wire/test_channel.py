@@ -15,12 +15,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.errors import DecodeError
 from ockam_twisted.wire.channel import (
+    BUNDLE_HEAD,
     CLOSE,
     PLAINTEXT_TAIL,
+    READS_BUNDLES,
     ChannelClose,
     ChannelPayload,
     ChannelRefresh,
+    bundleBounds,
     decodeChannelMessage,
+    encodeBundle,
     encodeRefresh,
     plaintextBounds,
     plaintextPrefix,
@@ -209,3 +213,61 @@ class ChannelMessageTests(SynchronousTestCase):
             except DecodeError:
                 continue
             self.assertIsInstance(message, (ChannelPayload, ChannelRefresh, ChannelClose))
+
+
+class BundleTests(SynchronousTestCase):
+    """
+    Several user messages in one plaintext.
+    """
+
+    def test_example(self) -> None:
+        """
+        As C{docs/bundles.rst} has it.
+        """
+        bundle = encodeBundle((b"one", HELLO))
+        self.assertEqual(bundle, bytes.fromhex("8282038243") + b"one" + b"\x58\x1c" + HELLO + b"\x40")
+        self.assertEqual(cbor2.loads(bundle), [[3, [b"one", HELLO]], b""])
+        self.assertEqual(cbor2.loads(HELLO[:-1] + READS_BUNDLES)[1], b"otwb")
+
+    @fuzz
+    @given(st.lists(st.binary(max_size=300), min_size=1, max_size=40))
+    def test_roundTrip(self, plaintexts: list[bytes]) -> None:
+        """
+        What was put together comes apart again, and a reader of CBOR sees the same.
+        """
+        bundle = encodeBundle(plaintexts)
+        self.assertEqual([bundle[start:end] for start, end in bundleBounds(bundle)], plaintexts)
+        self.assertEqual(cbor2.loads(bundle), [[3, plaintexts], b""])
+
+    @fuzz
+    @given(st.binary(max_size=100), st.integers(0, 60))
+    def test_damaged(self, garbage: bytes, cut: int) -> None:
+        """
+        Anything else is refused, or has its parts within it, one after the other.
+        """
+        whole = encodeBundle((HELLO, b"x"))
+        for damaged in (
+            BUNDLE_HEAD + garbage,
+            whole[:cut] if cut >= 3 else whole + garbage + b"x",
+            whole[:20] + garbage,
+        ):
+            try:
+                bounds = bundleBounds(damaged)
+            except DecodeError:
+                continue
+            before = 0
+            for start, end in bounds:
+                self.assertTrue(before < start <= end < len(damaged))
+                before = end
+
+    def test_tooMany(self) -> None:
+        """
+        A count that there is no room for costs nothing.
+        """
+        self.assertRaises(DecodeError, bundleBounds, BUNDLE_HEAD + b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff" + b"\x40")
+
+    def test_notAlone(self) -> None:
+        """
+        It is nothing that the general decoder knows: there are none within others.
+        """
+        self.assertRaises(DecodeError, decodeChannelMessage, encodeBundle((HELLO,)))
