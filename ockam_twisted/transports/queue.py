@@ -52,19 +52,17 @@ class DirectQueue(OutputQueue):
         self._write = handle.send
         self._writePieces = getattr(handle, "sendmsg", None)
 
-    def _send(self, data: Buffer) -> None:
+    def _sendAll(self, pieces: list[Buffer], size: int) -> None:
         """
         Twisted's buffer is empty: this must hold, or bytes would overtake.
         """
-        done = self._push(data)
-        if done < len(data):
-            # What waits must not keep alive the read that it is a view of.
-            self._wait(memoryview(data)[done:] if isinstance(data, bytes) else memoryview(bytes(data[done:])))
-
-    def _sendAll(self, pieces: list[Buffer], size: int) -> None:
         count = len(pieces)
         if count == 1 or count > _MOST_PIECES or not _SCATTERED <= size <= SEND_LIMIT or self._writePieces is None:
-            super()._sendAll(pieces, size)
+            data = pieces[0] if count == 1 else b"".join(pieces)
+            done = self._push(data)
+            if done < size:
+                # What waits must not keep alive the read that it is a view of.
+                self._wait(memoryview(data)[done:] if isinstance(data, bytes) else memoryview(bytes(data[done:])))
         elif not self._transport.connected:
             self.connectionLost()
         else:
