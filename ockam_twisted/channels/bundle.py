@@ -14,7 +14,7 @@ from zope.interface import implementer
 
 from ockam_twisted.interfaces import IBundle, ISource
 from ockam_twisted.routing.turn import Several, Turn
-from ockam_twisted.wire.channel import encodeBundle
+from ockam_twisted.wire.channel import MAX_BUNDLED, encodeBundle
 
 #: What is larger goes alone: it costs more to copy it than to encrypt it alone, bytes.
 LARGEST = 8 * 1024
@@ -57,7 +57,7 @@ class Bundle:
             if self._plaintexts:
                 self.flush()
             return False
-        if self._size + size > MOST:
+        if self._size + size > MOST or len(self._plaintexts) == MAX_BUNDLED:
             self.flush()
         self._plaintexts.append(plaintext)
         self._size += size

@@ -122,13 +122,8 @@ class SecureChannel:
         # The route that records come with; it changes seldom.
         self._back: Route | None = None
         self._bundle = Bundle(router.turn, self._sendRecord)
-        info = PeerIdentity(
-            peerIdentifier,
-            self.encryptor,
-            route[0],
-            connection=router.peers.ofConnection(route),
-            isOrdered=ordered,
-        )
+        connection = router.peers.ofConnection(route)
+        info = PeerIdentity(peerIdentifier, self.encryptor, route[0], connection=connection, isOrdered=ordered)
         self.standing = Standing(router, info, credential, party)
         self.standing.changed = self._forgetFlows
         if party is not None:
@@ -209,28 +204,32 @@ class SecureChannel:
             self._drop(error)
             return
         for start, end in bounds:
-            if self._reason is None:
-                self._deliver(plaintext, start, end, back)
+            # Nonsense must cost its sender as much as in records of its own.
+            if not self._deliver(plaintext, start, end, back) or self._reason is not None:
+                break
 
-    def _deliver(self, plaintext: bytes, start: int, end: int, back: Route) -> None:
+    def _deliver(self, plaintext: bytes, start: int, end: int, back: Route) -> bool:
         """
         One message of a record.
+
+        @return: Did it make sense?
         """
         try:
             last = self._last
             if last is None or not plaintext.startswith(last.prefix, start):
                 last = self._find(plaintext, start, end)
                 if last is None:
-                    return
+                    return True
                 self._last = last
             if back is not self._back:
                 self._followRoute(back)
             begin, stop = plaintextBounds(plaintext, start + last.size, end)
         except OckamError as error:
             self._drop(error)
-            return
+            return False
         size = stop - begin
         last.flow.send((memoryview(plaintext)[begin:stop] if size >= _VIEW else plaintext[begin:stop],), size)
+        return True
 
     def _drop(self, error: OckamError) -> None:
         """

@@ -46,6 +46,10 @@ REFUSED = CLOSE[:-1] + b"\x47refused"
 #: How several user messages begin.
 BUNDLE_HEAD = b"\x82\x82\x03"
 
+#: How many there are in one at most, and how many bytes each has at least.
+MAX_BUNDLED = 4096
+_LEAST = len(PLAINTEXT_HEAD) + 4
+
 #: The padding of the first record of who reads these.
 READS_BUNDLES = b"\x44otwb"
 
@@ -144,18 +148,19 @@ def bundleBounds(plaintext: bytes) -> list[tuple[int, int]]:
     Find the user messages of a plaintext that begins with L{BUNDLE_HEAD}.
 
     @return: Where each begins and ends.
-    @raise DecodeError: They do not end where the plaintext ends.
+    @raise DecodeError: They do not end where the plaintext ends, are too many, or
+        so short that they cannot be any.
     """
     end = len(plaintext)
     reader = cbor.Reader(plaintext, len(BUNDLE_HEAD))
-    # Each takes a byte at least.
-    count = reader.readArrayHead(end)
+    count = reader.readArrayHead(MAX_BUNDLED)
     position = reader.position
     bounds = []
     for _ in range(count):
-        found = byteStringBounds(plaintext, position, end)
-        bounds.append(found)
-        position = found[1]
+        start, position = byteStringBounds(plaintext, position, end)
+        if position - start < _LEAST:
+            raise DecodeError("what is so short is no message")
+        bounds.append((start, position))
     if byteStringBounds(plaintext, position, end)[1] != end:
         raise DecodeError("bytes follow the end of a bundle")
     return bounds

@@ -17,6 +17,7 @@ from ockam_twisted.testing import Inbox
 from ockam_twisted.wire.channel import (
     BUNDLE_HEAD,
     CLOSE,
+    MAX_BUNDLED,
     PLAINTEXT_TAIL,
     READS_BUNDLES,
     bundleBounds,
@@ -93,10 +94,12 @@ class BundleTests(SynchronousTestCase):
         self.turn.beginPass()
         for _ in range(20):
             self.assertTrue(self.bundle.add(bytes(LARGEST)))
+        for _ in range(MAX_BUNDLED + 1):
+            self.assertTrue(self.bundle.add(bytes(9)))
         self.turn.endPass()
-        self.assertEqual(sum(len(bundleBounds(each)) for each in self.records), 20)
+        self.assertEqual(sum(len(bundleBounds(each)) for each in self.records), 20 + MAX_BUNDLED + 1)
         for each in self.records:
-            self.assertLess(len(each), MOST + 100)
+            self.assertLessEqual(sum(end - start for start, end in bundleBounds(each)), MOST)
 
     def test_clear(self) -> None:
         """
@@ -240,22 +243,22 @@ class ChannelTests(ChannelTestCase):
 
     def test_hostile(self) -> None:
         """
-        What is no user message in a bundle is dropped, with one line, and the others
-        arrive; nothing else happens.
+        What is no user message in a bundle is dropped, with one line, and with what follows
+        it; nothing else happens.
         """
         mine, theirs, inbox = self.introduced()
         good = message(inbox.address, b"good")
-        inside = encodeBundle((good,))
+        inside = encodeBundle((good, good))
         cut = message(inbox.address, bytes(64))
-        for bad in (b"", b"x", CLOSE, inside, good[:-1], good[:8], cut[:20], good + b"x", b"\x83" + good[1:] + b"\xf6"):
+        for bad in (bytes(9), CLOSE + bytes(9), inside, good[:-1], cut[:20], good + b"x", b"\x83" + good[1:] + b"\xf6"):
             inbox.messages.clear()
             mine.sendPlaintext(encodeBundle((good, bad, good)))
             self.network.pump()
-            self.assertEqual((inbox.payloads, theirs.hasEnded), ([b"good", b"good"], False), bad)
-        for bad in (BUNDLE_HEAD, BUNDLE_HEAD + b"\x9a\xff\xff\xff\xff", BUNDLE_HEAD + b"\x82" + inside):
+            self.assertEqual((inbox.payloads, theirs.hasEnded), ([b"good"], False), bad)
+        for bad in (BUNDLE_HEAD, encodeBundle((good, CLOSE)), BUNDLE_HEAD + b"\x82" + inside):
             mine.sendPlaintext(bad)
         self.network.pump()
-        self.assertEqual((inbox.payloads, theirs.hasEnded), ([b"good", b"good"], False))
+        self.assertEqual((inbox.payloads, theirs.hasEnded), ([b"good"], False))
         self.assertEqual(len([line for line in self.lines() if "dropped" in line]), 1)
 
     def test_endsWithin(self) -> None:

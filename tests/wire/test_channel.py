@@ -17,6 +17,7 @@ from ockam_twisted.errors import DecodeError
 from ockam_twisted.wire.channel import (
     BUNDLE_HEAD,
     CLOSE,
+    MAX_BUNDLED,
     PLAINTEXT_TAIL,
     READS_BUNDLES,
     ChannelClose,
@@ -224,13 +225,14 @@ class BundleTests(SynchronousTestCase):
         """
         As C{docs/bundles.rst} has it.
         """
-        bundle = encodeBundle((b"one", HELLO))
-        self.assertEqual(bundle, bytes.fromhex("8282038243") + b"one" + b"\x58\x1c" + HELLO + b"\x40")
-        self.assertEqual(cbor2.loads(bundle), [[3, [b"one", HELLO]], b""])
+        nothing = bytes.fromhex("8282008183818200446563686f804040")
+        bundle = encodeBundle((HELLO, nothing))
+        self.assertEqual(bundle, bytes.fromhex("82820382581c") + HELLO + b"\x50" + nothing + b"\x40")
+        self.assertEqual(cbor2.loads(bundle), [[3, [HELLO, nothing]], b""])
         self.assertEqual(cbor2.loads(HELLO[:-1] + READS_BUNDLES)[1], b"otwb")
 
     @fuzz
-    @given(st.lists(st.binary(max_size=300), min_size=1, max_size=40))
+    @given(st.lists(st.binary(min_size=9, max_size=300), min_size=1, max_size=40))
     def test_roundTrip(self, plaintexts: list[bytes]) -> None:
         """
         What was put together comes apart again, and a reader of CBOR sees the same.
@@ -245,7 +247,7 @@ class BundleTests(SynchronousTestCase):
         """
         Anything else is refused, or has its parts within it, one after the other.
         """
-        whole = encodeBundle((HELLO, b"x"))
+        whole = encodeBundle((HELLO, HELLO))
         for damaged in (
             BUNDLE_HEAD + garbage,
             whole[:cut] if cut >= 3 else whole + garbage + b"x",
@@ -257,13 +259,16 @@ class BundleTests(SynchronousTestCase):
                 continue
             before = 0
             for start, end in bounds:
-                self.assertTrue(before < start <= end < len(damaged))
+                self.assertTrue(before < start < end < len(damaged))
                 before = end
 
     def test_tooMany(self) -> None:
         """
-        A count that there is no room for costs nothing.
+        A count that there is no room for costs nothing; nor do messages that cannot be any.
         """
+        self.assertRaises(DecodeError, bundleBounds, encodeBundle((HELLO,) * (MAX_BUNDLED + 1)))
+        self.assertEqual(len(bundleBounds(encodeBundle((HELLO,) * MAX_BUNDLED))), MAX_BUNDLED)
+        self.assertRaises(DecodeError, bundleBounds, encodeBundle((HELLO, HELLO[:8])))
         self.assertRaises(DecodeError, bundleBounds, BUNDLE_HEAD + b"\x9b\xff\xff\xff\xff\xff\xff\xff\xff" + b"\x40")
 
     def test_notAlone(self) -> None:
