@@ -18,7 +18,6 @@ from zope.interface import implementer
 
 from ockam_twisted.channels.bundle import Bundle
 from ockam_twisted.channels.cipher import Decryptor, Encryptor, NoncesExhausted
-from ockam_twisted.channels.inbound import Inbound, InboundFlows
 from ockam_twisted.channels.noise import Keys
 from ockam_twisted.channels.party import Party
 from ockam_twisted.channels.standing import Standing
@@ -30,6 +29,7 @@ from ockam_twisted.interfaces import Buffer, IRouter, ISecureChannel
 from ockam_twisted.routing.access import DenyAll
 from ockam_twisted.routing.addresses import EMPTY, Address, Route
 from ockam_twisted.routing.flow import newFlowId
+from ockam_twisted.routing.inbound import Inbound, InboundFlows
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
 from ockam_twisted.wire.channel import (
     BUNDLE_HEAD,

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from struct import Struct
-from typing import Any, NamedTuple
+from typing import Any
 
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from ockam_twisted.errors import RemoteProtocolError, TimedOut
-from ockam_twisted.interfaces import Buffer, IFlow, PayloadReceiver
+from ockam_twisted.interfaces import Buffer, PayloadReceiver
 from ockam_twisted.routing.addresses import Route
+from ockam_twisted.routing.inbound import Inbound, InboundFlows
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.transports.hop import HopProtocol
 from ockam_twisted.transports.hops import HopSettings
@@ -45,15 +46,6 @@ _length = Struct(">I").pack
 #: Smaller ones are copied, so that they do not keep a large read alive.
 _VIEW = 4096
 
-#: How many pairs of routes one connection may have in its table, and how
-#: many different lengths these may have.
-_MAX_FLOWS = 4096
-_MAX_LENGTHS = 8
-
-#: How long all encoded pairs of routes in the table may be, bytes.  Decoded
-#: they take many times as much.
-_MAX_PREFIXES = 512 * 1024
-
 #: What may be in one read before the next ones are smaller, so that others get
 #: their turn: messages, and seconds for those that do not go the direct way.
 _MAX_FRAMES = 256
@@ -61,17 +53,6 @@ _MAX_SECONDS = 0.005
 
 #: The first bytes of a frame: array(4) has a tracing context, array(3) none.
 _TAILED, _BARE = 0x84, 0x83
-
-
-class _Inbound(NamedTuple):
-    """
-    What is known about messages that begin with the same bytes.
-    """
-
-    prefix: bytes
-    size: int
-    tailed: bool
-    flow: IFlow
 
 
 class MessageStreamProtocol(HopProtocol):
@@ -89,10 +70,8 @@ class MessageStreamProtocol(HopProtocol):
         super().__init__(settings, spawnerId)
         self._greets = greets
         self._frames = FrameDecoder(settings.maxFrame)
-        self._flows: dict[bytes, _Inbound] = {}
-        self._prefixes = 0
-        self._lengths: list[int] = []
-        self._last: _Inbound | None = None
+        self._flows = InboundFlows()
+        self._last: Inbound | None = None
         self._spent = 0.0
         self._readSize = HOP_READ
 
@@ -137,7 +116,7 @@ class MessageStreamProtocol(HopProtocol):
                     if last is None:
                         continue
                     self._last = last
-                begin, stop = payloadBounds(buffer, start + last.size, end, last.tailed)
+                begin, stop = payloadBounds(buffer, start + last.size, end, buffer[start] == _TAILED)
                 size = stop - begin
                 flow = last.flow
                 if flow.isDirect:
@@ -180,29 +159,26 @@ class MessageStreamProtocol(HopProtocol):
             self._deadline.cancel()
             self.becomeReady()
 
-    def _find(self, buffer: bytes, start: int, end: int) -> _Inbound | None:
+    def _find(self, buffer: bytes, start: int, end: int) -> Inbound | None:
         """
         Look up or open the flow of a message.
 
         @return: L{None} if the message is dealt with.
         @raise DecodeError: It is none.
         """
-        flows = self._flows
-        for length in self._lengths:
-            found = flows.get(buffer[start : start + length])
-            if found is not None:
-                return found
+        found = self._flows.find(buffer, start)
+        if found is not None:
+            return found
         began = self._settings.clock.seconds()
         try:
             return self._meet(buffer, start, end)
         finally:
             self._spent += self._settings.clock.seconds() - began
 
-    def _meet(self, buffer: bytes, start: int, end: int) -> _Inbound | None:
+    def _meet(self, buffer: bytes, start: int, end: int) -> Inbound | None:
         """
         See L{_find}: it is not in the table.
         """
-        flows = self._flows
         first = buffer[start]
         if first != _TAILED and first != _BARE:
             onward, back, payload = decodeTransport(buffer, start, end)
@@ -217,19 +193,8 @@ class MessageStreamProtocol(HopProtocol):
             # A heartbeat of older versions.
             payloadBounds(buffer, position, end, first == _TAILED)
             return None
-        prefix = buffer[start:position]
         flow = self._settings.router.open(Route.fromWire(onward), Route.fromWire((self.address, *back)), self.receiver)
-        found = _Inbound(prefix, len(prefix), first == _TAILED, flow)
-        self._prefixes += found.size
-        if len(flows) >= _MAX_FLOWS or self._prefixes > _MAX_PREFIXES:
-            flows.clear()
-            self._prefixes = found.size
-        if found.size not in self._lengths:
-            if len(self._lengths) >= _MAX_LENGTHS:
-                self._lengths.pop()
-            self._lengths.insert(0, found.size)
-        flows[prefix] = found
-        return found
+        return self._flows.add(buffer[start:position], flow)
 
     # ------------------------------------------------------------ outbound
 

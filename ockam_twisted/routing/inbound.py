@@ -1,6 +1,6 @@
 """
-What is known of the messages that come through a channel: those that begin
-with the same bytes go the same way.
+What is known of the messages that come from one peer: those that begin with the
+same bytes have the same routes, and go the same way.
 """
 
 from __future__ import annotations
@@ -9,8 +9,14 @@ from typing import NamedTuple
 
 from ockam_twisted.interfaces import IFlow
 
-_MAX_FLOWS = 4096
-_MAX_LENGTHS = 8
+#: How many pairs of routes one peer may have in its table, and how many
+#: different lengths these may have.
+MAX_FLOWS = 4096
+MAX_LENGTHS = 8
+
+#: How long all encoded pairs of routes in the table may be, bytes.  Decoded
+#: they take many times as much.
+MAX_PREFIXES = 512 * 1024
 
 
 class Inbound(NamedTuple):
@@ -28,18 +34,24 @@ class InboundFlows:
     A table of them.
     """
 
+    __slots__ = ("_flows", "_lengths", "_prefixes")
+
     def __init__(self) -> None:
         self._flows: dict[bytes, Inbound] = {}
         self._lengths: list[int] = []
+        self._prefixes = 0
 
-    def find(self, plaintext: bytes, start: int) -> Inbound | None:
+    def __len__(self) -> int:
+        return len(self._flows)
+
+    def find(self, buffer: bytes, start: int) -> Inbound | None:
         """
         @param start: Where a message begins.
         @return: What is known of it.
         """
         flows = self._flows
         for length in self._lengths:
-            found = flows.get(plaintext[start : start + length])
+            found = flows.get(buffer[start : start + length])
             if found is not None:
                 return found
         return None
@@ -49,10 +61,12 @@ class InboundFlows:
         Messages that begin with C{prefix} go there.
         """
         found = Inbound(prefix, len(prefix), flow)
-        if len(self._flows) >= _MAX_FLOWS:
+        self._prefixes += found.size
+        if len(self._flows) >= MAX_FLOWS or self._prefixes > MAX_PREFIXES:
             self._flows.clear()
+            self._prefixes = found.size
         if found.size not in self._lengths:
-            if len(self._lengths) >= _MAX_LENGTHS:
+            if len(self._lengths) >= MAX_LENGTHS:
                 self._lengths.pop()
             self._lengths.insert(0, found.size)
         self._flows[prefix] = found
@@ -63,3 +77,4 @@ class InboundFlows:
         What was decided about them may not hold any more.
         """
         self._flows.clear()
+        self._prefixes = 0
