@@ -20,6 +20,20 @@ def pool() -> None:
     node.pooled = lambda reactor, begin, end: reactor
 
 
+def bundles() -> None:
+    """Each message has a record of its own."""
+    from ockam_twisted.channels import bundle
+
+    bundle.Bundle.add = lambda self, plaintext: False  # type: ignore[method-assign]
+
+
+def passes() -> None:
+    """A pass goes over all sockets that are ready."""
+    from ockam_twisted.transports import pool
+
+    pool.MAX_READY = 128
+
+
 def poller() -> None:
     """The kernel is told of each change at once."""
     from ockam_twisted.transports import poller
@@ -97,7 +111,8 @@ def garbage() -> None:
 
 
 TECHNIQUES: dict[str, Callable[[], None]] = {
-    each.__name__: each for each in (pool, poller, direct, pieces, credit, flows, reads, memory, dialing, garbage)
+    each.__name__: each
+    for each in (pool, passes, bundles, poller, direct, pieces, credit, flows, reads, memory, dialing, garbage)
 }
 
 
