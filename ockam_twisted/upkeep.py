@@ -149,9 +149,9 @@ class WayHost(WorkerHost):
         @param admission: Who may have flows.
         @param idle: Seconds without a datagram after which a flow ends.
         """
-        address, instance = datagramAddress(name), self.streamSettings.instance
+        address, settings = datagramAddress(name), self.streamSettings
         outlet = DatagramOutlet(
-            self.router, self.reactor, self.sockets, Address.local(address), target, instance, admission, idle
+            self.router, self.reactor, self.sockets, Address.local(address), target, settings, admission, idle
         )
         self._add(outlet)
         self.datagramPortals.append(outlet)

@@ -14,15 +14,15 @@ from twisted.internet.abstract import isIPAddress, isIPv6Address
 from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from ockam_twisted.errors import DecodeError
 from ockam_twisted.interfaces import IAdmission, IRouter, ISockets, IWorker
 from ockam_twisted.portals.datagrams import IDLE, DatagramFlow, DatagramTotals
+from ockam_twisted.portals.decisions import Decisions
 from ockam_twisted.portals.extension import refusal as refused
 from ockam_twisted.portals.plain import REFUSAL
-from ockam_twisted.portals.refusals import Refusals
+from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
 from ockam_twisted.wire.extension import DATAGRAMS, POLICY, REFUSED, Terms, decodeTerms, encodeTerms
@@ -101,8 +101,6 @@ class DatagramOutlet(Service):
     @ivar totals: What all of them have done.
     """
 
-    _log = Logger()
-
     def __init__(
         self,
         router: IRouter,
@@ -110,13 +108,13 @@ class DatagramOutlet(Service):
         sockets: ISockets,
         address: Address,
         target: tuple[str, int],
-        instance: bytes,
+        settings: StreamSettings,
         admission: IAdmission | None = None,
         idle: float = IDLE,
     ) -> None:
         """
         @param target: An IP address or a name, and a port.
-        @param instance: Of this process, 16 bytes.
+        @param settings: Of streams; a part of it holds here, too.
         @param idle: Seconds without a datagram after which a flow ends.
         """
         self.router = router
@@ -128,10 +126,9 @@ class DatagramOutlet(Service):
         self.idle = idle
         self._sockets = sockets
         self._target = target
-        self._instance = instance
-        self._admission = admission
+        self._instance = settings.instance
         self._perPeer: Counter[str] = Counter()
-        self._refusals = Refusals(reactor)
+        self._decisions = Decisions(address, admission, settings)
         self._draining = False
         self._unwatch: Callable[[], None] | None = None
         self._looking = LoopingCall(self._look)
@@ -190,7 +187,7 @@ class DatagramOutlet(Service):
         """
         From now on somebody else decides who may have flows.
         """
-        self._admission = admission
+        self._decisions.admission = admission
         self._recheck(self.flows)
 
     def _peerChanged(self, encryptor: Address) -> None:
@@ -202,11 +199,10 @@ class DatagramOutlet(Service):
                 peers, its = self.router.peers, each.peer
                 now = None if its is None else peers.find(its.encryptor) or its
                 isRefused = its is not None and peers.isRefused(its.encryptor)
-                if isRefused or self._refusal(now):
+                refusal = "it is not accepted any more" if isRefused else self._decisions.refusal(now)
+                if refusal:
+                    self._decisions.made(its, refusal, "keep")
                     each.end()
-
-    def _refusal(self, peer: PeerIdentity | None) -> str:
-        return "" if self._admission is None else self._admission.refusal(peer)
 
     def _look(self) -> None:
         """
@@ -241,17 +237,9 @@ class DatagramOutlet(Service):
         if terms is None or not terms.features & DATAGRAMS:
             self._answer(back, *REFUSAL)
             return
-        refusal = self._refusal(peer)
+        refusal = self._decisions.refusal(peer)
+        self._decisions.made(peer, refusal, "open")
         if refusal:
-            self._log.warn(
-                "Denied: {peer} may not use {outlet}: {reason}",
-                peer="somebody without a secure channel" if peer is None else peer.identifier,
-                outlet=self.at,
-                reason=refusal,
-                request="open",
-                event="stream-denied",
-                audit="refused",
-            )
             self._answer(back, refused(POLICY, ""))
             return
         known = self._known.get(_key(peer, back))
@@ -261,14 +249,10 @@ class DatagramOutlet(Service):
             return
         if self._draining or len(self._known) >= MAX_FLOWS or self._perPeer[_who(peer)] >= PER_PEER:
             reason = "the outlet is shutting down" if self._draining else f"there are {len(self._known)} already"
-            self._refuse(reason)
+            self._decisions.refused(reason)
             self._answer(back, refused(REFUSED, ""))
             return
         self._open(message)
-
-    def _refuse(self, reason: str) -> None:
-        if self._refusals.isNews(reason):
-            self._log.warn("A stream was refused: {reason}", reason=reason, event="stream-refused")
 
     def _open(self, ping: LocalMessage) -> None:
         back, peer, source = ping.return_route, ping.peerIdentity, ping.source
@@ -287,7 +271,7 @@ class DatagramOutlet(Service):
                 self._connect(target, address, port, flowId)
 
         def failed(_: object) -> None:
-            self._refuse(f"no address of {host} is known")
+            self._decisions.refused(f"no address of {host} is known")
             target.end()
 
         self.clock.resolve(host).addCallbacks(resolved, failed)
@@ -296,7 +280,7 @@ class DatagramOutlet(Service):
         try:
             self._sockets.bindDatagrams(self.clock, target, 0, "::" if ":" in host else "")
         except (OSError, CannotListenError):
-            self._refuse("there is no socket for it")
+            self._decisions.refused("there is no socket for it")
             target.end()
             return
         target.at = (str(ip_address(host)), port)

@@ -20,16 +20,16 @@ from zope.interface import implementer
 from ockam_twisted.errors import DecodeError, TimedOut
 from ockam_twisted.interfaces import IAccessControl, IAdmission, ILocalSide, IRouter, ISockets, ITarget, IWorker
 from ockam_twisted.portals.announced import AnnouncedSocket
+from ockam_twisted.portals.decisions import Decisions
 from ockam_twisted.portals.extension import refusal as refused
 from ockam_twisted.portals.negotiation import readOffer
 from ockam_twisted.portals.outletstream import OutletStream
 from ockam_twisted.portals.plain import REFUSAL, State
-from ockam_twisted.portals.refusals import Refusals
 from ockam_twisted.portals.resumption import Resumptions
 from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.portals.socket import PortalSocket
 from ockam_twisted.portals.totals import Totals
-from ockam_twisted.routing.addresses import Address, Route, printable
+from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
 from ockam_twisted.wire.extension import POLICY, REFUSED, RESUME_KIND, SHUTTING_DOWN, TIMED_OUT, UNREACHABLE
 from ockam_twisted.wire.portal import DISCONNECT, readPortal
@@ -137,11 +137,10 @@ class Outlet(Service):
         self._dialing: dict[OutletStream, Deferred[Any]] = {}
         self._failing = False
         self._draining = False
-        self._admission = admission
         self._unwatch: Callable[[], None] | None = None
         self.settings = StreamSettings(clock) if settings is None else settings
         self.resumptions = Resumptions(self.settings)
-        self._refusals = Refusals(clock)
+        self._decisions = Decisions(address, admission, self.settings)
 
     @property
     def label(self) -> str:
@@ -176,7 +175,7 @@ class Outlet(Service):
         From now on somebody else decides who may have streams; those of who
         may not have them any more end.
         """
-        self._admission = admission
+        self._decisions.admission = admission
         if admission is None:
             return
         with self._router.turn:
@@ -185,7 +184,7 @@ class Outlet(Service):
                 now = None if its is None else self._router.peers.find(its.encryptor) or its
                 refusal = admission.refusal(now)
                 if refusal:
-                    self._decided(its, refusal, "keep")
+                    self._decisions.made(its, refusal, "keep")
                     stream.abandon("it is not permitted any more", POLICY)
 
     def stopService(self) -> None:
@@ -212,24 +211,24 @@ class Outlet(Service):
         if not back or message.source is None:
             return
         if kind == _PAYLOAD:
-            self._refuse("its inlet does not wait for Pong (it uses skip_handshake)")
+            self._decisions.refused("its inlet does not wait for Pong (it uses skip_handshake)")
             self._answer(back, (DISCONNECT,))
         elif kind == RESUME_KIND:
             refusal = self._refusal(message.peerIdentity)
-            self._decided(message.peerIdentity, refusal, "go on")
+            self._decisions.made(message.peerIdentity, refusal, "go on")
             answer = self.resumptions.ask(message, refusal)
             if answer is not None:
                 self._answer(back, (answer,))
         elif kind == _PING:
             refusal = self._refusal(message.peerIdentity)
-            self._decided(message.peerIdentity, refusal, "open")
+            self._decisions.made(message.peerIdentity, refusal, "open")
             if refusal:
                 self._answer(back, self._said(message, POLICY, ""))
             elif self._draining:
-                self._refuse("the outlet is shutting down")
+                self._decisions.refused("the outlet is shutting down")
                 self._answer(back, self._said(message, SHUTTING_DOWN, "the outlet is shutting down"))
             elif len(self.streams) >= self._maxStreams or len(self._dialing) >= self._maxDialing:
-                self._refuse(f"there are {len(self.streams)} already")
+                self._decisions.refused(f"there are {len(self.streams)} already")
                 self._answer(back, REFUSAL)
             else:
                 self._dial(message)
@@ -244,40 +243,7 @@ class Outlet(Service):
     def _refusal(self, peer: PeerIdentity | None) -> str:
         if peer is not None and not peer.isOrdered:
             return "its channel goes over a road that loses messages: /udp/PORT/quic does not"
-        return "" if self._admission is None else self._admission.refusal(peer)
-
-    def _refuse(self, reason: str) -> None:
-        if self._refusals.isNews(reason):
-            self._log.warn("A stream was refused: {reason}", reason=reason, event="stream-refused")
-
-    def _decided(self, peer: PeerIdentity | None, refusal: str, request: str) -> None:
-        """
-        Log whether somebody may have a stream.
-
-        @param request: What for: to C{open} one, to C{go on}, to C{keep} it.
-        """
-        who, outlet = "somebody without a secure channel" if peer is None else peer.identifier, ""
-        if refusal or self.settings.tells:
-            outlet = printable(self.address.value)
-        if refusal:
-            self._log.warn(
-                "Denied: {peer} may not use {outlet}: {reason}",
-                peer=who,
-                outlet=outlet,
-                reason=refusal,
-                request=request,
-                event="stream-denied",
-                audit="refused",
-            )
-        elif self.settings.tells:
-            self._log.debug(
-                "{peer} may use {outlet}",
-                peer=who,
-                outlet=outlet,
-                request=request,
-                event="stream-allowed",
-                audit="allowed",
-            )
+        return self._decisions.refusal(peer)
 
     def _peerChanged(self, encryptor: Address) -> None:
         """
@@ -288,7 +254,7 @@ class Outlet(Service):
         if isRefused:
             refusal = "it is not accepted any more"
         else:
-            refusal = "" if self._admission is None else self._admission.refusal(peer)
+            refusal = self._decisions.refusal(peer)
         if not refusal:
             return
         with self._router.turn:
@@ -298,7 +264,7 @@ class Outlet(Service):
                 if its is not None and (
                     its.encryptor == encryptor or (isRefused and peer is not None and its.identifier == peer.identifier)
                 ):
-                    self._decided(its, refusal, "keep")
+                    self._decisions.made(its, refusal, "keep")
                     stream.abandon("it is not permitted any more", POLICY)
 
     def _answer(self, back: Route, messages: Iterable[bytes]) -> None:

@@ -17,11 +17,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from ockam_twisted.portals.datagraminlet import AGAIN, IN_VAIN, MAX_FLOWS, DatagramInlet
 from ockam_twisted.portals.datagramoutlet import PER_PEER, DatagramOutlet
 from ockam_twisted.portals.datagrams import MOST, DatagramQueue, DatagramTotals, datagramAddress, encodeDatagram
+from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.sessions.static import StaticWay
 from ockam_twisted.testing import MemoryNetwork, MemoryNode
 from ockam_twisted.wire.extension import Datagram, Terms, decodeExtension, encodeTerms
 from ockam_twisted.wire.portal import PING
+from tests.decisions import decisions
 
 CLIENT, OTHER, TARGET = ("192.0.2.7", 7000), ("192.0.2.8", 8000), ("192.0.2.9", 53)
 IDLE = 60.0
@@ -129,7 +131,16 @@ class PortalTests(SynchronousTestCase):
         clock: Any = self.network.clock
         clock.resolve = self.resolve
         address = Address.local(datagramAddress("outlet"))
-        self.outlet = DatagramOutlet(self.there.router, clock, self.theirs, address, self.target, bytes(16), idle=IDLE)  # type: ignore[arg-type]
+        self.settings = StreamSettings(clock)
+        self.outlet = DatagramOutlet(
+            self.there.router,
+            clock,
+            self.theirs,  # type: ignore[arg-type]
+            address,
+            self.target,
+            self.settings,
+            idle=IDLE,
+        )
         self.outlet.startService()
         self.addCleanup(self.outlet.stopService)
         self.there.router.flowControls.addConsumer(address, self.there.transport.listenerId)
@@ -288,13 +299,15 @@ class PortalTests(SynchronousTestCase):
 
     def test_denied(self) -> None:
         """
-        Who is not admitted, or not any more, has no flow.
+        Who is not admitted, or not any more, has no flow; each decision is told.
         """
 
         class Nobody:
             def refusal(self, peer: Any) -> str:
                 return "for a reason"
 
+        made = decisions(self)
+        self.settings.tells = True
         self.says(b"one")
         self.outlet.admit(Nobody())  # type: ignore[arg-type]
         self.network.pump()
@@ -302,6 +315,10 @@ class PortalTests(SynchronousTestCase):
         self.says(b"two")
         self.network.advance(AGAIN)
         self.assertEqual((len(self.theirs.ports), self.outlet.flows), (1, set()))
+        self.assertEqual(
+            [each[:2] for each in made[:3]],
+            [("stream-allowed", "allowed"), ("stream-denied", "refused"), ("stream-denied", "refused")],
+        )
 
     def test_pings(self) -> None:
         """

@@ -1,0 +1,1 @@
+Who uses a UDP portal, and who may not any more, is in the audit log.
