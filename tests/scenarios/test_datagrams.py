@@ -5,6 +5,7 @@ UDP portals: nodes in this process, over real sockets and in real time.
 from __future__ import annotations
 
 import random
+import socket
 from typing import Any
 
 from twisted.internet import reactor
@@ -52,9 +53,10 @@ class DatagramTests(RoadTestCase):
 
     def bind(self, protocol: Any) -> Any:
         """
-        A socket that is closed after the test.
+        A socket that is closed after the test, and has room for what comes at once.
         """
         port: Any = reactor.listenUDP(0, protocol, "127.0.0.1", maxPacketSize=65536)  # type: ignore[attr-defined]
+        port.getHandle().setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self.addCleanup(port.stopListening)
         return port
 
