@@ -135,7 +135,8 @@ class Extension:
         self._finishIfDue()
 
     def _finishIfDue(self) -> None:
-        if self.isConfirmed and self._isOpen:
+        # Asked after each Credit, and seldom due.
+        if self.exchange.final is not None and self.isConfirmed and self._isOpen:
             finished = self.exchange.dueFinished()
             if finished is not None:
                 self._say(finished)

@@ -229,8 +229,10 @@ class InletSocket(PortalSocket):
         """
         super().connectionMade()
         transport: Any = self.transport
-        addresses = self.addresses or (transport.getPeer(), transport.getHost()) if self.tells else (None, None)
-        self.opening.start(clientOf(*addresses))
+        told = None
+        if self.tells:
+            told = clientOf(*(self.addresses or (transport.getPeer(), transport.getHost())))
+        self.opening.start(told)
 
     def streamOpened(self) -> None:
         """

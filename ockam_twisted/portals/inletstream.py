@@ -5,9 +5,10 @@ over another way (spec portals, section 2; design, section 7).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ockam_twisted.errors import DecodeError, LimitReached, PortalRefused
+from ockam_twisted.interfaces import Buffer, PayloadReceiver
 from ockam_twisted.portals.extension import Extension, reasonOf, refusal
 from ockam_twisted.portals.negotiation import makeOffer, readAnswer
 from ockam_twisted.portals.plain import State
@@ -84,6 +85,31 @@ class InletStream(PortalStream):
             self._answered(message)
         else:
             self._receive((payload,), len(payload))
+
+    def flowOpened(self, message: LocalMessage) -> PayloadReceiver | None:
+        """
+        See L{IFlowReceiver.flowOpened}.
+        """
+        if self.state is not State.PINGED or len(message.onward_route) != 1:
+            return super().flowOpened(message)
+
+        # Pong comes in this flow, and then all the rest.  Most streams are so
+        # short that finding their receiver a second time is not worth it.
+        def receive(pieces: Sequence[Buffer], size: int) -> None:
+            if self.state is State.OPEN:
+                self._receive(pieces, size)
+            else:
+                self.messageReceived(
+                    LocalMessage(
+                        message.onward_route,
+                        message.return_route,
+                        b"".join(pieces),
+                        message.local_info,
+                        message.source,
+                    )
+                )
+
+        return receive
 
     def _answered(self, message: LocalMessage) -> None:
         """

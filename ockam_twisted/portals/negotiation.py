@@ -6,6 +6,7 @@ How two ends agree on the portal extension, in Ping and Pong (design, section
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 
 from attrs import frozen
 
@@ -45,19 +46,14 @@ class Offer:
     @ivar settings: Ours.
     @ivar at: When it was sent or came, on the clock.
     @ivar receiving: What the far end may send; at the inlet only.
+    @ivar ping: The Ping that says so; at the inlet only.
     """
 
     terms: Terms
     settings: StreamSettings
     at: float
     receiving: ReceiveWindow | None = None
-
-    @property
-    def ping(self) -> bytes:
-        """
-        The Ping that says so.
-        """
-        return encodeTerms(PING, self.terms)
+    ping: bytes = b""
 
     def accept(self, peer: PeerIdentity) -> tuple[bytes, Exchange]:
         """
@@ -116,7 +112,19 @@ def makeOffer(
     if settings is None or not settings.features or peer is None:
         return None
     receiving = settings.receiving(peer)
-    return Offer(settings.terms(receiving, client=client), settings, settings.clock.seconds(), receiving)
+    terms, ping = (_offer if client is None else _offerFor)(
+        settings.features, receiving.granted, settings.instance, client
+    )
+    return Offer(terms, settings, settings.clock.seconds(), receiving, ping)
+
+
+def _offerFor(features: int, limit: int, instance: bytes, client: bytes | None) -> tuple[Terms, bytes]:
+    terms = Terms(features, limit, instance, client=client)
+    return terms, encodeTerms(PING, terms)
+
+
+#: The same for most streams, if it tells no client.
+_offer = lru_cache(64)(_offerFor)
 
 
 def readOffer(settings: StreamSettings | None, ping: LocalMessage) -> Offer | None:

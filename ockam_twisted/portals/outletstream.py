@@ -60,6 +60,10 @@ class OutletStream(PortalStream):
                     self.abandon(str(error), REFUSED)
                     return
                 self.extension = Extension(self, self.offer.settings, exchange, self.offer.terms.instance, False)
+            # From now on payloads are taken without their routes.  Only then may
+            # something be sent: that flow begins here, and would be resolved
+            # twice.
+            self.router.invalidate(self.address)
             self._open(lambda: self.emit((pong,), len(pong)))
 
     def resumeReceived(self, message: LocalMessage, resume: Resume) -> None:

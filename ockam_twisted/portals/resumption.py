@@ -101,11 +101,12 @@ class Resumptions:
         name, identifier, instance = known
         del self.streams[name]
         instances = self._instances[identifier]
-        instances[instance].discard(stream)
-        if not instances[instance]:
+        streams = instances[instance]
+        streams.discard(stream)
+        if not streams:
             del instances[instance]
-        if not instances:
-            del self._instances[identifier]
+            if not instances:
+                del self._instances[identifier]
         extension, result = stream.extension, stream.result
         if extension is None:
             return  # It went on without.
@@ -155,10 +156,11 @@ class Resumptions:
 
     def _waited(self, stream: OutletStream) -> None:
         assert stream.peer is not None
-        waiting = self._waiting.get(stream.peer.identifier, {})
-        waiting.pop(stream, None)
-        if not waiting:
-            self._waiting.pop(stream.peer.identifier, None)
+        waiting = self._waiting.get(stream.peer.identifier)
+        if waiting is not None:
+            waiting.pop(stream, None)
+            if not waiting:
+                del self._waiting[stream.peer.identifier]
 
     def restarted(self, peer: PeerIdentity, instance: bytes) -> None:
         """

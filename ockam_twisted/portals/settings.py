@@ -65,15 +65,14 @@ class StreamSettings:
     _budgets: WeakValueDictionary[str, PeerBudget] = field(factory=WeakValueDictionary, init=False)
     _shares: WeakValueDictionary[Address, ChannelShare] = field(factory=WeakValueDictionary, init=False)
 
-    def terms(self, receiving: ReceiveWindow, stream: bytes | None = None, client: bytes | None = None) -> Terms:
+    def terms(self, receiving: ReceiveWindow, stream: bytes) -> Terms:
         """
-        What we offer or accept.
+        What we accept.
 
         @param receiving: What the far end may send at first.
-        @param stream: The name of the stream, in an acceptance.
-        @param client: Whose connection it is, in an offer.
+        @param stream: The name of the stream.
         """
-        return Terms(self.features, receiving.granted, self.instance, stream, client)
+        return Terms(self.features, receiving.granted, self.instance, stream)
 
     def receiving(self, peer: PeerIdentity) -> ReceiveWindow:
         """

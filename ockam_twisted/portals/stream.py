@@ -114,9 +114,6 @@ class PortalStream:
         @param first: Says so to the far end, before anything else is said.
         """
         self.state = State.OPEN
-        # From now on payloads are taken without their routes.  Only then may
-        # something be sent: that flow begins here, and would be resolved twice.
-        self.router.invalidate(self.address)
         first()
         if self.state is not State.ENDED:
             self.local.streamOpened()

@@ -8,7 +8,8 @@ what L{ockam_twisted.wire.messages} encodes as they are.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple
 
 from ockam_twisted.errors import InvalidAddress
@@ -86,6 +87,10 @@ class Address(NamedTuple):
         return f"{self.transport_type}#{printable(self.value)}"
 
 
+#: Without the call of Python that a named tuple is made with.
+_toAddress: Callable[[tuple[int, bytes]], Address] = partial(tuple.__new__, Address)
+
+
 class Route(tuple[Address, ...]):
     """
     Addresses in the order a message visits them.
@@ -123,7 +128,7 @@ class Route(tuple[Address, ...]):
         """
         Take over what L{ockam_twisted.wire.messages} decoded.
         """
-        return cls(Address(*hop) for hop in hops)
+        return cls(map(_toAddress, hops))
 
     def step(self) -> Route:
         """

@@ -12,6 +12,7 @@ import socket
 from typing import Any
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import HostnameEndpoint, TCP4ClientEndpoint, TCP6ClientEndpoint
 from twisted.internet.error import ConnectError, NoProtocol, TimeoutError, getConnectError
@@ -80,6 +81,8 @@ class AddressEndpoint:
         self._reactor = reactor
         self._family = socket.AF_INET6 if isIPv6Address(host) else socket.AF_INET
         self._address = (host, port)
+        # Made once, and not for each connection.
+        self._peer = IPv4Address("TCP", host, port) if self._family == socket.AF_INET else None
         self._timeout = timeout
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[Any]:
@@ -89,7 +92,7 @@ class AddressEndpoint:
         @return: Fires with the protocol, maybe at once; fails with
             C{ConnectError} or one of its kinds, or C{NoProtocol}.
         """
-        attempt = _Attempt(self._reactor, protocolFactory, self._family)
+        attempt = _Attempt(self._reactor, protocolFactory, self._family, self._peer)
         attempt.begin(self._address, self._timeout)
         return attempt.done
 
@@ -104,10 +107,11 @@ class _Attempt:
     _deadline: IDelayedCall | None = None
     _isWaiting = False
 
-    def __init__(self, reactor: Any, factory: IProtocolFactory, family: int) -> None:
+    def __init__(self, reactor: Any, factory: IProtocolFactory, family: int, peer: IPv4Address | None = None) -> None:
         self._reactor = reactor
         self._factory = factory
         self._family = family
+        self._peer = peer
         self.done: Deferred[Any] = Deferred(lambda _: self._close())
 
     def begin(self, address: tuple[str, int], timeout: float) -> None:
@@ -141,7 +145,7 @@ class _Attempt:
         self._socket = None
         try:
             if isinstance(self._reactor, SocketPool):
-                transport = self._reactor.adopt(connected, self._factory)
+                transport = self._reactor.adopt(connected, self._factory, self._peer)
             else:
                 with connected:
                     # Which makes a descriptor of its own.

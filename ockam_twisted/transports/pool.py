@@ -34,6 +34,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer, providedBy
 
+from ockam_twisted.transports.lean import DONE, LeanPort, LeanServer
 from ockam_twisted.transports.poller import Poller
 
 #: How many sockets are dealt with in one pass: others of the reactor wait for
@@ -44,7 +45,7 @@ MAX_READY = 32
 #: fewer than half as many.
 MANY = 8
 
-_DONE, _LOST = Failure(ConnectionDone()), Failure(ConnectionLost())
+_LOST = Failure(ConnectionLost())
 
 _epoll = getattr(select, "epoll", None)
 _IN, _OUT, _GONE = 1, 4, 8 | 16
@@ -94,7 +95,7 @@ class SocketPool:
         """
         See C{IReactorTCP}.
         """
-        listening = tcp.Port(port, factory, backlog, interface, self)
+        listening = LeanPort(port, factory, backlog, interface, self)
         listening.startListening()
         return listening
 
@@ -122,17 +123,20 @@ class SocketPool:
         connector.connect()
         return connector
 
-    def adopt(self, connected: socket.socket, factory: IProtocolFactory) -> Any:
+    def adopt(self, connected: socket.socket, factory: IProtocolFactory, known: IPv4Address | None = None) -> Any:
         """
         Make a transport of a connection that somebody else has made.
 
         @param connected: It, not blocking; it is the transport's from now on.
+        @param known: The address of its peer, if that is known.
         @return: The transport; L{None} if the factory did not want it.
         """
-        peer: Any = connected.getpeername()
+        peer: Any = connected.getpeername() if known is None else (known.host, known.port)
         isLocal = not isinstance(peer, tuple)
         address: IAddress
-        if isLocal:
+        if known is not None:
+            address = known
+        elif isLocal:
             address = UNIXAddress(peer)
         else:
             address = (IPv6Address if len(peer) == 4 else IPv4Address)("TCP", *peer)
@@ -144,7 +148,7 @@ class SocketPool:
         if isLocal:
             transport: Any = unix.Server(connected, protocol, "", port, 0, self)
         else:
-            transport = tcp.Server(connected, protocol, peer, port, peer[1], self)
+            transport = LeanServer(connected, protocol, peer, port, peer[1], self)
         # A Server has this from its port, and here there is none.
         transport.repstr = f"<{type(protocol).__name__} on {connected.fileno()}>"
         protocol.makeConnection(transport)
@@ -176,13 +180,18 @@ class SocketPool:
         """
         See C{IReactorFDSet}.
         """
-        self._remove(reader, _IN)
+        # Transports do so again and again until they are closed.
+        fd = reader.fileno()
+        if fd < 0 or self._masks.get(fd, 0) & _IN:
+            self._remove(reader, _IN)
 
     def removeWriter(self, writer: Any) -> None:
         """
         See C{IReactorFDSet}.
         """
-        self._remove(writer, _OUT)
+        fd = writer.fileno()
+        if fd < 0 or self._masks.get(fd, 0) & _OUT:
+            self._remove(writer, _OUT)
 
     def removeAll(self) -> list[Any]:
         """
@@ -312,10 +321,11 @@ class SocketPool:
                 elif selectables.get(fd) is selectable:
                     self._ready(selectable, event)
             # What has nothing left but to be closed waits for no other pass.
-            for fd in tuple(poller.changed):
-                selectable = selectables.get(fd)
-                if self._masks.get(fd, 0) & _OUT and getattr(selectable, "disconnecting", False):
-                    self._ready(selectable, _OUT)
+            for fd, (selectable, mask) in tuple(poller.changed.items()):
+                if mask & _OUT and getattr(selectable, "disconnecting", False):
+                    # The one before it may have ended it.
+                    if selectables.get(fd) is selectable and self._masks[fd] & _OUT:
+                        self._ready(selectable, _OUT)
         finally:
             self._end()
             poller.end()
@@ -332,7 +342,7 @@ class SocketPool:
                 why = selectable.doRead()
             elif event & _GONE:
                 isRead = bool(self._masks[selectable.fileno()] & _IN)
-                why = _DONE.value if isRead else _LOST.value
+                why = DONE.value if isRead else _LOST.value
             if event & _OUT and not why:
                 isRead = False
                 why = selectable.doWrite()
@@ -348,10 +358,10 @@ class SocketPool:
         """
         self.removeReader(selectable)
         if isRead and type(why) is ConnectionDone and IHalfCloseableDescriptor.providedBy(selectable):
-            selectable.readConnectionLost(_DONE)
+            selectable.readConnectionLost(DONE)
             return
         self.removeWriter(selectable)
-        known = _DONE if type(why) is ConnectionDone else _LOST if type(why) is ConnectionLost else None
+        known = DONE if type(why) is ConnectionDone else _LOST if type(why) is ConnectionLost else None
         selectable.connectionLost(known or Failure(why))
 
     def connectionLost(self, reason: Failure) -> None:

@@ -101,9 +101,19 @@ def prepareSocket(transport: Any, read: int) -> None:
     if isPlainSocket(transport):
         transport.bufferSize = read
         transport.SEND_LIMIT = SEND_LIMIT
-    handle = _socketOf(transport)
-    if handle is None:
+    # Its socket has what the listening one has.
+    if getattr(type(transport), "inherits", False):
         return
+    handle = _socketOf(transport)
+    if handle is not None:
+        setOptions(handle)
+
+
+def setOptions(handle: socket.socket) -> None:
+    """
+    Set C{TCP_NODELAY} and keepalive.  On Linux connections inherit them from
+    the socket that has accepted them.
+    """
     # Only TCP has these, and some systems refuse them once the peer has reset
     # the connection.
     try:

@@ -37,6 +37,12 @@ ID_SIZE = 16
 MAX_TEXT = 200
 MAX_DATAGRAM = 65_507
 
+#: No Credit, and no Finished, is longer, bytes.
+_SHORT = 2 + 2 * 9
+
+#: No offer that tells no client is longer, and each acceptance is, bytes.
+_SAME = 40
+
 #: What takes 1, 2, 4 and 8 bytes after the first one, at least.
 _LEAST = (24, 0x100, 0x10000, 0x100000000)
 
@@ -186,7 +192,7 @@ def decodeTerms(message: bytes) -> Terms | None:
     """
     if message[1 : 1 + len(MARK)] != MARK:
         return None
-    quick = _readTerms(message)
+    quick = _readSame(message) if len(message) <= _SAME else _readTerms(message)
     if quick is not None:
         return quick
     reader = cbor.Reader(message, 1 + len(MARK))
@@ -242,6 +248,10 @@ def _readTerms(message: bytes) -> Terms | None:
     return Terms(features, limit, message[position + 2 :], stream)
 
 
+#: Offers that tell no client are the same for all streams of a process.
+_readSame = lru_cache(64)(_readTerms)
+
+
 def _readOffset(reader: cbor.Reader) -> int:
     return reader.readUint(MAX_OFFSET)
 
@@ -273,10 +283,7 @@ def encodeExtension(message: ExtensionMessage) -> bytes:
     """
     # The first two come with every stream.
     if isinstance(message, Credit):
-        received, limit = message.received, message.limit
-        if not (0 <= received <= MAX_OFFSET and 0 <= limit <= MAX_OFFSET):
-            raise EncodeError("an offset has at most 63 bits")
-        return b"\x0a\x82" + cbor.head(cbor.UINT, received) + cbor.head(cbor.UINT, limit)
+        return _encodeCredit(message.received, message.limit)
     if isinstance(message, Finished):
         return b"\x0b\x81" + _offset(message.final)
     for number in (getattr(message, name, None) for name in ("final", "next", "attempt")):
@@ -294,6 +301,15 @@ def encodeExtension(message: ExtensionMessage) -> bytes:
     return _encode(DATAGRAM_KIND, (message.data,))
 
 
+@lru_cache(64)
+def _encodeCredit(received: int, limit: int) -> bytes:
+    """
+    The first ones of streams are the same, and so are those of short ones.
+    """
+    return b"\x0a\x82" + _offset(received) + _offset(limit)
+
+
+@lru_cache(64)
 def _offset(number: int) -> bytes:
     if not 0 <= number <= MAX_OFFSET:
         raise EncodeError("an offset has at most 63 bits")
@@ -314,8 +330,27 @@ def decodeExtension(message: bytes | memoryview) -> ExtensionMessage:
 
     @raise DecodeError: It is none, or out of bounds.
     """
-    # The first two come with every stream; whatever is not right in them is
-    # left to the long way, which says what it is.
+    quick = _readQuickly(bytes(message)) if len(message) <= _SHORT else None
+    if quick is not None:
+        return quick
+    if not len(message) or not CREDIT_KIND <= message[0] <= DATAGRAM_KIND:
+        raise DecodeError("not a message of the portal extension")
+    kind, reader = message[0], cbor.Reader(message, 1)
+    if reader.readArrayHead(4) != _FIELDS[kind]:
+        raise DecodeError("a message of the portal extension has other fields")
+    decoded = _DECODERS[kind](reader)
+    reader.expectEnd()
+    return decoded
+
+
+@lru_cache(256)
+def _readQuickly(message: bytes) -> Credit | Finished | None:
+    """
+    Read what comes with every stream, and in short ones is the same.
+
+    @return: L{None}: it is anything else, or not right, and is left to the
+        long way, which says what it is.
+    """
     if message[:2] == b"\x0a\x82":
         received, position = _uintAt(message, 2)
         limit, position = _uintAt(message, position)
@@ -325,14 +360,7 @@ def decodeExtension(message: bytes | memoryview) -> ExtensionMessage:
         final, position = _uintAt(message, 2)
         if position == len(message) and 0 <= final <= MAX_OFFSET:
             return Finished(final)
-    if not len(message) or not CREDIT_KIND <= message[0] <= DATAGRAM_KIND:
-        raise DecodeError("not a message of the portal extension")
-    kind, reader = message[0], cbor.Reader(message, 1)
-    if reader.readArrayHead(4) != _FIELDS[kind]:
-        raise DecodeError("a message of the portal extension has other fields")
-    decoded = _DECODERS[kind](reader)
-    reader.expectEnd()
-    return decoded
+    return None
 
 
 def _readReset(reader: cbor.Reader) -> Reset:

@@ -50,6 +50,34 @@ class InletEndTests(StreamTestCase):
         self.assertEqual(other.payloads, [bytes.fromhex("030568656c6c6f010000")])
         self.assertEqual(len(self.peer.messages), 1)
 
+    def test_oneFlow(self) -> None:
+        """
+        Pong and what follows it may come by the same flow; what comes by
+        another one counts as well.
+        """
+        flows = [
+            self.router.open(Route((self.stream.address,)), Route((self.peer.address,)), self.peer.address)
+            for _ in range(2)
+        ]
+        flows[0].send((PONG[:1], PONG[1:]), len(PONG))
+        self.assertEqual(self.near.events, ["opened"])
+        for n, flow in enumerate((*flows, flows[0])):
+            payload = encodePortalPayload(b"%d" % n, n)
+            flow.send((payload[:1], payload[1:]), len(payload))
+        self.assertEqual(self.near.output.data, b"012")
+        flows[0].send((DISCONNECT,), len(DISCONNECT))
+        self.assertEnded("the other end has closed it", True)
+        flows[0].send((PONG,), len(PONG))
+
+    def test_flowToSomewhereElse(self) -> None:
+        """
+        What would have to go on from here does not count, as Pong or later.
+        """
+        route = Route((self.stream.address, Address.local("further")))
+        flow = self.router.open(route, Route((self.peer.address,)), self.peer.address)
+        flow.send((PONG,), len(PONG))
+        self.assertIs(self.stream.state, State.PINGED)
+
     def test_pongThatSaysMore(self) -> None:
         """
         A Pong may carry more bytes.

@@ -124,6 +124,7 @@ class RouteTests(SynchronousTestCase):
         What was decoded becomes addresses.
         """
         route = Route.fromWire(((0, b"a"), (1, b"b")))
+        self.assertIsInstance(route[0], Address)
         self.assertEqual(route, Route.of("a", "1#b"))
         self.assertEqual(route[0].value, b"a")
         self.assertEqual(hash(route), hash(Route.of("a", "1#b")))

@@ -11,6 +11,7 @@ import tempfile
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.endpoints import clientFromString, serverFromString
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -442,6 +443,24 @@ class SocketPoolTests(TestCase):
         self.factory.buildProtocol = lambda addr: None  # type: ignore[method-assign,assignment]
         self.assertIsNone(self.pool.adopt(ours, self.factory))
         self.assertEqual(other.recv(1), b"")
+
+    async def _known(self) -> None:
+        port = await self.server()
+        connected = self.client(port)
+        factory = Talks()
+        transport = self.pool.adopt(connected, factory, IPv4Address("TCP", "127.0.0.1", port))
+        self.assertEqual(transport.getPeer(), IPv4Address("TCP", "127.0.0.1", port))
+        await self.until(lambda: self.factory.made)
+        self.factory.made[0].transport.write(b"hello")
+        await self.until(lambda: factory.made[0].got == b"hello")
+        transport.loseConnection()
+        await self.until(lambda: self.factory.made[0].ended)
+
+    def test_known(self) -> Deferred[None]:
+        """
+        Nobody has to be asked for an address that is known already.
+        """
+        return Deferred.fromCoroutine(self._known())
 
     async def _stops(self) -> None:
         _, made = await self.crowd(2 * MANY)

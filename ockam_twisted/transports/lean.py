@@ -1,0 +1,62 @@
+"""
+Twisted's TCP transports, with fewer system calls for each connection
+(C{docs/performance.rst}).
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+
+from twisted.internet import tcp
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.python.failure import Failure
+
+from ockam_twisted.transports.sockets import setOptions
+
+#: How most connections end.
+DONE = Failure(ConnectionDone())
+
+
+class LeanServer(tcp.Server):
+    """
+    Asks the kernel for nothing when there is nothing to send: Twisted does so
+    before each end.  All that end as they should end for the same reason.
+    """
+
+    def writeSomeData(self, data: bytes) -> int | ConnectionLost:
+        """
+        See C{tcp.Connection.writeSomeData}.
+        """
+        return super().writeSomeData(data) if data else 0
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        See C{tcp.Connection.connectionLost}.
+        """
+        # Its kinds are known already, and found out anew for each new one.
+        super().connectionLost(DONE if type(reason.value) is ConnectionDone else reason)
+
+
+class _Accepted(LeanServer):
+    """
+    @ivar inherits: See L{setOptions}.
+    """
+
+    inherits = sys.platform.startswith("linux")
+
+
+class LeanPort(tcp.Port):
+    """
+    What all connections are to have is set once, before there is one.
+    """
+
+    transport = _Accepted
+
+    def createInternetSocket(self) -> socket.socket:
+        """
+        See C{BasePort.createInternetSocket}.
+        """
+        listening: socket.socket = super().createInternetSocket()
+        setOptions(listening)
+        return listening
