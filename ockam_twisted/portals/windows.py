@@ -12,7 +12,7 @@ from collections import deque
 from ockam_twisted.errors import PortalRefused
 from ockam_twisted.interfaces import Buffer
 from ockam_twisted.portals.budgets import WindowBudget
-from ockam_twisted.portals.shares import SMALLEST_WINDOW, ChannelShare
+from ockam_twisted.portals.shares import FLOOR, SMALLEST_WINDOW, ChannelShare
 from ockam_twisted.wire.portal import MAX_PAYLOAD
 
 #: What is kept of small pieces in one, bytes: each has a cost of its own.
@@ -20,6 +20,10 @@ _JOINED = 4096
 
 #: What a direction of a stream grows to, bytes.
 LARGEST_WINDOW = 16 * 1024 * 1024
+
+#: What a stream takes in so many seconds may be on its way, up to L{FLOOR},
+#: however short its round trip is: each Credit, and each wait for one, is work.
+LUMP = 0.005
 
 
 class SendWindow:
@@ -129,14 +133,27 @@ class SendWindow:
         room = min(self._bound - self.sent, MAX_PAYLOAD)
         if room <= 0 or not self._pending:
             return None
-        piece: Buffer = self._pending.popleft()
-        if len(piece) > room:
+        piece = self._pending[0]
+        size = len(piece)
+        if size <= room:
+            self._pending.popleft()
+        elif self._mayWait(size):
+            return None
+        else:
             view = memoryview(piece)
             piece = view[:room]
-            self._pending.appendleft(view[room:])
+            self._pending[0] = view[room:]
         self.sent += len(piece)
         self.reached = max(self.reached, self.sent)
         return piece
+
+    def _mayWait(self, size: int) -> bool:
+        """
+        May a piece wait until there is room for all of it?  Only if it is at
+        most half of what was permitted at once: when that half has been taken
+        the far end permits more.
+        """
+        return size <= MAX_PAYLOAD and self._bound == self.limit and 2 * size <= self.limit - self.acknowledged
 
     def credit(self, received: int, limit: int) -> None:
         """
@@ -284,7 +301,8 @@ class ReceiveWindow:
         elif self.received > self._probe:
             elapsed = max(now - self._since, 1e-6)
             self.roundTrip(elapsed)
-            wanted = max(wanted, int(2 * (delivered - self._delivered) * share.rtt / elapsed))
+            rate = (delivered - self._delivered) / elapsed
+            wanted = max(wanted, int(2 * rate * share.rtt), min(int(rate * LUMP), FLOOR))
             self._begin(delivered, now)
         wanted = share.fit(self, wanted, delivered - self._taken, now)
         self._taken = delivered

@@ -7,7 +7,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.portals.budgets import WindowBudget
-from ockam_twisted.portals.shares import SMALLEST_WINDOW, ChannelShare
+from ockam_twisted.portals.shares import FLOOR, SMALLEST_WINDOW, ChannelShare
 from ockam_twisted.portals.windows import ReceiveWindow, SendWindow
 from ockam_twisted.wire.portal import MAX_PAYLOAD
 
@@ -28,9 +28,9 @@ class SendTests(SynchronousTestCase):
         self.assertFalse(window.write(b"ghijkl"))
         self.assertEqual(bytes(window.take() or b""), b"ghij")
         self.assertIsNone(window.take())
-        window.credit(6, 11)
+        window.credit(8, 11)
         self.assertEqual(bytes(window.take() or b""), b"k")
-        window.credit(6, 100)
+        window.credit(8, 100)
         self.assertEqual(bytes(window.take() or b""), b"l")
         self.assertTrue(window.isIdle)
 
@@ -46,6 +46,47 @@ class SendTests(SynchronousTestCase):
         while (piece := window.take()) is not None:
             sizes.append(len(piece))
         self.assertEqual(sizes, [MAX_PAYLOAD, MAX_PAYLOAD, MAX_PAYLOAD, 1])
+
+    def test_wholePieces(self) -> None:
+        """
+        A piece that is at most half of what is permitted waits until there is
+        room for all of it; a larger one leaves in parts.
+        """
+        window = SendWindow(4 * KIB, WindowBudget())
+        self.assertTrue(window.write(bytes(3 * KIB)))
+        self.assertFalse(window.write(bytes(2 * KIB)))
+        self.assertIsNone(window.take())
+        # So much is taken when half is, and then more is permitted.
+        window.credit(2 * KIB, 6 * KIB)
+        self.assertEqual(len(window.take() or b""), 2 * KIB)
+        window.credit(5 * KIB, 9 * KIB)
+        self.assertTrue(window.write(bytes(2 * KIB)))
+        self.assertFalse(window.write(bytes(2 * KIB + 1)))
+        self.assertEqual(len(window.take() or b""), 2 * KIB)
+        window.credit(7 * KIB, 10 * KIB)
+        self.assertEqual(len(window.take() or b""), 1)
+
+    def test_wholePiecesNeverStop(self) -> None:
+        """
+        However sizes and windows fit each other, waiting for room ends.
+        """
+        for chunk in (1000, 5000, 40_000, 64 * KIB + 1, MAX_PAYLOAD - 1, MAX_PAYLOAD):
+            for first in (16 * KIB, 100_001, 256 * KIB):
+                receiving = ReceiveWindow(first, WindowBudget(), ChannelShare(0.0), 0.0)
+                sending = SendWindow(first, WindowBudget())
+                now = 0.0
+                for _ in range(200):
+                    now += 0.0001
+                    if not sending.write(bytes(chunk)):
+                        while not sending.isIdle:
+                            now += 0.0001
+                            while sending.take() is not None:
+                                pass
+                            if sending.isIdle:
+                                break
+                            receiving.accept(sending.sent - receiving.received)
+                            self.assertGreaterEqual(receiving.received, receiving.mark, (chunk, first))
+                            sending.credit(receiving.received, receiving.grant(receiving.received, now))
 
     def test_ownMaximum(self) -> None:
         """
@@ -136,6 +177,14 @@ class ReceiveTests(SynchronousTestCase):
         window = self.run_(50e6, 0.1, 5)
         self.assertGreater(window.size, 5_000_000)
         self.assertLess(window.size, 16 * KIB * KIB + 1)
+
+    def test_lumps(self) -> None:
+        """
+        With a short way it grows to what is taken in a while, so that there
+        are fewer Credits; not beyond what a channel may have under way.
+        """
+        self.assertEqual(self.run_(200e6, 0.0005, 1).size // 100_000, 10)
+        self.assertEqual(self.run_(1e9, 0.0005, 1).size, FLOOR)
 
     def test_stays(self) -> None:
         """
