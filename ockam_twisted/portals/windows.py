@@ -151,9 +151,11 @@ class SendWindow:
         """
         May a piece wait until there is room for all of it?  Only if it is at
         most half of what was permitted at once: when that half has been taken
-        the far end permits more.
+        the far end permits more.  It need not, if it permits less than before,
+        but acknowledges what is that much soon: then there is nothing to wait for.
         """
-        return size <= MAX_PAYLOAD and self._bound == self.limit and 2 * size <= self.limit - self.acknowledged
+        permitted = self.limit - self.acknowledged
+        return SMALLEST_WINDOW < size <= MAX_PAYLOAD and self._bound == self.limit and 2 * size <= permitted
 
     def credit(self, received: int, limit: int) -> None:
         """

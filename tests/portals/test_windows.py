@@ -52,19 +52,29 @@ class SendTests(SynchronousTestCase):
         A piece that is at most half of what is permitted waits until there is
         room for all of it; a larger one leaves in parts.
         """
-        window = SendWindow(4 * KIB, WindowBudget())
-        self.assertTrue(window.write(bytes(3 * KIB)))
-        self.assertFalse(window.write(bytes(2 * KIB)))
+        window = SendWindow(80 * KIB, WindowBudget())
+        self.assertTrue(window.write(bytes(60 * KIB)))
+        self.assertFalse(window.write(bytes(40 * KIB)))
         self.assertIsNone(window.take())
         # So much is taken when half is, and then more is permitted.
-        window.credit(2 * KIB, 6 * KIB)
-        self.assertEqual(len(window.take() or b""), 2 * KIB)
-        window.credit(5 * KIB, 9 * KIB)
-        self.assertTrue(window.write(bytes(2 * KIB)))
-        self.assertFalse(window.write(bytes(2 * KIB + 1)))
-        self.assertEqual(len(window.take() or b""), 2 * KIB)
-        window.credit(7 * KIB, 10 * KIB)
+        window.credit(40 * KIB, 120 * KIB)
+        self.assertEqual(len(window.take() or b""), 40 * KIB)
+        window.credit(100 * KIB, 180 * KIB)
+        self.assertTrue(window.write(bytes(40 * KIB)))
+        self.assertFalse(window.write(bytes(40 * KIB + 1)))
+        self.assertEqual(len(window.take() or b""), 40 * KIB)
+        window.credit(140 * KIB, 200 * KIB)
         self.assertEqual(len(window.take() or b""), 1)
+
+    def test_wholePiecesOfSmallWindows(self) -> None:
+        """
+        A piece does not wait for a Credit that the far end has no reason for: a window that
+        has become small is caught up with late, and little is not acknowledged by itself.
+        """
+        window = SendWindow(30 * KIB, WindowBudget())
+        self.assertTrue(window.write(bytes(15 * KIB + 500)))
+        self.assertFalse(window.write(bytes(15 * KIB)))
+        self.assertEqual(len(window.take() or b""), 15 * KIB - 500)
 
     def test_wholePiecesNeverStop(self) -> None:
         """
