@@ -24,7 +24,7 @@ KEEPALIVE_COUNT = 3
 
 #: Read size of hop connections, and what one send may take.  Large reads
 #: pay only together with L{keepFreedMemory}.
-HOP_READ = 256 * 1024
+HOP_READ = 512 * 1024
 #: Read size while what is read takes long to be dealt with.
 HOP_READ_SMALL = 16 * 1024
 SEND_LIMIT = 1024 * 1024
