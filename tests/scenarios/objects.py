@@ -35,8 +35,12 @@ _SPARE = 32
 #: A source remembers whom it has fed, dead or alive, up to so many; an output
 #: who has fed it last; the reactor calls that were canceled, for a while; an
 #: outlet the streams that have ended, for C{--resume-timeout} seconds; and an
-#: attempt that has just failed what it had made.
+#: attempt that has just failed what it had made.  Short messages of streams are
+#: read once.
 _MORE = {
+    "ockam_twisted.routing.inbound.Inbound": 64,
+    "ockam_twisted.wire.extension.Credit": 256,
+    "ockam_twisted.wire.extension.Finished": 256,
     # What was logged lately, for repetitions of it: 16 of each event, forgotten in time.
     "ockam_twisted.ops.repeats._Count": 200,
     "ockam_twisted.channels.channel.SecureChannel": 2,

@@ -28,7 +28,7 @@ WHO = "I" + "0" * 64
 
 #: Of what a connection remembers of 25 channels that have gone, so many more.
 REMEMBERED = {
-    "ockam_twisted.transports.stream._Inbound": 75,
+    "ockam_twisted.routing.inbound.Inbound": 75,
     "ockam_twisted.routing.flow.Flow": 75,
     "ockam_twisted.routing.addresses.Route": 150,
     "ockam_twisted.routing.addresses.Address": 300,
