@@ -5,12 +5,12 @@ operator would.  Real processes, sockets and programs, in real time.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import socket
 import subprocess
 import sys
-from contextlib import suppress
 from pathlib import Path
 
 from tests.scenarios.processes import CURL, PATIENCE, ROOT, Program, ScenarioTestCase, freePort, require
@@ -66,7 +66,7 @@ class NodeFileTests(ScenarioTestCase):
         """
         got = b""
         # A reset may come before we have seen that we are connected.
-        with suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+        with contextlib.suppress(ConnectionError), socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
             client.settimeout(PATIENCE)
             client.sendall(data)
             while len(got) < len(data) and (more := client.recv(65536)):
