@@ -133,29 +133,14 @@ class SendWindow:
         room = min(self._bound - self.sent, MAX_PAYLOAD)
         if room <= 0 or not self._pending:
             return None
-        piece = self._pending[0]
-        size = len(piece)
-        if size <= room:
-            self._pending.popleft()
-        elif self._mayWait(size):
-            return None
-        else:
+        piece: Buffer = self._pending.popleft()
+        if len(piece) > room:
             view = memoryview(piece)
             piece = view[:room]
-            self._pending[0] = view[room:]
+            self._pending.appendleft(view[room:])
         self.sent += len(piece)
         self.reached = max(self.reached, self.sent)
         return piece
-
-    def _mayWait(self, size: int) -> bool:
-        """
-        May a piece wait until there is room for all of it?  Only if it is at
-        most half of what was permitted at once: when that half has been taken
-        the far end permits more.  It need not, if it permits less than before,
-        but acknowledges what is that much soon: then there is nothing to wait for.
-        """
-        permitted = self.limit - self.acknowledged
-        return SMALLEST_WINDOW < size <= MAX_PAYLOAD and self._bound == self.limit and 2 * size <= permitted
 
     def credit(self, received: int, limit: int) -> None:
         """
