@@ -180,18 +180,13 @@ class SocketPool:
         """
         See C{IReactorFDSet}.
         """
-        # Transports do so again and again until they are closed.
-        fd = reader.fileno()
-        if fd < 0 or self._masks.get(fd, 0) & _IN:
-            self._remove(reader, _IN)
+        self._remove(reader, _IN)
 
     def removeWriter(self, writer: Any) -> None:
         """
         See C{IReactorFDSet}.
         """
-        fd = writer.fileno()
-        if fd < 0 or self._masks.get(fd, 0) & _OUT:
-            self._remove(writer, _OUT)
+        self._remove(writer, _OUT)
 
     def removeAll(self) -> list[Any]:
         """
