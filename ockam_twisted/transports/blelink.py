@@ -59,19 +59,23 @@ class BLELink(Filling):
         address: BLEAddress,
         send: Callable[[bytes], Awaitable[None]],
         say: Callable[[bytes], Awaitable[None]],
+        drain: Callable[[], Awaitable[None]],
         disconnect: Callable[[], object],
         mtu: Callable[[], int],
     ) -> None:
         """
         @param send: Sends one fragment, and waits for room.
         @param say: Sends what is to be agreed on.
-        @param disconnect: Ends the connection; L{lost} follows.
+        @param drain: Waits until the controller has sent all of it.
+        @param disconnect: Ends the connection, and does not wait for what the
+            controller has not sent yet; L{lost} follows.
         @param mtu: The ATT MTU now, bytes.
         """
         self.window = Window()
         self._address = address
         self._send = send
         self._say = say
+        self._drain = drain
         self._disconnect = disconnect
         self._mtu = mtu
         self._joining = Joining()
@@ -82,6 +86,7 @@ class BLELink(Filling):
         self._isPaused = False
         self._isEnding = False
         self._isOver = False
+        self._why: Exception | None = None
         self._pumping: asyncio.Task[None] | None = None
         self._saying: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -92,7 +97,8 @@ class BLELink(Filling):
         There is a hop.
         """
         self.behind = behind
-        self._pumping = asyncio.get_running_loop().create_task(self._pump())
+        if not self._isOver:
+            self._pumping = asyncio.get_running_loop().create_task(self._pump())
         behind.makeConnection(self)
         # What has come before there was a hop.
         self._handOver()
@@ -135,9 +141,11 @@ class BLELink(Filling):
             message = self._kept.popleft()
             self._keptSize -= len(message)
             said = self.window.taken()
-            if said is not None:
+            if said is not None and not self._isOver:
                 self.say(said)
             self.behind.dataReceived(message)
+        if self._isOver and not self._kept:
+            self._end()
 
     def say(self, data: bytes) -> None:
         """
@@ -151,8 +159,9 @@ class BLELink(Filling):
         try:
             await doing
         except Exception:
-            # It cannot be said: the connection is as good as gone.
-            self.abortConnection()
+            # It cannot be said: the connection is gone, or as good as gone.
+            if not self._isOver:
+                self.abortConnection()
 
     # ------------------------------------------------------------ outbound
 
@@ -183,6 +192,7 @@ class BLELink(Filling):
                 if self._queued <= LOW:
                     self.filled(False)
             if self._isEnding and not self._queue:
+                await self._drain()
                 self._disconnect()
                 return
             await self._wake.wait()
@@ -208,16 +218,19 @@ class BLELink(Filling):
         See C{IPushProducer}.
         """
         self._isPaused = False
-        if not self._isEnding:
-            self._handOver()
+        self._handOver()
 
     def loseConnection(self) -> None:
         """
         See C{ITransport}.
         """
         if self._isEnding:
+            # What he has said last is wanted no more.
+            self._kept.clear()
+            self._handOver()
             return
         self._isEnding = True
+        self._kept.clear()
         self._wake.set()
         self._deadline = asyncio.get_running_loop().call_later(LAST, self.abortConnection)
         if self._pumping is None:
@@ -228,13 +241,15 @@ class BLELink(Filling):
         See C{ITCPTransport}.
         """
         self._isEnding = True
+        self._kept.clear()
         if not self._isOver:
             self._disconnect()
             self.lost(ConnectionLost())
+        self._handOver()
 
     def lost(self, why: Exception | None = None) -> None:
         """
-        The connection is gone.
+        The connection is gone.  The hop hears of it when it has taken what came before.
 
         @param why: L{None}: one of the two has ended it, or it was out of
             reach.
@@ -248,7 +263,10 @@ class BLELink(Filling):
         if pumping is not None and pumping is not asyncio.current_task():
             pumping.cancel()
         self._queue.clear()
-        self._kept.clear()
+        self._why = why
+        self._handOver()
+
+    def _end(self) -> None:
         behind, self.behind = self.behind, None
         if behind is not None:
-            behind.connectionLost(Failure(why or ConnectionDone()))
+            behind.connectionLost(Failure(self._why or ConnectionDone()))

@@ -165,12 +165,27 @@ class Radio:
                 queue.once("flow", moved.set)
                 await moved.wait()
 
+        async def drain() -> None:
+            # First all that waits here, in turn with that of others; then what the controller has.
+            mark = queue.queued
+            while queue.completed < mark:
+                moved = asyncio.Event()
+                queue.once("flow", moved.set)
+                await moved.wait()
+            try:
+                await queue.drain(connection.handle)
+            except ValueError:
+                # Nothing was ever sent, or the connection is gone.
+                pass
+
         def disconnect() -> None:
             self._do(self._disconnect(connection))
 
-        link = BLELink(BLEAddress(name), sendAndWait, say, disconnect, lambda: int(connection.att_mtu))
+        link = BLELink(BLEAddress(name), sendAndWait, say, drain, disconnect, lambda: int(connection.att_mtu))
         self._links[connection] = link
-        connection.on("disconnection", lambda reason: self._lost(connection))
+        loop = asyncio.get_running_loop()
+        # What was written before the end is a task each, whose turn has not come yet.
+        connection.on("disconnection", lambda reason: loop.call_soon(self._lost, connection))
         return link
 
     def _lost(self, connection: Any) -> None:

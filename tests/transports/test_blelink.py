@@ -47,11 +47,13 @@ class Pair:
 
     @ivar longest: The longest fragment that went over.
     @ivar isJammed: Does nothing get through for now?
+    @ivar onTheWay: Fragments in controllers that are slow, if they are.
     """
 
     def __init__(self, isAgreed: bool) -> None:
         self.longest = 0
         self.isJammed = False
+        self.onTheWay: list[bytes] | None = None
         self.links: list[BLELink] = []
         self.behinds = [Behind(), Behind()]
         for other in (1, 0):
@@ -67,16 +69,24 @@ class Pair:
             while self.isJammed:
                 await asyncio.sleep(0)
             self.longest = max(self.longest, len(data))
+            if self.onTheWay is not None:
+                self.onTheWay.append(data)
+                return
             self.links[other].fragmentReceived(data)
 
         async def say(data: bytes) -> None:
             self.links[other].agreementReceived(data)
 
+        async def drain() -> None:
+            while self.onTheWay:
+                await asyncio.sleep(0)
+
         def disconnect() -> None:
+            self.onTheWay = None
             for link in self.links:
                 asyncio.get_running_loop().call_soon(link.lost)
 
-        return BLELink(BLEAddress("otter"), send, say, disconnect, lambda: 517)
+        return BLELink(BLEAddress("otter"), send, say, drain, disconnect, lambda: 517)
 
 
 async def settle() -> None:
@@ -187,7 +197,7 @@ class LinkTests(SynchronousTestCase):
             async def nowhere(data: bytes) -> None:
                 pass
 
-            link = BLELink(BLEAddress("otter"), nowhere, nowhere, lambda: None, lambda: 23)
+            link = BLELink(BLEAddress("otter"), nowhere, nowhere, settle, lambda: None, lambda: 23)
             for fragment in fragments(b"early"):
                 link.fragmentReceived(fragment)
             behind = Behind()
@@ -217,6 +227,83 @@ class LinkTests(SynchronousTestCase):
             for behind in pair.behinds:
                 self.assertIsNotNone(behind.reason)
             pair.links[0].lost()
+
+        self.run_(doing())
+
+    def test_slowController(self) -> None:
+        """
+        The end does not overtake what the controller has not sent yet.
+        """
+
+        async def doing() -> None:
+            pair = Pair(True)
+            pair.onTheWay = slow = []
+            for _ in range(10):
+                pair.links[0].write(b"last words")
+            pair.links[0].loseConnection()
+            await settle()
+            self.assertIsNone(pair.behinds[0].reason)
+            while slow:
+                pair.links[1].fragmentReceived(slow.pop(0))
+            await settle()
+            self.assertEqual(pair.behinds[1].messages, [b"last words"] * 10)
+            for behind in pair.behinds:
+                self.assertIsNotNone(behind.reason)
+
+        self.run_(doing())
+
+    def test_endWhilePaused(self) -> None:
+        """
+        Who wants nothing when the peer ends hears of it once he has taken what came before.
+        """
+
+        async def doing() -> None:
+            pair = Pair(True)
+            pair.links[1].pauseProducing()
+            for _ in range(3):
+                pair.links[0].write(b"last words")
+            pair.links[0].loseConnection()
+            await settle()
+            self.assertIsNotNone(pair.behinds[0].reason)
+            self.assertEqual((pair.behinds[1].messages, pair.behinds[1].reason), ([], None))
+            pair.links[1].resumeProducing()
+            self.assertEqual(pair.behinds[1].messages, [b"last words"] * 3)
+            self.assertIsNotNone(pair.behinds[1].reason)
+
+        self.run_(doing())
+
+    def test_endsWhatIsOver(self) -> None:
+        """
+        Who is paused, and ends what the peer has ended, hears of the end at once.
+        """
+
+        async def doing(end: str) -> None:
+            pair = Pair(True)
+            pair.links[1].pauseProducing()
+            pair.links[0].write(b"last words")
+            pair.links[0].loseConnection()
+            await settle()
+            getattr(pair.links[1], end)()
+            self.assertEqual(pair.behinds[1].messages, [])
+            self.assertIsNotNone(pair.behinds[1].reason)
+
+        self.run_(doing("loseConnection"))
+        self.run_(doing("abortConnection"))
+
+    def test_beginAfterTheEnd(self) -> None:
+        """
+        A hop that comes when the connection is gone already hears so.
+        """
+
+        async def doing() -> None:
+            async def nowhere(data: bytes) -> None:
+                raise AssertionError("there is nobody")
+
+            link = BLELink(BLEAddress("otter"), nowhere, nowhere, settle, lambda: None, lambda: 23)
+            link.lost()
+            behind = Behind()
+            link.begin(behind)
+            self.assertIsNotNone(behind.reason)
 
         self.run_(doing())
 

@@ -87,6 +87,45 @@ class RadioTests(SynchronousTestCase):
 
         inLoop(2, doing)
 
+    def test_lastWords(self) -> None:
+        """
+        What comes from the controller together with the end, and before it, arrives.
+        """
+
+        async def doing(one: str, other: str) -> None:
+            visitors = Visitors()
+            peripheral, central = Radio(one), Radio(other)
+            await peripheral.open()
+            await peripheral.listen("otter", visitors)
+            await central.open()
+            for ending in ("central", "peripheral"):
+                link = await central.connect("otter")
+                link.begin(behind := Behind())
+                await until(lambda: visitors.links)
+                here, there, reader = link, visitors.behinds[0], peripheral
+                if ending == "peripheral":
+                    here, there, reader = visitors.links[0], behind, central
+                source = reader._transport.source
+                held: list[bytes] = []
+                source.data_received, read = held.append, source.data_received
+                for number in range(5):
+                    here.write(b"%d" % number)
+                here.loseConnection()
+                await until(lambda: behind.reason or visitors.behinds[0].reason)
+                await asyncio.sleep(0.2)
+                self.assertEqual(there.messages, [])
+                source.data_received = read
+                read(b"".join(held))
+                await until(lambda: behind.reason and visitors.behinds[0].reason)
+                self.assertEqual(there.messages, [b"%d" % number for number in range(5)])
+                visitors.links.clear()
+                visitors.behinds.clear()
+            await peripheral.stopListening()
+            await peripheral.close()
+            await central.close()
+
+        inLoop(2, doing)
+
     def test_another(self) -> None:
         """
         A central that knows nothing but the specification writes short fragments, and gets such.
