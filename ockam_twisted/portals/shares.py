@@ -6,6 +6,9 @@ A channel leads through queues of others, at a relay above all, which hold
 back everybody when they are full.  So the streams of one channel are together
 promised little more than it carries in two round trips, and equal parts of it
 when all of them want more.
+
+What a stream says that says little (keys, a request, an answer) waits for what is
+under way.  As long as there is one, those that never pause have less of it.
 """
 
 from __future__ import annotations
@@ -20,6 +23,18 @@ FLOOR = 3 * 1024 * 1024
 #: trip is: the parts of many streams would be so small otherwise that each
 #: takes more work than it is worth.
 LUMP = 0.05
+
+#: What a stream takes in so many seconds may be on its way, up to L{FLOOR},
+#: however short its round trip is: each Credit, and each wait for one, is work.
+LUMP_OF_ONE = 0.005
+
+#: The same for all streams together, while there is one that says little.
+LUMP_BESIDE = 0.0025
+
+#: Bytes between two looks that are little, and seconds for which one that
+#: said so little is waited for.
+LITTLE = 16 * 1024
+LATELY = 3.0
 
 #: What a stream is promised at first, and what it is promised whoever else
 #: there is, bytes.
@@ -45,9 +60,11 @@ class Window(Protocol):
     What shares.
 
     @ivar size: What is promised, bytes.
+    @ivar received: What has come in all, bytes.
     """
 
     size: int
+    received: int
 
 
 class ChannelShare:
@@ -59,7 +76,20 @@ class ChannelShare:
     @ivar used: What is promised to them, bytes.
     """
 
-    __slots__ = ("__weakref__", "_active", "_rate", "_since", "_taken", "limit", "rtt", "used")
+    __slots__ = (
+        "__weakref__",
+        "_active",
+        "_heard",
+        "_isDisturbed",
+        "_little",
+        "_rate",
+        "_seen",
+        "_since",
+        "_taken",
+        "limit",
+        "rtt",
+        "used",
+    )
 
     def __init__(self, now: float) -> None:
         """
@@ -69,6 +99,11 @@ class ChannelShare:
         self.limit = FLOOR
         self.used = 0
         self._active: dict[Window, float] = {}
+        # What had come of each at the last look, and those that said little last.
+        self._seen: dict[Window, int] = {}
+        self._little: set[Window] = set()
+        self._heard = -LATELY
+        self._isDisturbed = False
         self._taken = 0
         self._rate = 0.0
         self._since = now
@@ -86,6 +121,7 @@ class ChannelShare:
         """
         if window not in self._active:
             self.used += window.size
+            self._seen.setdefault(window, window.received)
         self._active[window] = now
 
     def leave(self, window: Window) -> None:
@@ -94,6 +130,10 @@ class ChannelShare:
         """
         if self._active.pop(window, None) is not None:
             self.used -= window.size
+        self._seen.pop(window, None)
+        self._little.discard(window)
+        if 0 < window.received < LITTLE:
+            self._isDisturbed = True
 
     def fit(self, window: Window, wanted: int, taken: int, now: float) -> int:
         """
@@ -122,6 +162,33 @@ class ChannelShare:
         """
         self.used += by
 
+    def lump(self, now: float) -> float:
+        """
+        @return: What a stream takes in so many seconds may be on its way to us.
+        """
+        return LUMP_OF_ONE if now - self._heard >= LATELY else LUMP_BESIDE / max(len(self._active), 1)
+
+    def _listen(self, now: float) -> None:
+        """
+        Is there one that says little, again and again?
+        """
+        seen, little = self._seen, self._little
+        for window, before in seen.items():
+            come = window.received - before
+            if not come:
+                continue
+            seen[window] = window.received
+            if come >= LITTLE:
+                little.discard(window)
+            elif window in little:
+                self._isDisturbed = True
+            else:
+                # So does one that begins, or ends.
+                little.add(window)
+        if self._isDisturbed:
+            self._heard = now
+            self._isDisturbed = False
+
     def _look(self, now: float) -> None:
         """
         Once in a while: how much does the channel carry, and who is idle?
@@ -133,6 +200,7 @@ class ChannelShare:
         self.limit = max(FLOOR, int(rate * max(2 * self.rtt, LUMP)))
         self._taken = 0
         self._since = now
+        self._listen(now)
         # What a slow one takes comes in lumps.
         weight = min(1.0, elapsed / SMOOTH)
         self._rate += weight * (rate - self._rate)

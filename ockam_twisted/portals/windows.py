@@ -21,10 +21,6 @@ _JOINED = 4096
 #: What a direction of a stream grows to, bytes.
 LARGEST_WINDOW = 16 * 1024 * 1024
 
-#: What a stream takes in so many seconds may be on its way, up to L{FLOOR},
-#: however short its round trip is: each Credit, and each wait for one, is work.
-LUMP = 0.005
-
 
 class SendWindow:
     """
@@ -220,8 +216,8 @@ class ReceiveWindow:
     @ivar received: Bytes that came in order.
     @ivar granted: The highest offset that the far end may send.
     @ivar size: How much may be on its way or wait here, bytes; grows with
-        what the near end takes in one round trip, and gives way to others of
-        the same channel.
+        what the near end takes in one round trip, or in a while
+        (L{ChannelShare.lump}), and gives way to others of the same channel.
     @ivar mark: Once the near end has taken so many bytes, the far end should
         hear of it.
     """
@@ -229,7 +225,9 @@ class ReceiveWindow:
     __slots__ = (
         "_budget",
         "_delivered",
+        "_fastest",
         "_largest",
+        "_needed",
         "_probe",
         "_share",
         "_since",
@@ -251,6 +249,8 @@ class ReceiveWindow:
         """
         self.received = 0
         self.granted = self.size = size
+        # What its round trip takes, and the bytes a second that it once had.
+        self._needed, self._fastest = size, 0.0
         self._budget = budget
         self._share = share
         self._largest = max(size, largest)
@@ -289,9 +289,12 @@ class ReceiveWindow:
             elapsed = max(now - self._since, 1e-6)
             self.roundTrip(elapsed)
             rate = (delivered - self._delivered) / elapsed
-            wanted = max(wanted, int(2 * rate * share.rtt), min(int(rate * LUMP), FLOOR))
+            self._fastest = max(self._fastest, rate)
+            self._needed = max(self._needed, int(2 * rate * share.rtt))
+            wanted = max(self._needed, min(int(self._fastest * share.lump(now)), FLOOR))
             self._begin(delivered, now)
         wanted = share.fit(self, wanted, delivered - self._taken, now)
+        self._needed = min(self._needed, wanted)
         self._taken = delivered
         self._resize(min(wanted, self._largest), delivered)
         self.granted = max(self.granted, delivered + self.size)

@@ -7,7 +7,17 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.portals.budgets import WindowBudget
-from ockam_twisted.portals.shares import FIRST_WINDOW, FLOOR, SMALLEST_WINDOW, ChannelShare
+from ockam_twisted.portals.shares import (
+    FIRST_WINDOW,
+    FLOOR,
+    INTERVAL,
+    LATELY,
+    LITTLE,
+    LUMP_BESIDE,
+    LUMP_OF_ONE,
+    SMALLEST_WINDOW,
+    ChannelShare,
+)
 from ockam_twisted.portals.windows import ReceiveWindow
 
 
@@ -67,3 +77,85 @@ class ShareTests(SynchronousTestCase):
             window.grant(0, 0.0)
             windows.append(window)
         self.assertLessEqual(sum(window.granted for window in windows), FLOOR + 32 * SMALLEST_WINDOW)
+
+
+class LumpTests(SynchronousTestCase):
+    """
+    What may be on its way to a stream at once.
+    """
+
+    def setUp(self) -> None:
+        """
+        A channel with a short round trip.
+        """
+        self.now = 0.0
+        self.share = ChannelShare(0.0)
+        self.share.rtt = 0.001
+
+    def window(self) -> ReceiveWindow:
+        """
+        Of a new stream.
+        """
+        return ReceiveWindow(FLOOR, WindowBudget(), self.share, self.now)
+
+    def said(self, window: ReceiveWindow, size: int) -> float:
+        """
+        So many bytes come, and it is time to look.
+
+        @return: The lump after that.
+        """
+        window.received += size
+        self.now += INTERVAL
+        self.share.first(self.now)
+        return self.share.lump(self.now)
+
+    def test_bulk(self) -> None:
+        """
+        Streams that only say much have large lumps, also when they begin and when they end.
+        """
+        one, two = self.window(), self.window()
+        for size in (100, LITTLE, 100 * LITTLE, 100):
+            for window in (one, two):
+                self.assertEqual(self.said(window, size), LUMP_OF_ONE)
+        one.close()
+        self.assertEqual(self.said(two, LITTLE), LUMP_OF_ONE)
+
+    def test_little(self) -> None:
+        """
+        Beside one that says little, again and again, they have small ones, all together; that
+        ends a while after it has said something last.
+        """
+        bulk, little = self.window(), self.window()
+        self.assertEqual(self.said(little, 64), LUMP_OF_ONE)
+        # Pauses are not the end of it.
+        self.assertEqual(self.said(bulk, LITTLE), LUMP_OF_ONE)
+        self.assertEqual(self.said(little, 64), LUMP_BESIDE / 2)
+        self.assertEqual(self.said(bulk, LITTLE), LUMP_BESIDE / 2)
+        self.now += LATELY
+        self.assertEqual(self.said(bulk, LITTLE), LUMP_OF_ONE)
+        self.assertEqual(self.said(little, LITTLE), LUMP_OF_ONE)
+        self.assertEqual(self.said(little, 64), LUMP_OF_ONE)
+
+    def test_short(self) -> None:
+        """
+        So they have beside short streams that come and go.
+        """
+        bulk, short = self.window(), self.window()
+        self.said(bulk, LITTLE)
+        short.received += 64
+        short.close()
+        self.assertEqual(self.said(bulk, LITTLE), LUMP_BESIDE)
+
+    def test_moved(self) -> None:
+        """
+        What came over another channel was not said here.
+        """
+        window, share = self.window(), ChannelShare(0.0)
+        window.received = 64
+        window.moved(share, 0.0)
+        self.assertEqual(self.share._seen, {})
+        window.received += 64
+        share.first(1.0)
+        self.assertEqual(share.lump(1.0), LUMP_OF_ONE)
+        window.close()
+        self.assertEqual((share._seen, share._little), ({}, set()))

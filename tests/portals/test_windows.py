@@ -111,16 +111,22 @@ class ReceiveTests(SynchronousTestCase):
     L{ReceiveWindow}.
     """
 
-    def run_(self, rate: float, rtt: float, seconds: float) -> ReceiveWindow:
+    def run_(self, rate: float, rtt: float, seconds: float, disturbed: float = 1e9) -> ReceiveWindow:
         """
         A sender that fills the window, and a near end that takes so many
         bytes a second.
+
+        @param disturbed: When there begins to be another stream that says little, seconds.
         """
-        window = ReceiveWindow(256 * KIB, WindowBudget(), ChannelShare(0.0), 0.0)
+        share = ChannelShare(0.0)
+        window = ReceiveWindow(256 * KIB, WindowBudget(), share, 0.0)
+        other = ReceiveWindow(16 * KIB, WindowBudget(), share, 0.0) if disturbed < seconds else None
         now, delivered, arriving = 0.0, 0, [(0.0, window.granted)]
         step = rtt / 10
         while now < seconds:
             now += step
+            if other is not None and now >= disturbed:
+                other.received += 1
             permitted = max(limit for at, limit in arriving if at <= now)
             window.accept(permitted - window.received)
             delivered = min(window.received, delivered + int(rate * step))
@@ -144,6 +150,13 @@ class ReceiveTests(SynchronousTestCase):
         """
         self.assertEqual(self.run_(200e6, 0.0005, 1).size // 100_000, 10)
         self.assertEqual(self.run_(1e9, 0.0005, 1).size, FLOOR)
+
+    def test_beside(self) -> None:
+        """
+        It gives that up beside a stream that says little, but nothing that its round trip takes.
+        """
+        self.assertEqual(self.run_(200e6, 0.0005, 2, disturbed=1).size, 500_000)
+        self.assertEqual(self.run_(50e6, 0.1, 5, disturbed=2).size, self.run_(50e6, 0.1, 5, disturbed=4.9).size)
 
     def test_stays(self) -> None:
         """
