@@ -61,10 +61,12 @@ class Window(Protocol):
 
     @ivar size: What is promised, bytes.
     @ivar received: What has come in all, bytes.
+    @ivar isQuiet: Has nothing come since a look?
     """
 
     size: int
     received: int
+    isQuiet: bool
 
 
 class ChannelShare:
@@ -166,16 +168,27 @@ class ChannelShare:
         """
         @return: What a stream takes in so many seconds may be on its way to us.
         """
+        if self._isDisturbed:
+            self._heard = now
+            self._isDisturbed = False
         return LUMP_OF_ONE if now - self._heard >= LATELY else LUMP_BESIDE / max(len(self._active), 1)
 
-    def _listen(self, now: float) -> None:
+    def stirred(self, size: int) -> None:
         """
-        Is there one that says little, again and again?
+        One that was quiet has said so many bytes.
+        """
+        if size < LITTLE:
+            self._isDisturbed = True
+
+    def _listen(self) -> None:
+        """
+        Who says nothing, and who says little, again and again?
         """
         seen, little = self._seen, self._little
         for window, before in seen.items():
             come = window.received - before
             if not come:
+                window.isQuiet = True
                 continue
             seen[window] = window.received
             if come >= LITTLE:
@@ -185,9 +198,6 @@ class ChannelShare:
             else:
                 # So does one that begins, or ends.
                 little.add(window)
-        if self._isDisturbed:
-            self._heard = now
-            self._isDisturbed = False
 
     def _look(self, now: float) -> None:
         """
@@ -200,7 +210,7 @@ class ChannelShare:
         self.limit = max(FLOOR, int(rate * max(2 * self.rtt, LUMP)))
         self._taken = 0
         self._since = now
-        self._listen(now)
+        self._listen()
         # What a slow one takes comes in lumps.
         weight = min(1.0, elapsed / SMOOTH)
         self._rate += weight * (rate - self._rate)

@@ -214,6 +214,7 @@ class ReceiveWindow:
     One direction, where it is received.
 
     @ivar received: Bytes that came in order.
+    @ivar isQuiet: See L{ChannelShare}; the share says so.
     @ivar granted: The highest offset that the far end may send.
     @ivar size: How much may be on its way or wait here, bytes; grows with
         what the near end takes in one round trip, or in a while
@@ -233,6 +234,7 @@ class ReceiveWindow:
         "_since",
         "_taken",
         "granted",
+        "isQuiet",
         "mark",
         "received",
         "size",
@@ -248,6 +250,7 @@ class ReceiveWindow:
         @param now: What the clock says.
         """
         self.received = 0
+        self.isQuiet = False
         self.granted = self.size = size
         # What its round trip takes, and the bytes a second that it once had.
         self._needed, self._fastest = size, 0.0
@@ -273,6 +276,9 @@ class ReceiveWindow:
         self.received = after = self.received + size
         if after > self.granted:
             raise PortalRefused(f"it has sent {after} bytes, but {self.granted} were permitted")
+        if self.isQuiet:
+            self.isQuiet = False
+            self._share.stirred(size)
 
     def grant(self, delivered: int, now: float) -> int:
         """

@@ -96,7 +96,7 @@ class LumpTests(SynchronousTestCase):
         """
         Of a new stream.
         """
-        return ReceiveWindow(FLOOR, WindowBudget(), self.share, self.now)
+        return ReceiveWindow(100 * FLOOR, WindowBudget(), self.share, self.now)
 
     def said(self, window: ReceiveWindow, size: int) -> float:
         """
@@ -104,7 +104,7 @@ class LumpTests(SynchronousTestCase):
 
         @return: The lump after that.
         """
-        window.received += size
+        window.accept(size)
         self.now += INTERVAL
         self.share.first(self.now)
         return self.share.lump(self.now)
@@ -115,8 +115,8 @@ class LumpTests(SynchronousTestCase):
         """
         one, two = self.window(), self.window()
         for size in (100, LITTLE, 100 * LITTLE, 100):
-            for window in (one, two):
-                self.assertEqual(self.said(window, size), LUMP_OF_ONE)
+            one.accept(size)
+            self.assertEqual(self.said(two, size), LUMP_OF_ONE)
         one.close()
         self.assertEqual(self.said(two, LITTLE), LUMP_OF_ONE)
 
@@ -126,15 +126,26 @@ class LumpTests(SynchronousTestCase):
         ends a while after it has said something last.
         """
         bulk, little = self.window(), self.window()
+        bulk.accept(LITTLE)
         self.assertEqual(self.said(little, 64), LUMP_OF_ONE)
-        # Pauses are not the end of it.
-        self.assertEqual(self.said(bulk, LITTLE), LUMP_OF_ONE)
+        bulk.accept(LITTLE)
         self.assertEqual(self.said(little, 64), LUMP_BESIDE / 2)
         self.assertEqual(self.said(bulk, LITTLE), LUMP_BESIDE / 2)
         self.now += LATELY
         self.assertEqual(self.said(bulk, LITTLE), LUMP_OF_ONE)
-        self.assertEqual(self.said(little, LITTLE), LUMP_OF_ONE)
-        self.assertEqual(self.said(little, 64), LUMP_OF_ONE)
+
+    def test_quiet(self) -> None:
+        """
+        One that was quiet, and says little, is heard at once; not if it says much.
+        """
+        bulk, quiet = self.window(), self.window()
+        self.assertEqual(self.said(bulk, LITTLE), LUMP_OF_ONE)
+        quiet.accept(LITTLE)
+        self.assertEqual(self.share.lump(self.now), LUMP_OF_ONE)
+        self.said(bulk, LITTLE)
+        self.assertEqual(self.said(bulk, LITTLE), LUMP_OF_ONE)
+        quiet.accept(64)
+        self.assertEqual(self.share.lump(self.now), LUMP_BESIDE / 2)
 
     def test_short(self) -> None:
         """
@@ -142,7 +153,7 @@ class LumpTests(SynchronousTestCase):
         """
         bulk, short = self.window(), self.window()
         self.said(bulk, LITTLE)
-        short.received += 64
+        short.accept(64)
         short.close()
         self.assertEqual(self.said(bulk, LITTLE), LUMP_BESIDE)
 
@@ -151,10 +162,10 @@ class LumpTests(SynchronousTestCase):
         What came over another channel was not said here.
         """
         window, share = self.window(), ChannelShare(0.0)
-        window.received = 64
+        window.accept(64)
         window.moved(share, 0.0)
         self.assertEqual(self.share._seen, {})
-        window.received += 64
+        window.accept(64)
         share.first(1.0)
         self.assertEqual(share.lump(1.0), LUMP_OF_ONE)
         window.close()
