@@ -1,1 +1,1 @@
-A stream that says little (keys, a request, an answer) waits half as long, and at the 99th percentile a quarter as long, beside others over the same channel that never pause: those have less under way while there is one.
+A stream that says little (keys, a request, an answer) waits half as long, and at the 99th percentile a third as long, beside others over the same channel that never pause: those have less under way while there is one.
