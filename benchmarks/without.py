@@ -9,57 +9,64 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+
+def _replace(owner: Any, name: str, by: object) -> None:
+    """Put something in the place of what must be there."""
+    getattr(owner, name)
+    setattr(owner, name, by)
 
 
 def pool() -> None:
     """The reactor looks after each socket, and each turn flushes for itself."""
     from ockam_twisted import node
 
-    node.pooled = lambda reactor, begin, end: reactor
+    _replace(node, "pooled", lambda reactor, begin, end: reactor)
 
 
 def bundles() -> None:
     """Each message has a record of its own."""
     from ockam_twisted.channels import bundle
 
-    bundle.Bundle.add = lambda self, plaintext: False  # type: ignore[method-assign]
+    _replace(bundle.Bundle, "add", lambda self, plaintext: False)
 
 
 def passes() -> None:
     """A pass goes over all sockets that are ready."""
     from ockam_twisted.transports import pool
 
-    pool.MAX_READY = 128
+    _replace(pool, "MAX_READY", 128)
 
 
 def poller() -> None:
     """The kernel is told of each change at once."""
     from ockam_twisted.transports import poller
 
-    poller.Poller.begin = lambda self: None  # type: ignore[method-assign]
+    _replace(poller.Poller, "begin", lambda self: None)
 
 
 def pieces() -> None:
     """What is sent in one call is joined first."""
     from ockam_twisted.transports import queue
 
-    queue._MOST_PIECES = 0
+    _replace(queue, "_MOST_PIECES", 0)
 
 
 def credit() -> None:
     """What waits for credit then waits for the reactor."""
     from ockam_twisted.portals import extension
 
-    extension.Extension._pumpAfterwards = extension.Extension._wake  # type: ignore[method-assign]
+    _replace(extension.Extension, "_pumpAfterwards", extension.Extension._wake)
 
 
 def direct() -> None:
     """The reactor does all sending."""
     from ockam_twisted.transports import queue
 
-    queue.isPlainSocket = lambda transport: False
+    _replace(queue, "isPlainSocket", lambda transport: False)
 
 
 def flows() -> None:
@@ -71,7 +78,7 @@ def flows() -> None:
             super().__init__(*arguments)  # type: ignore[arg-type]
             self.takesFlows = False
 
-    router._Mailbox = Mailbox  # type: ignore[misc]
+    _replace(router, "_Mailbox", Mailbox)
 
 
 def reads() -> None:
@@ -79,26 +86,26 @@ def reads() -> None:
     from ockam_twisted import node
     from ockam_twisted.transports import local, stream
 
-    stream.HOP_READ = 64 * 1024
+    _replace(stream, "HOP_READ", 64 * 1024)
 
     def sockets(turn: object, stalls: object) -> local.LocalSockets:
         return local.LocalSockets(turn, stalls, 48 * 1024)  # type: ignore[arg-type]
 
-    node.LocalSockets = sockets  # type: ignore[assignment,misc]
+    _replace(node, "LocalSockets", sockets)
 
 
 def memory() -> None:
     """The C library gives freed memory back at once."""
-    from ockam_twisted.transports import tcp
+    from ockam_twisted.transports import service
 
-    tcp.keepFreedMemory = lambda: False
+    _replace(service, "keepFreedMemory", lambda: False)
 
 
 def dialing() -> None:
     """Targets are dialled with Twisted's own endpoint."""
-    from ockam_twisted import places
+    from ockam_twisted.transports import dialing
 
-    places.canDial = lambda reactor: False
+    _replace(dialing, "canDial", lambda reactor: False)
 
 
 def garbage() -> None:
@@ -107,7 +114,8 @@ def garbage() -> None:
 
     from ockam_twisted.tap import garbage
 
-    garbage.gc = type("gc", (), {"collect": gc.collect, "freeze": gc.freeze, "set_threshold": lambda *_: None})
+    seldom = type("gc", (), {"collect": gc.collect, "freeze": gc.freeze, "set_threshold": lambda *_: None})
+    _replace(garbage, "gc", seldom)
 
 
 TECHNIQUES: dict[str, Callable[[], None]] = {
