@@ -50,6 +50,7 @@ class Peer(Protocol):
         self.digest = hashlib.sha256()
         self.count = 0
         self.done: Deferred[None] = Deferred()
+        self.isOver = False
 
     def connectionMade(self) -> None:
         transport: Any = self.transport
@@ -60,6 +61,9 @@ class Peer(Protocol):
         self.count += len(data)
         if self.count >= len(self.data) and not self.done.called:
             self.done.callback(None)
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.isOver = True
 
 
 @implementer(IWorker)
@@ -120,6 +124,8 @@ class PairTests(RoadTestCase):
         self.assertEqual(client.digest.digest(), hashlib.sha256(down).digest())
         self.assertEqual(targets[0].digest.digest(), hashlib.sha256(up).digest())
         client.transport.abortConnection()
+        # Nothing of it is left for whatever comes next.
+        await self.until(lambda: client.isOver and targets[0].isOver, "the end of the stream")
 
     async def requested(self, first: str, second: str) -> None:
         """
