@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from twisted.internet.error import ConnectError, TimeoutError
@@ -45,6 +47,21 @@ async def until(condition: Any) -> None:
             await asyncio.sleep(0.01)
 
 
+@asynccontextmanager
+async def both(one: str, other: str, name: str, visitors: Visitors) -> AsyncIterator[tuple[Radio, Radio]]:
+    """
+    A peripheral that listens, and a central; closed afterwards.
+    """
+    peripheral, central = Radio(one), Radio(other)
+    await peripheral.open()
+    await peripheral.listen(name, visitors)
+    await central.open()
+    yield peripheral, central
+    await peripheral.stopListening()
+    await peripheral.close()
+    await central.close()
+
+
 class RadioTests(SynchronousTestCase):
     """
     Tests for L{Radio}.
@@ -59,31 +76,25 @@ class RadioTests(SynchronousTestCase):
 
         async def doing(one: str, other: str) -> None:
             visitors = Visitors()
-            peripheral, central = Radio(one), Radio(other)
-            await peripheral.open()
-            await peripheral.listen("a fine otter", visitors)
-            await central.open()
-            for ending in ("central", "peripheral"):
-                link = await central.connect("otter" if ending == "central" else "a fine otter")
-                behind = Behind()
-                link.begin(behind)
-                await until(lambda: len(visitors.links) == 1)
-                self.assertTrue(link.window.isAgreed)
-                self.assertEqual((link.window.fragment, visitors.links[0].window.fragment), (512, 512))
-                for number in range(200):
-                    link.write(b"%d " % number * 200)
-                    visitors.links[0].write(b"%d-" % number * 200)
-                await until(lambda: len(behind.messages) == 200)  # noqa: B023
-                await until(lambda: len(visitors.behinds[0].messages) == 200)
-                self.assertEqual(behind.messages, [b"%d-" % number * 200 for number in range(200)])
-                self.assertEqual(visitors.behinds[0].messages, [b"%d " % number * 200 for number in range(200)])
-                (link if ending == "central" else visitors.links[0]).loseConnection()
-                await until(lambda: behind.reason and visitors.behinds[0].reason)  # noqa: B023
-                visitors.links.clear()
-                visitors.behinds.clear()
-            await peripheral.stopListening()
-            await peripheral.close()
-            await central.close()
+            async with both(one, other, "a fine otter", visitors) as (_, central):
+                for ending in ("central", "peripheral"):
+                    link = await central.connect("otter" if ending == "central" else "a fine otter")
+                    behind = Behind()
+                    link.begin(behind)
+                    await until(lambda: len(visitors.links) == 1)
+                    self.assertTrue(link.window.isAgreed)
+                    self.assertEqual((link.window.fragment, visitors.links[0].window.fragment), (512, 512))
+                    for number in range(200):
+                        link.write(b"%d " % number * 200)
+                        visitors.links[0].write(b"%d-" % number * 200)
+                    await until(lambda: len(behind.messages) == 200)  # noqa: B023
+                    await until(lambda: len(visitors.behinds[0].messages) == 200)
+                    self.assertEqual(behind.messages, [b"%d-" % number * 200 for number in range(200)])
+                    self.assertEqual(visitors.behinds[0].messages, [b"%d " % number * 200 for number in range(200)])
+                    (link if ending == "central" else visitors.links[0]).loseConnection()
+                    await until(lambda: behind.reason and visitors.behinds[0].reason)  # noqa: B023
+                    visitors.links.clear()
+                    visitors.behinds.clear()
 
         inLoop(2, doing)
 
@@ -94,35 +105,29 @@ class RadioTests(SynchronousTestCase):
 
         async def doing(one: str, other: str) -> None:
             visitors = Visitors()
-            peripheral, central = Radio(one), Radio(other)
-            await peripheral.open()
-            await peripheral.listen("otter", visitors)
-            await central.open()
-            for ending in ("central", "peripheral"):
-                link = await central.connect("otter")
-                link.begin(behind := Behind())
-                await until(lambda: visitors.links)
-                here, there, reader = link, visitors.behinds[0], peripheral
-                if ending == "peripheral":
-                    here, there, reader = visitors.links[0], behind, central
-                source = reader._transport.source
-                held: list[bytes] = []
-                source.data_received, read = held.append, source.data_received
-                for number in range(5):
-                    here.write(b"%d" % number)
-                here.loseConnection()
-                await until(lambda: behind.reason or visitors.behinds[0].reason)
-                await asyncio.sleep(0.2)
-                self.assertEqual(there.messages, [])
-                source.data_received = read
-                read(b"".join(held))
-                await until(lambda: behind.reason and visitors.behinds[0].reason)
-                self.assertEqual(there.messages, [b"%d" % number for number in range(5)])
-                visitors.links.clear()
-                visitors.behinds.clear()
-            await peripheral.stopListening()
-            await peripheral.close()
-            await central.close()
+            async with both(one, other, "otter", visitors) as (peripheral, central):
+                for ending in ("central", "peripheral"):
+                    link = await central.connect("otter")
+                    link.begin(behind := Behind())
+                    await until(lambda: visitors.links)
+                    here, there, reader = link, visitors.behinds[0], peripheral
+                    if ending == "peripheral":
+                        here, there, reader = visitors.links[0], behind, central
+                    source = reader._transport.source
+                    held: list[bytes] = []
+                    source.data_received, read = held.append, source.data_received
+                    for number in range(5):
+                        here.write(b"%d" % number)
+                    here.loseConnection()
+                    await until(lambda: behind.reason or visitors.behinds[0].reason)
+                    await asyncio.sleep(0.2)
+                    self.assertEqual(there.messages, [])
+                    source.data_received = read
+                    read(b"".join(held))
+                    await until(lambda: behind.reason and visitors.behinds[0].reason)
+                    self.assertEqual(there.messages, [b"%d" % number for number in range(5)])
+                    visitors.links.clear()
+                    visitors.behinds.clear()
 
         inLoop(2, doing)
 
