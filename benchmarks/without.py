@@ -114,8 +114,8 @@ def garbage() -> None:
 
     from ockam_twisted.tap import garbage
 
-    seldom = type("gc", (), {"collect": gc.collect, "freeze": gc.freeze, "set_threshold": lambda *_: None})
-    _replace(garbage, "gc", seldom)
+    usual = type("gc", (), {"collect": gc.collect, "freeze": gc.freeze, "set_threshold": lambda *_: None})
+    _replace(garbage, "gc", usual)
 
 
 TECHNIQUES: dict[str, Callable[[], None]] = {

@@ -224,13 +224,10 @@ class BLELink(Filling):
         """
         See C{ITransport}.
         """
+        self._dropKept()
         if self._isEnding:
-            # What he has said last is wanted no more.
-            self._kept.clear()
-            self._handOver()
             return
         self._isEnding = True
-        self._kept.clear()
         self._wake.set()
         self._deadline = asyncio.get_running_loop().call_later(LAST, self.abortConnection)
         if self._pumping is None:
@@ -241,11 +238,18 @@ class BLELink(Filling):
         See C{ITCPTransport}.
         """
         self._isEnding = True
-        self._kept.clear()
+        self._dropKept()
         if not self._isOver:
             self._disconnect()
             self.lost(ConnectionLost())
-        self._handOver()
+
+    def _dropKept(self) -> None:
+        """
+        What the peer has said last is wanted no more.
+        """
+        self._kept.clear()
+        if self._isOver:
+            self._end()
 
     def lost(self, why: Exception | None = None) -> None:
         """

@@ -158,20 +158,21 @@ class Radio:
     def _link(self, connection: Any, name: str, send: Any, say: Any) -> BLELink:
         queue = self._device.host.get_data_packet_queue(connection.handle)
 
+        async def moved() -> None:
+            event = asyncio.Event()
+            queue.once("flow", event.set)
+            await event.wait()
+
         async def sendAndWait(fragment: bytes) -> None:
             await send(fragment)
             while queue.pending >= _PENDING:
-                moved = asyncio.Event()
-                queue.once("flow", moved.set)
-                await moved.wait()
+                await moved()
 
         async def drain() -> None:
             # First all that waits here, in turn with that of others; then what the controller has.
             mark = queue.queued
             while queue.completed < mark:
-                moved = asyncio.Event()
-                queue.once("flow", moved.set)
-                await moved.wait()
+                await moved()
             try:
                 await queue.drain(connection.handle)
             except ValueError:

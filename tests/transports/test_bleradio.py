@@ -138,30 +138,25 @@ class RadioTests(SynchronousTestCase):
 
         async def doing(one: str, other: str) -> None:
             visitors = Visitors()
-            peripheral, central = Radio(one), Radio(other)
-            await peripheral.open()
-            await peripheral.listen("otter", visitors)
-            await central.open()
-            device: Any = central._device
-            connection = await device.connect_le(await central._find("otter"))
-            client, uuid = connection.gatt_client, bumble("core").UUID
-            [service] = await client.discover_service(uuid(SERVICE))
-            found = {each.uuid: each for each in await client.discover_characteristics((), service)}
-            self.assertIn(uuid(AGREED), found)
-            got: list[bytes] = []
-            await client.subscribe(found[uuid(NOTIFIED)], lambda data: got.append(bytes(data)))
-            for fragment in fragments(b"hello from somebody else"):
-                await client.write_value(found[uuid(WRITTEN)], fragment)
-            await until(lambda: visitors.behinds and visitors.behinds[0].messages)
-            self.assertEqual(visitors.behinds[0].messages, [b"hello from somebody else"])
-            answer = b"hello from one of ours, in many short words"
-            visitors.links[0].write(answer)
-            await until(lambda: len(b"".join(got)) == 8 + len(answer))
-            self.assertEqual(got, list(fragments(answer, FRAGMENT)))
-            await client.write_value(found[uuid(WRITTEN)], b"garbage")
-            await until(lambda: visitors.behinds[0].reason)
-            await peripheral.close()
-            await central.close()
+            async with both(one, other, "otter", visitors) as (_, central):
+                device: Any = central._device
+                connection = await device.connect_le(await central._find("otter"))
+                client, uuid = connection.gatt_client, bumble("core").UUID
+                [service] = await client.discover_service(uuid(SERVICE))
+                found = {each.uuid: each for each in await client.discover_characteristics((), service)}
+                self.assertIn(uuid(AGREED), found)
+                got: list[bytes] = []
+                await client.subscribe(found[uuid(NOTIFIED)], lambda data: got.append(bytes(data)))
+                for fragment in fragments(b"hello from somebody else"):
+                    await client.write_value(found[uuid(WRITTEN)], fragment)
+                await until(lambda: visitors.behinds and visitors.behinds[0].messages)
+                self.assertEqual(visitors.behinds[0].messages, [b"hello from somebody else"])
+                answer = b"hello from one of ours, in many short words"
+                visitors.links[0].write(answer)
+                await until(lambda: len(b"".join(got)) == 8 + len(answer))
+                self.assertEqual(got, list(fragments(answer, FRAGMENT)))
+                await client.write_value(found[uuid(WRITTEN)], b"garbage")
+                await until(lambda: visitors.behinds[0].reason)
 
         inLoop(2, doing)
 
