@@ -351,6 +351,8 @@ class IHop(IFlowReceiver):
     flowId: str = Attribute("The flow-control id of what arrives over it.")
     peer: str = Attribute("Who is at the other end, for people: host and port.")
     carried: int = Attribute("Bytes that went over it, both ways.")
+    messages: int = Attribute("How many messages have come over it.")
+    pieces: int = Attribute("Changes with each piece of a message that its kernel gets, as far as that can be told.")
     isBlocked: bool = Attribute(
         "We do not read from it, or cannot write to it, now, although its kernel answers: its silence means nothing."
     )

@@ -196,6 +196,8 @@ class FarConnection:
     """
 
     isPatient = False
+    # Who has it counts.
+    carried = messages = pieces = 0
 
     def __init__(self, link: ILinkSide, address: Address, peer: str) -> None:
         """
@@ -241,13 +243,6 @@ class FarConnection:
         See L{IWorker.messageReceived}.
         """
         self.flowOpened(message)((message.payload,), len(message.payload))
-
-    @property
-    def carried(self) -> int:
-        """
-        See L{IHop.carried}: who has it counts.
-        """
-        return 0
 
     @property
     def isBlocked(self) -> bool:

@@ -110,6 +110,12 @@ class Parts:
         """
         return any(hop.isBlocked for hop in self.hops)
 
+    def arriving(self) -> tuple[int, int]:
+        """
+        See L{Established}.
+        """
+        return sum(hop.messages for hop in self.hops), sum(hop.pieces for hop in self.hops)
+
     @property
     def isPatient(self) -> bool:
         """
@@ -180,6 +186,9 @@ class Walk:
         """
         Make a channel.
         """
+        if parts.isPatient:
+            # Nothing gets lost, so that asking again soon is of no use.
+            timeout = max(timeout, PATIENCE)
 
         def shake() -> Deferred[SecureChannel]:
             return createSecureChannel(self.router, self.clock, self.party(), route, trust, timeout)
@@ -324,6 +333,7 @@ async def establish(walk: Walk, route: Route, parts: Parts, name: str) -> Establ
         carried=parts.carried if parts.channels else None,
         isUsed=lambda: walk.router.dependents(route[0]) > 0,
         isBlocked=parts.isBlocked,
+        arriving=parts.arriving,
         isPatient=parts.isPatient,
         word=parts.word,
     )

@@ -59,6 +59,10 @@ def _never() -> bool:
     return False
 
 
+def _nothing() -> tuple[int, int]:
+    return 0, 0
+
+
 @frozen
 class Established:
     """
@@ -78,6 +82,9 @@ class Established:
     @ivar isUsed: Would anybody notice if it ended?
     @ivar isBlocked: Is a connection of it held back by somebody who does not
         read, so that a ping could not come through?
+    @ivar arriving: How many messages have come over its connections, and a number
+        that changes with each piece of one that comes: a long message takes
+        its time on a slow road, and so does one of which a packet was lost.
     @ivar isPatient: Is what is sent kept for the far end while it is away, for
         however long?  Then its silence means nothing, and time wears out no key.
     @ivar word: What is said of it.
@@ -93,6 +100,7 @@ class Established:
     carried: Callable[[], int] | None = None
     isUsed: Callable[[], bool] = _never
     isBlocked: Callable[[], bool] = _never
+    arriving: Callable[[], tuple[int, int]] = _nothing
     isPatient: bool = False
     word: Word = field(factory=Word)
 

@@ -146,6 +146,7 @@ class RegistrationAttempt:
             what,
             isUsed=isUsed,
             isBlocked=parts.isBlocked,
+            arriving=parts.arriving,
             isPatient=parts.isPatient,
             word=parts.word,
         )

@@ -57,6 +57,8 @@ class Watch:
         self._heard = established.heard()
         self._lastHeard = self._looked = self.since
         self._pingAt = self._jittered()
+        # What was arriving at the last look, if it was silent then.
+        self._arriving: tuple[int, int] | None = None
         self._downAt: float | None = None
         self._suspicion = ""
         self._within = SUSPECT_TIMEOUT
@@ -133,6 +135,17 @@ class Watch:
             self.hint(self._hint)
         return why
 
+    def _isArriving(self) -> bool:
+        """
+        Is a message on its way that takes longer than from one look to the next?
+        Whatever the far end says comes after it.
+        """
+        before, self._arriving = self._arriving, self.established.arriving()
+        if before is None:
+            return False
+        messages, pieces = self._arriving
+        return messages == before[0] and pieces != before[1]
+
     def _judge(self) -> str:
         now = self._clock.seconds()
         slept, self._looked = now - self._looked, now
@@ -157,9 +170,9 @@ class Watch:
             self._heard = heard
             self._lastHeard = now
             self._pingAt = self._jittered()
-            self._downAt = None
+            self._downAt = self._arriving = None
             return ""
-        if self.established.isBlocked():
+        if self.established.isBlocked() or self._isArriving():
             # Its silence means nothing; what was suspected still has to show.
             self._lastHeard = now
             self._pingAt = self._jittered()

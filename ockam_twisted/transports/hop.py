@@ -23,7 +23,7 @@ from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.source import Source
 from ockam_twisted.transports.allowance import Allowance
 from ockam_twisted.transports.hops import HopSettings
-from ockam_twisted.transports.sockets import isDead, peerFacts, unanswered
+from ockam_twisted.transports.sockets import behindGap, isDead, peerFacts, unanswered
 
 
 @implementer(IHop)
@@ -32,6 +32,7 @@ class HopProtocol(Protocol):
     See L{IHop}.  A kind of hop says what messages look like on its carrier.
 
     @ivar received: Bytes received, of messages and what they are packed in.
+    @ivar messages: See L{IHop}.
     @ivar isOrdered: Does what is sent arrive, all of it and in order?
     @ivar isPatient: See L{IHop}.
     @ivar makeOutput: Makes the L{ockam_twisted.transports.output.OutputQueue}
@@ -53,7 +54,7 @@ class HopProtocol(Protocol):
         self.address = Address.random()
         self.receiver = Address.random()
         self.flowId = newFlowId()
-        self.received = 0
+        self.received = self.messages = 0
         self.ready: Deferred[Any] = Deferred()
         self._settings = settings
         self._spawnerId = spawnerId
@@ -148,6 +149,13 @@ class HopProtocol(Protocol):
         See L{IHop.carried}.
         """
         return self.received + int(self.output.sent)
+
+    @property
+    def pieces(self) -> int:
+        """
+        See L{IHop.pieces}.
+        """
+        return self.received + behindGap(self.transport)
 
     @property
     def isBlocked(self) -> bool:

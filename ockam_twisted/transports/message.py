@@ -75,6 +75,7 @@ class MessageProtocol(HopProtocol):
         turn.enter(self.source)
         try:
             self.received += len(data)
+            self.messages += 1
             if len(data) > self._settings.maxFrame:
                 self._drop("it is too large")
                 return

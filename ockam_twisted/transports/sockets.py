@@ -39,6 +39,9 @@ RETRY_LIMIT = 5000
 #: milliseconds neither data nor an acknowledgment has come.
 _INFO = Struct("=2xBB48xII")
 
+#: The same: how many segments came after one that is missing (since Linux 5.4).
+_BEHIND_A_GAP = Struct("=224xI")
+
 #: C{struct ucred}.
 _CREDENTIALS = Struct("=iII")
 
@@ -185,19 +188,36 @@ def unanswered(transport: Any) -> float:
 
     @return: Seconds; 0 if it owes none, or nobody can tell.
     """
+    retransmits, probes, data, acknowledgment = _infoOf(transport, _INFO)
+    # One may just be under way.
+    return min(data, acknowledgment) / 1000 if max(retransmits, probes) >= 2 else 0.0
+
+
+def behindGap(transport: Any) -> int:
+    """
+    How many segments did its kernel get so far that it had to keep, because
+    one before them was lost?
+
+    @return: 0 if nobody can tell.
+    """
+    (count,) = _infoOf(transport, _BEHIND_A_GAP)
+    return count
+
+
+def _infoOf(transport: Any, fields: Struct) -> tuple[int, ...]:
+    """
+    @return: Fields of C{TCP_INFO}; all 0 where there is none, or it is shorter.
+    """
+    none = fields.unpack(bytes(fields.size))
     handle = _socketOf(transport)
     option = getattr(socket, "TCP_INFO", None) if sys.platform.startswith("linux") else None
     if handle is None or option is None or handle.family not in (socket.AF_INET, socket.AF_INET6):
-        return 0.0
+        return none
     try:
-        info = handle.getsockopt(socket.IPPROTO_TCP, option, _INFO.size)
+        info = handle.getsockopt(socket.IPPROTO_TCP, option, fields.size)
     except OSError:
-        return 0.0
-    if len(info) < _INFO.size:
-        return 0.0
-    retransmits, probes, data, acknowledgment = _INFO.unpack(info)
-    # One may just be under way.
-    return min(data, acknowledgment) / 1000 if max(retransmits, probes) >= 2 else 0.0
+        return none
+    return fields.unpack(info) if len(info) == fields.size else none
 
 
 def unsent(transport: Any) -> int:

@@ -126,6 +126,7 @@ class MessageStreamProtocol(HopProtocol):
                     flow.send((buffer[begin:stop],), size)
                     self._spent += self._settings.clock.seconds() - began
             self.received += len(data)
+            self.messages += len(frames)
             self._chooseReadSize(len(frames))
             if self._frames.failure is not None:
                 raise self._frames.failure

@@ -18,9 +18,10 @@ from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifier
 from ockam_twisted.interfaces import IAttempt, ITrustPolicy
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.multiaddr import MultiAddr
-from ockam_twisted.sessions.attempt import SETTLE_TIMEOUT, Walk, WayAttempt
+from ockam_twisted.sessions.attempt import PATIENCE, SETTLE_TIMEOUT, Walk, WayAttempt
 from ockam_twisted.sessions.life import Established
 from ockam_twisted.testing import MemoryNetwork, MemoryNode
+from ockam_twisted.transports.hop import HopProtocol
 from tests.channels.common import ChannelTestCase
 
 
@@ -124,6 +125,18 @@ class WayTests(AttemptTestCase):
             self.failureResultOf(result, TimedOut)
             waited.append(self.network.clock.seconds() - before)
         self.assertEqual(waited, [1.5, 3.0, 6.0, 10.0, 10.0])
+        self.assertNothingLeft()
+
+    def test_kept(self) -> None:
+        """
+        Where nothing that is sent gets lost, the first attempt waits as long as any.
+        """
+        self.patch(HopProtocol, "isPatient", True)
+        result = self.try_("/dnsaddr/bob/tcp/4000/service/forward_to_nobody/secure/api")
+        self.network.advance(PATIENCE - 0.1)
+        self.assertNoResult(result)
+        self.network.advance(0.1)
+        self.failureResultOf(result, TimedOut)
         self.assertNothingLeft()
 
     def test_innermost(self) -> None:

@@ -38,6 +38,7 @@ class _Attempt:
         self.canceled = 0
         self.carried = 0
         self.isUsed = self.isBlocked = False
+        self.arriving = (0, 0)
         self.made: list[Established] = []
 
     def start(self) -> Deferred[Established]:
@@ -60,6 +61,7 @@ class _Attempt:
                 carried=lambda: self.carried,
                 isUsed=lambda: self.isUsed,
                 isBlocked=lambda: self.isBlocked,
+                arriving=lambda: self.arriving,
             )
         )
         self.tries[-1].callback(self.made[-1])
@@ -325,6 +327,43 @@ class SessionTests(SynchronousTestCase):
         self.assertIs(self.session.state, State.UP)
         self.clock.pump([1.0] * 2)
         self.assertIn("the network has changed", self.session.why)
+
+    def test_arriving(self) -> None:
+        """
+        While a long message comes, piece by piece, nothing else can be heard, and a suspicion
+        waits until it is there; but not for whole messages of others, and not for one of which
+        no more comes.
+        """
+        self.attempt.succeed()
+        self.attempt.pings[0].callback(b"pong")
+        for piece in range(60):
+            self.attempt.arriving = (1, piece)
+            self.clock.advance(1)
+            if piece == 40:
+                self.session.suspect("a new stream gets no answer")
+        self.assertIs(self.session.state, State.UP)
+        self.attempt.number += 1
+        self.clock.advance(1)
+        for message in range(24):
+            self.attempt.arriving = (2 + message, 1000 * message)
+            self.clock.advance(1)
+        self.assertIs(self.session.state, State.UP)
+        self.clock.advance(1)
+        self.assertIn("nothing heard for 25 s", self.session.why)
+
+    def test_stuck(self) -> None:
+        """
+        A message of which no more comes is silence.
+        """
+        self.attempt.succeed()
+        self.attempt.pings[0].callback(b"pong")
+        for piece in range(10):
+            self.attempt.arriving = (1, piece)
+            self.clock.advance(1)
+        self.clock.pump([1.0] * 24)
+        self.assertIs(self.session.state, State.UP)
+        self.clock.advance(1)
+        self.assertIn("nothing heard for 25 s", self.session.why)
 
     def test_attemptTimesOut(self) -> None:
         """

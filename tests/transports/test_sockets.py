@@ -23,6 +23,7 @@ from ockam_twisted.transports.sockets import (
     KEEPALIVE_IDLE,
     KEEPALIVE_INTERVAL,
     SEND_LIMIT,
+    behindGap,
     isDead,
     isPlainSocket,
     keepFreedMemory,
@@ -140,6 +141,20 @@ class SocketTests(TestCase):
         transport.abortConnection()
         yield protocol.lost
         self.assertEqual(unanswered(transport), 0.0)
+
+    @inlineCallbacks
+    def test_behindGap(self):
+        """
+        A connection that lost nothing has nothing behind a gap, and nobody can tell of what is no
+        TCP socket, or closed.
+        """
+        protocol, client = yield self.accept(TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"))
+        client.sendall(bytes(100))
+        self.assertEqual(behindGap(protocol.transport), 0)
+        self.assertEqual(behindGap(StringTransport()), 0)
+        protocol.transport.abortConnection()
+        yield protocol.lost
+        self.assertEqual(behindGap(protocol.transport), 0)
 
     @inlineCallbacks
     def test_isDead(self):

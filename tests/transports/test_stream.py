@@ -152,6 +152,31 @@ class BlockedTests(StreamCase):
         self.assertFalse(self.hop.isBlocked)
 
 
+class ArrivingTests(StreamCase):
+    """
+    How it can be seen that a message is on its way.
+    """
+
+    def test_pieces(self) -> None:
+        """
+        Each piece that comes is counted, and so are messages once they are whole; what the kernel
+        has behind a gap is a piece.
+        """
+        behind = 0
+        behindGap: Any = lambda transport: behind  # noqa: E731
+        self.patch(hop, "behindGap", behindGap)
+        frame = encodeFrame(encodeTransport([], [], b""))
+        begun = self.hop.pieces
+        seen = []
+        for byte in frame:
+            seen.append((self.hop.messages, self.hop.pieces - begun))
+            self.hop.dataReceived(bytes([byte]))
+        self.assertEqual(seen, [(0, count) for count in range(len(frame))])
+        self.assertEqual((self.hop.messages, self.hop.pieces - begun), (1, len(frame)))
+        behind = 3
+        self.assertEqual(self.hop.pieces - begun, len(frame) + 3)
+
+
 class InboundTests(StreamCase):
     """
     From the wire to the workers.
