@@ -258,6 +258,7 @@ class Extension:
         exchange = self.exchange
         if isinstance(message, Credit):
             if not self.isConfirmed:
+                exchange.receiving.answered(self._clock.seconds())
                 self._confirm()
             exchange.creditReceived(message)
             if not exchange.sending.isIdle:

@@ -44,14 +44,12 @@ class Offer:
 
     @ivar terms: Of the inlet.
     @ivar settings: Ours.
-    @ivar at: When it was sent or came, on the clock.
     @ivar receiving: What the far end may send; at the inlet only.
     @ivar ping: The Ping that says so; at the inlet only.
     """
 
     terms: Terms
     settings: StreamSettings
-    at: float
     receiving: ReceiveWindow | None = None
     ping: bytes = b""
 
@@ -87,7 +85,7 @@ class Offer:
         if theirs.stream is None or theirs.features & NEEDED != NEEDED:
             raise PortalRefused("the outlet accepts what was not offered")
         assert self.receiving is not None
-        self.receiving.roundTrip(max(self.settings.clock.seconds() - self.at, 1e-5))
+        self.receiving.answered(self.settings.clock.seconds())
         return Pong(self.settings.agree(self.terms, theirs, self.receiving, peer), theirs.instance)
 
     def withdraw(self) -> None:
@@ -115,7 +113,7 @@ def makeOffer(
     terms, ping = (_offer if client is None else _offerFor)(
         settings.features, receiving.granted, settings.instance, client
     )
-    return Offer(terms, settings, settings.clock.seconds(), receiving, ping)
+    return Offer(terms, settings, receiving, ping)
 
 
 def _offerFor(features: int, limit: int, instance: bytes, client: bytes | None) -> tuple[Terms, bytes]:
@@ -139,7 +137,7 @@ def readOffer(settings: StreamSettings | None, ping: LocalMessage) -> Offer | No
         return None
     if terms is None or terms.features & NEEDED != NEEDED:
         return None
-    return Offer(terms, settings, settings.clock.seconds())
+    return Offer(terms, settings)
 
 
 def readAnswer(offer: Offer | None, message: LocalMessage) -> Pong | Reset | None:

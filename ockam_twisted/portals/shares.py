@@ -62,11 +62,13 @@ class Window(Protocol):
     @ivar size: What is promised, bytes.
     @ivar received: What has come in all, bytes.
     @ivar isQuiet: Has nothing come since a look?
+    @ivar least: What it has where there is room for it.
     """
 
     size: int
     received: int
     isQuiet: bool
+    least: int
 
 
 class ChannelShare:
@@ -156,7 +158,7 @@ class ChannelShare:
         if free <= 0:
             # Those that came first must not have most of a slow channel.
             return min(size, equal)
-        return min(max(wanted, min(equal, FIRST_WINDOW)), size + free)
+        return min(max(wanted, min(equal, window.least)), size + free)
 
     def resized(self, by: int) -> None:
         """

@@ -12,7 +12,7 @@ from collections import deque
 from ockam_twisted.errors import PortalRefused
 from ockam_twisted.interfaces import Buffer
 from ockam_twisted.portals.budgets import WindowBudget
-from ockam_twisted.portals.shares import FLOOR, SMALLEST_WINDOW, ChannelShare
+from ockam_twisted.portals.shares import FIRST_WINDOW, FLOOR, SMALLEST_WINDOW, ChannelShare
 from ockam_twisted.wire.portal import MAX_PAYLOAD
 
 #: What is kept of small pieces in one, bytes: each has a cost of its own.
@@ -20,6 +20,10 @@ _JOINED = 4096
 
 #: What a direction of a stream grows to, bytes.
 LARGEST_WINDOW = 16 * 1024 * 1024
+
+#: What is slow has on its way what it takes in so many seconds, or in two round
+#: trips: on a slow road everybody else waits behind it.
+UNHURRIED = 0.4
 
 
 class SendWindow:
@@ -215,6 +219,8 @@ class ReceiveWindow:
 
     @ivar received: Bytes that came in order.
     @ivar isQuiet: See L{ChannelShare}; the share says so.
+    @ivar least: What it has where there is room for it, bytes; less than
+        L{FIRST_WINDOW} once it has been slow for twice as long as its bytes take.
     @ivar granted: The highest offset that the far end may send.
     @ivar size: How much may be on its way or wait here, bytes; grows with
         what the near end takes in one round trip, or in a while
@@ -230,11 +236,13 @@ class ReceiveWindow:
         "_largest",
         "_needed",
         "_probe",
+        "_rate",
         "_share",
         "_since",
         "_taken",
         "granted",
         "isQuiet",
+        "least",
         "mark",
         "received",
         "size",
@@ -254,12 +262,13 @@ class ReceiveWindow:
         self.granted = self.size = size
         # What its round trip takes, and the bytes a second that it once had.
         self._needed, self._fastest = size, 0.0
+        self.least, self._rate = FIRST_WINDOW, float("inf")
         self._budget = budget
         self._share = share
         self._largest = max(size, largest)
         # When the data after this offset comes, a round trip is over.
         self._probe = -1
-        self._since = 0.0
+        self._since = now
         self._delivered = self._taken = 0
         self._setMark()
         share.join(self, now)
@@ -292,13 +301,11 @@ class ReceiveWindow:
             if delivered == self._taken:
                 return self.granted
         elif self.received > self._probe:
-            elapsed = max(now - self._since, 1e-6)
-            self.roundTrip(elapsed)
-            rate = (delivered - self._delivered) / elapsed
-            self._fastest = max(self._fastest, rate)
-            self._needed = max(self._needed, int(2 * rate * share.rtt))
+            self._learn((delivered - self._delivered) / self.answered(now))
             wanted = max(self._needed, min(int(self._fastest * share.lump(now)), FLOOR))
             self._begin(delivered, now)
+        elif self.least < FIRST_WINDOW:
+            wanted = min(wanted, self._needed)
         wanted = share.fit(self, wanted, delivered - self._taken, now)
         self._needed = min(self._needed, wanted)
         self._taken = delivered
@@ -307,11 +314,26 @@ class ReceiveWindow:
         self._setMark()
         return self.granted
 
-    def roundTrip(self, seconds: float) -> None:
+    def answered(self, now: float) -> float:
         """
-        A round trip has taken so long, or less.
+        An answer has come to what was said last, or when this was made.
+
+        @return: The seconds that it has taken; a round trip is no longer.
         """
+        seconds = max(now - self._since, 1e-6)
         self._share.rtt = min(self._share.rtt, seconds)
+        return seconds
+
+    def _learn(self, rate: float) -> None:
+        """
+        The near end has taken so many bytes a second, for a round trip.
+        """
+        self._fastest = max(self._fastest, rate)
+        # Once may be a pause.
+        recent, self._rate = max(rate, self._rate), rate
+        self.least = int(min(FIRST_WINDOW, max(SMALLEST_WINDOW, recent * UNHURRIED)))
+        needed = self._needed if self.least == FIRST_WINDOW else min(self._needed, self.least)
+        self._needed = max(needed, int(2 * rate * self._share.rtt))
 
     def _begin(self, delivered: int, now: float) -> None:
         self._probe = self.granted

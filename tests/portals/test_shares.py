@@ -35,7 +35,7 @@ class ShareTests(SynchronousTestCase):
         windows = [ReceiveWindow(share.first(0.0), WindowBudget(), share, 0.0) for _ in range(40)]
         self.assertEqual(windows[0].size, FIRST_WINDOW)
         self.assertEqual(windows[-1].size, SMALLEST_WINDOW)
-        windows[0].roundTrip(0.1)
+        windows[0].answered(0.1)
         # Whatever is permitted is on its way; 100 kB arrive in a second.
         for step in range(8000):
             window = windows[step % len(windows)]
@@ -59,7 +59,7 @@ class ShareTests(SynchronousTestCase):
         self.assertEqual(share.fit(one, 2 * FLOOR, 0, 121.0), FLOOR // 2)
         self.assertEqual(share.fit(one, 2 * FLOOR, 1, 121.0), FLOOR)
         share.fit(two, 0, 0, 121.0)
-        one.roundTrip(0.01)
+        one.answered(0.01)
         share.fit(one, 0, 1000 * FLOOR, 123.0)
         self.assertEqual(share.fit(one, 10_000 * FLOOR, 1000 * FLOOR, 125.0), share.limit)
         one.close()

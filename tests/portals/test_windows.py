@@ -111,25 +111,30 @@ class ReceiveTests(SynchronousTestCase):
     L{ReceiveWindow}.
     """
 
-    def run_(self, rate: float, rtt: float, seconds: float, disturbed: float = 1e9) -> ReceiveWindow:
+    def run_(
+        self, rate: float, rtt: float, seconds: float, disturbed: float = 1e9, paused: float = 1e9
+    ) -> ReceiveWindow:
         """
         A sender that fills the window, and a near end that takes so many
         bytes a second.
 
         @param disturbed: When there begins to be another stream that says little, seconds.
+        @param paused: When the near end pauses for five seconds.
         """
         share = ChannelShare(0.0)
         window = ReceiveWindow(256 * KIB, WindowBudget(), share, 0.0)
         other = ReceiveWindow(16 * KIB, WindowBudget(), share, 0.0) if disturbed < seconds else None
         now, delivered, arriving = 0.0, 0, [(0.0, window.granted)]
         step = rtt / 10
+        window.answered(rtt)
         while now < seconds:
             now += step
             if other is not None and now >= disturbed:
                 other.received += 1
             permitted = max(limit for at, limit in arriving if at <= now)
             window.accept(permitted - window.received)
-            delivered = min(window.received, delivered + int(rate * step))
+            if not paused <= now < paused + 5:
+                delivered = min(window.received, delivered + int(rate * step))
             if delivered >= window.mark:
                 arriving.append((now + rtt, window.grant(delivered, now)))
         return window
@@ -160,9 +165,45 @@ class ReceiveTests(SynchronousTestCase):
 
     def test_stays(self) -> None:
         """
-        With a slow near end it does not.
+        With a near end that is not so fast it does not.
         """
-        self.assertEqual(self.run_(100e3, 0.1, 60).size, 256 * KIB)
+        self.assertEqual(self.run_(0.8e6, 0.1, 60).size, 256 * KIB)
+
+    def test_slow(self) -> None:
+        """
+        With a slow one it shrinks to what that takes in a while, or in two round trips if that is
+        more, and soon; never below the smallest.
+        """
+        self.assertApproximates(self.run_(100e3, 0.1, 12).size, 40_000, 2000)
+        self.assertApproximates(self.run_(100e3, 0.5, 30).size, 100_000, 10_000)
+        self.assertEqual(self.run_(1e3, 0.1, 2000).size, SMALLEST_WINDOW)
+
+    def test_slowNoMore(self) -> None:
+        """
+        It grows again as soon as there is a use for it.
+        """
+        share = ChannelShare(0.0)
+        window = ReceiveWindow(256 * KIB, WindowBudget(), share, 0.0)
+        window.answered(0.1)
+        now = 0.0
+        while window.size > SMALLEST_WINDOW:
+            window.accept(window.granted - window.received)
+            now += 10
+            window.grant(window.received, now)
+        trips = 0
+        while window.size < 256 * KIB:
+            trips += 1
+            now += 0.1
+            window.accept(window.granted - window.received)
+            window.grant(window.received, now)
+        self.assertLessEqual(trips, 4)
+
+    def test_pause(self) -> None:
+        """
+        One pause of the near end does not make it slow.
+        """
+        for seconds in (8.1, 8.2, 8.3, 8.5):
+            self.assertEqual(self.run_(0.8e6, 0.1, seconds, paused=3).size, 256 * KIB)
 
     def test_stopped(self) -> None:
         """
