@@ -12,7 +12,7 @@ from ockam_twisted.portals.inlet import CONNECT_TIMEOUT
 from ockam_twisted.portals.negotiation import Offer, Pong
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.settings import RESUME_TIMEOUT, StreamSettings
-from ockam_twisted.portals.shares import FIRST_WINDOW, SMALLEST_WINDOW
+from ockam_twisted.portals.shares import FIRST_ROUND_TRIP, FIRST_WINDOW, SMALLEST_WINDOW
 from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.wire.extension import (
     PROTOCOL_ERROR,
@@ -185,6 +185,16 @@ class WindowTests(_ExtendedTestCase):
         self.network.pump()
         self.assertIdle(self.theInlet, self.theOutlet)
         self.assertEqual(settings.budget.used, 0)
+
+    def test_roundTrip(self) -> None:
+        """
+        Once it is open both ends know how long a round trip takes.
+        """
+        self.both()
+        for end in (self.theInlet, self.theOutlet):
+            extension = self.stream(end).extension
+            assert extension is not None
+            self.assertLess(extension.exchange.receiving._share.rtt, FIRST_ROUND_TRIP)
 
     def test_senderShort(self) -> None:
         """
