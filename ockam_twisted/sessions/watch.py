@@ -16,6 +16,9 @@ from ockam_twisted.sessions.life import Established
 #: Seconds of silence before a ping, and before the way is down.
 PING_AFTER = 8.0
 DOWN_AFTER = 25.0
+#: Seconds that a message may take to arrive while nothing else is heard: who is
+#: on the way must not keep a dead way up with a byte now and then.
+LONGEST_ARRIVAL = 90.0
 #: Seconds a ping may take when somebody has already waited in vain.
 SUSPECT_TIMEOUT = 5.0
 #: The same when somebody on the way says that the rest of it is gone.
@@ -57,7 +60,9 @@ class Watch:
         self._heard = established.heard()
         self._lastHeard = self._looked = self.since
         self._pingAt = self._jittered()
-        # What was arriving at the last look, if it was silent then.
+        # Since when it is silent, whatever the reason, and what was arriving at
+        # the last look.
+        self._silentSince = self.since
         self._arriving: tuple[int, int] | None = None
         self._downAt: float | None = None
         self._suspicion = ""
@@ -144,7 +149,8 @@ class Watch:
         if before is None:
             return False
         messages, pieces = self._arriving
-        return messages == before[0] and pieces != before[1]
+        isLate = self._clock.seconds() - self._silentSince >= LONGEST_ARRIVAL
+        return messages == before[0] and pieces != before[1] and not isLate
 
     def _judge(self) -> str:
         now = self._clock.seconds()
@@ -168,7 +174,7 @@ class Watch:
             return ""
         if heard != self._heard:
             self._heard = heard
-            self._lastHeard = now
+            self._lastHeard = self._silentSince = now
             self._pingAt = self._jittered()
             self._downAt = self._arriving = None
             return ""

@@ -20,7 +20,7 @@ from ockam_twisted.routing.addresses import Route
 from ockam_twisted.sessions.backoff import FIRST_DELAY, LONGEST_DELAY
 from ockam_twisted.sessions.renewal import RENEW_BYTES
 from ockam_twisted.sessions.session import Established, Session, State
-from ockam_twisted.sessions.watch import DOWN_AFTER
+from ockam_twisted.sessions.watch import DOWN_AFTER, LONGEST_ARRIVAL
 
 
 @implementer(IAttempt)
@@ -349,6 +349,21 @@ class SessionTests(SynchronousTestCase):
             self.clock.advance(1)
         self.assertIs(self.session.state, State.UP)
         self.clock.advance(1)
+        self.assertIn("nothing heard for 25 s", self.session.why)
+
+    def test_trickle(self) -> None:
+        """
+        Who is on the way cannot keep it up for ever with a byte now and then.
+        """
+        self.attempt.succeed()
+        self.attempt.pings[0].callback(b"pong")
+        for piece in range(int(LONGEST_ARRIVAL)):
+            self.attempt.arriving = (1, piece)
+            self.clock.advance(1)
+        self.assertIs(self.session.state, State.UP)
+        for piece in range(25):
+            self.attempt.arriving = (1, 1000 + piece)
+            self.clock.advance(1)
         self.assertIn("nothing heard for 25 s", self.session.why)
 
     def test_stuck(self) -> None:
