@@ -112,7 +112,9 @@ class UnitTests(ScenarioTestCase):
 
         def run(name: str, *options: str) -> Program:
             state = str(self.folder / name)
-            return self.start(*trace, f"{state}.trace", *twist, f"ockam-{name}", *options, "--state-dir", state)
+            traced = self.start(*trace, f"{state}.trace", *twist, f"ockam-{name}", *options, "--state-dir", state)
+            self.addCleanup(self._endTraced, traced)
+            return traced
 
         relay = run("relay", "--listen", f"tcp:{at}:interface=127.0.0.1")
         relay.value("Identifier")
@@ -132,6 +134,14 @@ class UnitTests(ScenarioTestCase):
             # Raising the limit of descriptors, which the unit does itself, and
             # what SQLite does only for root.
             self.assertEqual(used - allowed - {"prlimit64", "setrlimit", "fchown", "fchown32"}, set(), name)
+
+    def _endTraced(self, tracer: Program) -> None:
+        """
+        A tracer that is told to end would leave alone what it has traced.
+        """
+        for child in Path(f"/proc/{tracer.pid}/task/{tracer.pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGTERM)
+        tracer.process.wait(PATIENCE)
 
     def _calls(self, names: list[str]) -> set[str]:
         found: set[str] = set()
