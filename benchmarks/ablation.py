@@ -79,8 +79,10 @@ def main(arguments: list[str], socketTarget: Target, webServer: Target) -> int:
                 portal.technique = technique
                 portals[technique] = stack.enter_context(portal)
             for number in range(options.rounds):
+                # Who comes first pays for what was before it.
+                order = list(portals.items())[:: -1 if number % 2 else 1]
                 for name in chosen:
-                    for technique, each in portals.items():
+                    for technique, each in order:
                         try:
                             numbers = workloads[name](each, options.seconds, None)
                         except (BenchmarkError, OSError, EOFError) as problem:
