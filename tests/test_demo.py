@@ -23,7 +23,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from ockam_twisted import demo
 from ockam_twisted.demo import runDemo
 from ockam_twisted.errors import OckamError, TimedOut
-from tests.scenarios.processes import ROOT
+from tests.scenarios.processes import ROOT, children
 
 NOBODY = 65534
 
@@ -76,7 +76,7 @@ class DemoTests(SynchronousTestCase):
             line = program.stdout.readline()
             self.assertNotEqual(line, "", said)
             said += line
-        parts = self.children(program.pid)
+        parts = children(program.pid)
         self.assertEqual(len(parts), 4)
         program.send_signal(signal.SIGINT)
         self.assertEqual([program.stdout.readline() for _ in range(2)], ["\n", "Ending.\n"])
@@ -84,12 +84,6 @@ class DemoTests(SynchronousTestCase):
         out, err = program.communicate(timeout=30)
         self.assertEqual((program.returncode, out, err), (0, "", ""))
         self.assertEqual([pid for pid in parts if Path(f"/proc/{pid}").exists()], [])
-
-    def children(self, pid: int) -> list[int]:
-        """
-        The processes that a process has started.
-        """
-        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 class PartTests(SynchronousTestCase):

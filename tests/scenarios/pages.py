@@ -28,7 +28,7 @@ from pathlib import Path
 from attrs import field, frozen, mutable
 from twisted.trial.unittest import SkipTest
 
-from tests.scenarios.processes import PATIENCE, ROOT, Program, ScenarioTestCase, require
+from tests.scenarios.processes import PATIENCE, ROOT, Program, ScenarioTestCase, children, require
 
 DOCS = Path(__file__).resolve().parent.parent.parent / "docs"
 
@@ -158,11 +158,11 @@ def childOf(pid: int) -> int:
     The first process that a process has started.
     """
     deadline = time.monotonic() + PATIENCE
-    while not (found := Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+    while not (found := children(pid)):
         if time.monotonic() > deadline:
             raise AssertionError(f"process {pid} has started none")
         time.sleep(0.01)
-    return int(found[0])
+    return found[0]
 
 
 def caught(pid: int) -> int:

@@ -89,6 +89,13 @@ def canConnect(port: int) -> bool:
     return True
 
 
+def children(pid: int) -> list[int]:
+    """
+    The processes that a process has started.
+    """
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 class Program:
     """
     One process and what it prints.

@@ -23,7 +23,7 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest
 
 from tests.certificates import makeCertificate
-from tests.scenarios.processes import PATIENCE, ROOT, Program, ScenarioTestCase, freePort, require
+from tests.scenarios.processes import PATIENCE, ROOT, Program, ScenarioTestCase, children, freePort, require
 from tests.scenarios.test_daemon import DaemonTestCase
 
 _NOBODY = 65534
@@ -139,8 +139,8 @@ class UnitTests(ScenarioTestCase):
         """
         A tracer that is told to end would leave alone what it has traced.
         """
-        for child in Path(f"/proc/{tracer.pid}/task/{tracer.pid}/children").read_text().split():
-            os.kill(int(child), signal.SIGTERM)
+        for child in children(tracer.pid):
+            os.kill(child, signal.SIGTERM)
         tracer.process.wait(PATIENCE)
 
     def _calls(self, names: list[str]) -> set[str]:
