@@ -220,7 +220,7 @@ class ReceiveWindow:
     @ivar received: Bytes that came in order.
     @ivar isQuiet: See L{ChannelShare}; the share says so.
     @ivar least: What it has where there is room for it, bytes; less than
-        L{FIRST_WINDOW} once it has been slow for twice as long as its bytes take.
+        L{FIRST_WINDOW} once two round trips in a row were slow.
     @ivar granted: The highest offset that the far end may send.
     @ivar size: How much may be on its way or wait here, bytes; grows with
         what the near end takes in one round trip, or in a while

@@ -140,7 +140,7 @@ class Watch:
             self.hint(self._hint)
         return why
 
-    def _isArriving(self) -> bool:
+    def _isArriving(self, now: float) -> bool:
         """
         Is a message on its way that takes longer than from one look to the next?
         Whatever the far end says comes after it.
@@ -149,7 +149,7 @@ class Watch:
         if before is None:
             return False
         messages, pieces = self._arriving
-        isLate = self._clock.seconds() - self._silentSince >= LONGEST_ARRIVAL
+        isLate = now - self._silentSince >= LONGEST_ARRIVAL
         return messages == before[0] and pieces != before[1] and not isLate
 
     def _judge(self) -> str:
@@ -178,7 +178,7 @@ class Watch:
             self._pingAt = self._jittered()
             self._downAt = self._arriving = None
             return ""
-        if self.established.isBlocked() or self._isArriving():
+        if self.established.isBlocked() or self._isArriving(now):
             # Its silence means nothing; what was suspected still has to show.
             self._lastHeard = now
             self._pingAt = self._jittered()

@@ -306,7 +306,7 @@ class TogetherTests(ProcessesTestCase):
             self.relay.process.send_signal(signal.SIGTERM)
             self.relay.process.wait(PATIENCE)
             until(lambda: not any(map(isRunning, before.values())), "all have ended")
-            self.assertLess(time.monotonic() - started, 3.0)
+            self.assertLess(time.monotonic() - started, 1.5)
 
     def test_takenOver(self) -> None:
         """
