@@ -172,10 +172,12 @@ class ISource(Interface):
         Does C{output} leave through the connection that this reads from?
         """
 
-    def checkLiveness() -> None:
+    def checkLiveness() -> bool:
         """
         Paused, this source does not hear that its connection was reset: look,
         and lose it if so.
+
+        @return: Was it not, as far as can be seen?
         """
 
 

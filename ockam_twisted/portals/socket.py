@@ -90,6 +90,11 @@ class PortalSocket(Protocol):
         """
         The local program has sent its last byte, and may still read.
         """
+        # A reactor that asks the kernel just when a reset comes may hear of an
+        # error, and not yet that there is something to be read: it takes that
+        # for an end.
+        if not self.source.checkLiveness():
+            return
         self._isRead = True
         self.source.pauseFor(_FINISHED)
         with self._turn:

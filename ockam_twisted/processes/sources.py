@@ -120,10 +120,11 @@ class LinkSource:
         """
         return False
 
-    def checkLiveness(self) -> None:
+    def checkLiveness(self) -> bool:
         """
         See L{ISource.checkLiveness}: that is the other side's, too.
         """
+        return True
 
 
 class Reports:

@@ -102,9 +102,11 @@ class Source:
         """
         return output is self._own
 
-    def checkLiveness(self) -> None:
+    def checkLiveness(self) -> bool:
         """
         See L{ISource.checkLiveness}.
         """
-        if self._isDead():
+        isDead = self._isDead()
+        if isDead:
             self._lose()
+        return not isDead

@@ -174,8 +174,9 @@ class DirectQueue(OutputQueue):
         # Twisted's buffer is empty: its last word need not wait for the kernel
         # to ask for it.
         if transport is not None and not self.losing and transport.connected and transport.doWrite() is not None:
-            # Who asks then hears that it is lost.
-            transport.startWriting()
+            # It was reset, which the kernel tells once: to who reads it would
+            # be an end now.
+            self.abortConnection()
 
     def connectionLost(self) -> None:
         """

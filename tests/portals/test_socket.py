@@ -14,15 +14,18 @@ from typing import Any
 from twisted.internet import reactor as globalReactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from ockam_twisted.interfaces import ILocalSide
 from ockam_twisted.portals.inlet import Inlet
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
+from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.socket import PortalSocket
 from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.addresses import Route
@@ -252,6 +255,85 @@ class RealSocketTests(TestCase):
         One that is behind by less than that holds nobody back.
         """
         return Deferred.fromCoroutine(self._aLittle())
+
+
+class _Told:
+    """
+    Stands in for a stream: remembers what it was told of its near end.
+    """
+
+    state = State.OPEN
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: self.told.append(name)
+
+
+class ResetTests(TestCase):
+    """
+    A reset is never taken for an end, whoever of us hears of it first.  Real
+    sockets: the kernel tells of it once.
+    """
+
+    timeout = 20
+
+    async def accept(self) -> PortalSocket:
+        """
+        @return: The near end of a stream, which the local program has reset
+            since the reactor has last looked.
+        """
+        router = Router()
+        stalls = StallWatch(reactor)
+        stalls.startService()
+        self.addCleanup(stalls.stopService)
+        local = PortalSocket(router, LocalSockets(router.turn, stalls), "x")
+        stream: Any = _Told()
+        local.stream = stream
+        listening = reactor.listenTCP(0, Factory.forProtocol(lambda: local), interface="127.0.0.1")
+        self.addCleanup(listening.stopListening)
+        client = socket.create_connection(("127.0.0.1", listening.getHost().port))
+        self.told = stream.told
+        while local.transport is None:
+            await deferLater(reactor, 0.001)
+        local.streamOpened()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.close()
+        return local
+
+    async def abandoned(self) -> None:
+        """
+        The far end is told of a reset, and of nothing else.
+        """
+        while not self.told:
+            await deferLater(reactor, 0.001)
+        self.assertEqual(self.told, ["abandon"])
+
+    async def test_ended(self) -> None:
+        """
+        The reactor calls it an end, since the kernel has an error for it, and
+        nothing to be read yet.
+        """
+        local = await self.accept()
+        transport: Any = local.transport
+        transport.readConnectionLost(Failure(ConnectionDone()))
+        await self.abandoned()
+
+    async def test_finishing(self) -> None:
+        """
+        It is found while our own direction is ended.
+        """
+        local = await self.accept()
+        local.streamFinished()
+        await self.abandoned()
+
+    async def test_read(self) -> None:
+        """
+        The reactor reads it.
+        """
+        await self.accept()
+        await self.abandoned()
 
 
 class MemorySocketTests(PortalTestCase):

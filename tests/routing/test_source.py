@@ -137,8 +137,8 @@ class SourceTests(SynchronousTestCase):
         """
         It is lost when it turns out dead, and only then.
         """
-        self.source.checkLiveness()
+        self.assertTrue(self.source.checkLiveness())
         self.assertEqual(self.events, [])
         self.dead = True
-        self.source.checkLiveness()
+        self.assertFalse(self.source.checkLiveness())
         self.assertEqual(self.events, ["lose"])
