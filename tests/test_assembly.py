@@ -21,7 +21,6 @@ from ockam_twisted.assembly import NodeService
 from ockam_twisted.config import (
     InletConfig,
     NodeConfig,
-    OutletConfig,
     RegistrationConfig,
     RelayServiceConfig,
     StateConfig,
@@ -32,22 +31,10 @@ from ockam_twisted.identity.creation import IDENTITY
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.storage.folder import StateFolder
 from ockam_twisted.storage.sqlite import SQLiteStore
+from tests.configs import EVERYONE, INLET, OUTLET, RELAY, TO
 from tests.test_node import NodeTestCase
 
 WHO = "I" + "0" * 64
-EVERYONE = TrustConfig(everyone=True)
-MEMORY = StateConfig(ephemeral=True)
-TO = "/ip4/127.0.0.1/tcp/4000/secure/api/service/outlet"
-
-RELAY = NodeConfig("ockam-relay", MEMORY, ("tcp:4000",), EVERYONE, RelayServiceConfig())
-OUTLET = NodeConfig(
-    "ockam-outlet",
-    MEMORY,
-    trust=EVERYONE,
-    registrations=(RegistrationConfig("tcp:host=127.0.0.1:port=4000", "127.0.0.1:4000"),),
-    outlets=(OutletConfig("tcp:host=127.0.0.1:port=5000", "127.0.0.1:5000"),),
-)
-INLET = NodeConfig("ockam-inlet", MEMORY, inlets=(InletConfig("tcp:4001", TO, EVERYONE),))
 
 
 class ServiceTestCase(NodeTestCase):

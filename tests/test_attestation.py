@@ -21,7 +21,8 @@ from ockam_twisted.config import (
 from ockam_twisted.errors import ConfigurationError
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.trust import TrustCredential, TrustEveryone, TrustIdentifiers
-from tests.test_assembly import MEMORY, WHO, ServiceTestCase
+from tests.configs import MEMORY
+from tests.test_assembly import WHO, ServiceTestCase
 
 AT = "/ip4/127.0.0.1/tcp/1/secure/api"
 OTHER = "I" + "1" * 64

@@ -17,7 +17,8 @@ from ockam_twisted.authority.ticket import MAX_WAYS, Ticket
 from ockam_twisted.config import RegistrationConfig, TicketsConfig, TrustConfig
 from ockam_twisted.offers import OTHER_RELAYS, _listenerRoads, announce
 from ockam_twisted.routing.multiaddr import MultiAddr
-from tests.test_assembly import OUTLET, RELAY, ServiceTestCase
+from tests.configs import OUTLET, RELAY
+from tests.test_assembly import ServiceTestCase
 
 WHO = "I" + "0" * 64
 

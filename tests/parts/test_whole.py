@@ -12,7 +12,8 @@ from attrs import evolve
 from ockam_twisted.assembly import NodeService
 from ockam_twisted.config import InletConfig, NodeConfig, OutletConfig, RegistrationConfig, TrustConfig
 from ockam_twisted.errors import ConfigurationError, OckamError, StateUnusable
-from tests.test_assembly import EVERYONE, MEMORY, OUTLET, RELAY, WHO, ServiceTestCase
+from tests.configs import EVERYONE, MEMORY, OUTLET, RELAY
+from tests.test_assembly import WHO, ServiceTestCase
 
 
 class ReloadTestCase(ServiceTestCase):
