@@ -20,8 +20,8 @@ from ockam_twisted.errors import DecodeError
 from ockam_twisted.interfaces import IAdmission, IRouter, ISockets, IWorker
 from ockam_twisted.portals.datagrams import IDLE, DatagramFlow, DatagramTotals
 from ockam_twisted.portals.decisions import Decisions
-from ockam_twisted.portals.extension import refusal as refused
 from ockam_twisted.portals.plain import REFUSAL
+from ockam_twisted.portals.refusals import refusal as refused
 from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity

@@ -16,11 +16,9 @@ from ockam_twisted.portals.exchange import Exchange
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.portals.shares import SMALLEST_WINDOW
-from ockam_twisted.routing.addresses import printable
 from ockam_twisted.routing.source import Source
 from ockam_twisted.wire.extension import (
     PROTOCOL_ERROR,
-    REASONS,
     RESET_BY_PEER,
     ROUTE_LOST,
     Credit,
@@ -50,15 +48,6 @@ def _nothing() -> None:
     """
     Pauses what only goes on when it is told to.
     """
-
-
-def reasonOf(reset: Reset) -> str:
-    """
-    Why a stream was reset, in words fit for a log.
-    """
-    words = REASONS.get(reset.code, f"code {reset.code}")
-    text = printable(reset.text)
-    return words if not text or text == words else f"{words}: {text}"
 
 
 class Extension:
@@ -390,10 +379,3 @@ class Extension:
                 call.cancel()
         self._waking = self._deadline = self._acknowledging = None
         self.exchange.close()
-
-
-def refusal(code: int, reason: str) -> bytes:
-    """
-    What is said to an inlet that knows the extension and gets no stream.
-    """
-    return encodeExtension(Reset(code, 0, reason))

@@ -24,11 +24,10 @@ from twisted.python.failure import Failure
 from ockam_twisted.errors import NotAccepted
 from ockam_twisted.interfaces import IRouter, ISockets, IWay
 from ockam_twisted.portals.announced import clientOf
-from ockam_twisted.portals.extension import reasonOf
 from ockam_twisted.portals.inletstream import InletStream
 from ockam_twisted.portals.late import Late
 from ockam_twisted.portals.plain import State
-from ockam_twisted.portals.refusals import Refusals
+from ockam_twisted.portals.refusals import Refusals, reasonOf
 from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.portals.socket import PortalSocket
 from ockam_twisted.portals.totals import Totals

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 
 from ockam_twisted.errors import DecodeError, LimitReached, PortalRefused
 from ockam_twisted.interfaces import Buffer, PayloadReceiver
-from ockam_twisted.portals.extension import Extension, reasonOf, refusal
+from ockam_twisted.portals.extension import Extension
 from ockam_twisted.portals.negotiation import makeOffer, readAnswer
 from ockam_twisted.portals.plain import State
+from ockam_twisted.portals.refusals import reasonOf, refusal
 from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.routing.local_message import LocalMessage

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from zope.interface import implementer
 
 from ockam_twisted.interfaces import IWorker
-from ockam_twisted.portals.extension import refusal
 from ockam_twisted.portals.negotiation import isAcceptance
+from ockam_twisted.portals.refusals import refusal
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.wire.extension import RESET_BY_PEER, RESUMED_KIND

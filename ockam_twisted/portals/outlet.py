@@ -21,10 +21,10 @@ from ockam_twisted.errors import DecodeError, TimedOut
 from ockam_twisted.interfaces import IAccessControl, IAdmission, ILocalSide, IRouter, ISockets, ITarget, IWorker
 from ockam_twisted.portals.announced import AnnouncedSocket
 from ockam_twisted.portals.decisions import Decisions
-from ockam_twisted.portals.extension import refusal as refused
 from ockam_twisted.portals.negotiation import readOffer
 from ockam_twisted.portals.outletstream import OutletStream
 from ockam_twisted.portals.plain import REFUSAL, State
+from ockam_twisted.portals.refusals import refusal as refused
 from ockam_twisted.portals.resumption import Resumptions
 from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.portals.socket import PortalSocket

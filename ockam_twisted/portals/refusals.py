@@ -1,10 +1,14 @@
 """
-How often a portal says that it refuses somebody.
+How an end of a portal says that it refuses somebody: to the far end, and in the
+log.
 """
 
 from __future__ import annotations
 
 from twisted.internet.interfaces import IReactorTime
+
+from ockam_twisted.routing.addresses import printable
+from ockam_twisted.wire.extension import REASONS, Reset, encodeExtension
 
 #: Seconds between two lines for the same reason.
 INTERVAL = 10.0
@@ -34,3 +38,19 @@ class Refusals:
             self._last.clear()
         self._last[reason] = now
         return True
+
+
+def refusal(code: int, reason: str) -> bytes:
+    """
+    What is said to an inlet that knows the extension and gets no stream.
+    """
+    return encodeExtension(Reset(code, 0, reason))
+
+
+def reasonOf(reset: Reset) -> str:
+    """
+    Why a stream was reset, in words fit for a log.
+    """
+    words = REASONS.get(reset.code, f"code {reset.code}")
+    text = printable(reset.text)
+    return words if not text or text == words else f"{words}: {text}"

@@ -18,9 +18,10 @@ from zope.interface import implementer
 from ockam_twisted.errors import DecodeError, PortalRefused
 from ockam_twisted.interfaces import Buffer, IAccessControl, IFlowReceiver, ILocalSide, IRouter, PayloadReceiver
 from ockam_twisted.portals.attachment import Attachment
-from ockam_twisted.portals.extension import Extension, reasonOf, refusal
+from ockam_twisted.portals.extension import Extension
 from ockam_twisted.portals.negotiation import Offer
 from ockam_twisted.portals.plain import REFUSAL, PayloadCounter, State
+from ockam_twisted.portals.refusals import reasonOf, refusal
 from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
