@@ -47,7 +47,10 @@ from ockam_twisted.configuration.parts import (
 from ockam_twisted.configuration.secrets import SECRET, resolve
 from ockam_twisted.errors import OckamError
 
-_MIN_FRAME, _MAX_FRAME = 64 * 1024, 16 * 1024 * 1024
+#: The largest Payload, the records and routes around it, and some room: what is
+#: larger than a frame may be would be sent again and again.
+_MIN_FRAME = 192 * 1024
+_MAX_FRAME = 16 * 1024 * 1024
 _SECONDS = Number("seconds", "60", 0, 86400)
 
 

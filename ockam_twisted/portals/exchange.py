@@ -177,13 +177,10 @@ class Exchange:
 
         @raise PortalRefused: It cannot be right.
         """
-        if self.isFinalSent and following == (self.final or 0) + 1:
-            self.isAcknowledged = True
-        if self.isAcknowledged:
-            following -= 1
-        else:
-            self.isFinalSent = False
-        self.sending.rewind(following)
+        isAcknowledged = self.isAcknowledged or (self.isFinalSent and following == (self.final or 0) + 1)
+        self.sending.rewind(following - isAcknowledged)
+        self.isAcknowledged = isAcknowledged
+        self.isFinalSent = isAcknowledged
 
     def close(self) -> None:
         """

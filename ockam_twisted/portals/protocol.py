@@ -17,6 +17,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.internet.interfaces import (
     IAddress,
     IConsumer,
+    IDelayedCall,
     IHalfCloseableProtocol,
     IProtocol,
     IPushProducer,
@@ -28,7 +29,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ockam_twisted.interfaces import ILocalSide, IRouter
-from ockam_twisted.portals.output import ProtocolOutput, ignored
+from ockam_twisted.portals.output import PATIENCE, ProtocolOutput, ignored
+from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.source import Source
 from ockam_twisted.routing.turn import Turn
@@ -103,6 +105,7 @@ class PortalTransport:
         self._isOpen = False
         self._isAwake = False
         self._reason: Failure | None = None
+        self._deadline: IDelayedCall | None = None
         self._isLost = False
         self._isFinished = False
         self._isHalfClosed = False
@@ -127,6 +130,16 @@ class PortalTransport:
         See L{ILocalSide.streamReset}.
         """
         self._end(Failure(ConnectionLost(reason)), keep=True)
+        # One that has paused, and is not lost yet, need not hear all of it.
+        self._deadline = self._clock.callLater(PATIENCE, self._drop)
+
+    def _drop(self) -> None:
+        """
+        What is still to be received will not be.
+        """
+        if not self._isLost:
+            self.output.connectionLost()
+            self.wake()
 
     def streamFinished(self) -> None:
         """
@@ -246,12 +259,17 @@ class PortalTransport:
         elif self._isHalfClosed:
             with self._turn:
                 self.stream.finish("the protocol has closed it")
+            if self.stream.state is State.ENDED:
+                # The far end knows no halves.
+                self._end(Failure(ConnectionDone()), keep=False)
 
     def _lose(self, reason: Failure) -> None:
         """
         Tell the protocol that it is over.
         """
         self._isLost = True
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
         self.output.connectionLost()
         producer, self._producer = self._producer, None
         protocol, self.protocol = self.protocol, None
@@ -309,6 +327,8 @@ class PortalTransport:
             self._end(Failure(ConnectionAborted()), keep=False)
             with self._turn:
                 self.stream.abandon("the protocol has aborted it", RESET_BY_PEER)
+        else:
+            self._drop()
 
     def getPeer(self) -> PortalAddress:
         """

@@ -90,9 +90,8 @@ class PortalSocket(Protocol):
         """
         The local program has sent its last byte, and may still read.
         """
-        # A reactor that asks the kernel just when a reset comes may hear of an
-        # error, and not yet that there is something to be read: it takes that
-        # for an end.
+        # A reset that has just come may look like an end: our own transports
+        # look (C{transports/lean.py}), others do not.
         if not self.source.checkLiveness():
             return
         self._isRead = True

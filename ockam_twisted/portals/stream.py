@@ -230,7 +230,14 @@ class PortalStream:
         for piece in extension.surrender():
             self.emit(*self._counter.payload(piece))
         if extension.exchange.final is not None:
-            self.disconnect("the local end has closed it")
+            # Once the near end has what has just come.
+            self.router.turn.afterwards(self._endPlain)
+
+    def _endPlain(self) -> None:
+        if self.state is not State.ENDED:
+            with self.router.turn:
+                self.emit((DISCONNECT,), 1)
+                self._end("the local end has closed it", clean=True)
 
     @property
     def _isExtended(self) -> bool:

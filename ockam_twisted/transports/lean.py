@@ -12,16 +12,20 @@ from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
-from ockam_twisted.transports.sockets import setOptions
+from ockam_twisted.transports.sockets import isDead, setOptions
 
 #: How most connections end.
 DONE = Failure(ConnectionDone())
+_LOST = Failure(ConnectionLost())
 
 
 class LeanServer(tcp.Server):
     """
     Asks the kernel for nothing when there is nothing to send: Twisted does so
     before each end.  All that end as they should end for the same reason.
+    And a reset is none: a reactor that asks the kernel just when one comes may
+    hear of an error, and not yet that there is something to be read, which it
+    takes for an end.
     """
 
     def writeSomeData(self, data: bytes) -> int | ConnectionLost:
@@ -29,6 +33,15 @@ class LeanServer(tcp.Server):
         See C{tcp.Connection.writeSomeData}.
         """
         return super().writeSomeData(data) if data else 0
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """
+        See C{tcp.Connection.readConnectionLost}.
+        """
+        if isDead(self):
+            self.connectionLost(_LOST)
+        else:
+            super().readConnectionLost(reason)
 
     def connectionLost(self, reason: Failure) -> None:
         """

@@ -84,7 +84,7 @@ class OutputQueue:
         self.held: set[ISource] = set()
         self.mark = sys.maxsize
         self._progressed: Callable[[], None] = _nothing
-        self._finishing = False
+        self._finishing = self._isOneHalf = False
         self.begin()
 
     def begin(self) -> None:
@@ -236,7 +236,7 @@ class OutputQueue:
         if hasattr(type(transport), "loseWriteConnection"):
             transport.loseWriteConnection()
         else:
-            self.losing = True
+            self.losing = self._isOneHalf = True
             transport.loseConnection()
 
     def loseConnection(self) -> None:
@@ -264,6 +264,9 @@ class OutputQueue:
         """
         self.isResetting = True
         if self.losing:
+            if self._isOneHalf:
+                # The other direction goes on, and nobody else ends it.
+                self.abortConnection()
             return
         self.loseConnection()
         if not self.lost and not self._busy and self._transport is not None:

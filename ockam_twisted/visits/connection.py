@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamServerEndpoint
 
-from ockam_twisted.portals.sole import Outcome, SoleClient, SoleFactory, serveOne
+from ockam_twisted.portals.sole import Outcome, SoleFactory, serveOne
 from ockam_twisted.visits.standard import StandardStreams
 from ockam_twisted.visits.visit import Visit
 
@@ -21,7 +21,8 @@ async def connectStandard(reactor: Any, visit: Visit, streams: StandardStreams) 
 
     @return: How it went, and why.
     """
-    written: Deferred[str] = Deferred()
+    written: Deferred[None] = Deferred()
+    failures: list[str] = []
 
     def finished() -> None:
         # From a terminal nobody knows that there is nothing more to be said.
@@ -34,21 +35,25 @@ async def connectStandard(reactor: Any, visit: Visit, streams: StandardStreams) 
         reactor.adoptStreamConnection(far.fileno(), socket.AF_UNIX, factory)
     client = factory.client
     assert client is not None
-    streams.start(lambda why: written.callback(why))
-    written.addCallback(lambda why: _lose(client, why))
-    outcome, reason = await client.over
-    why = await written
-    if why and outcome in (Outcome.DONE, Outcome.LOST):
-        return Outcome.LOST, why
-    return outcome, reason
-
-
-def _lose(client: SoleClient, why: str) -> str:
     transport: Any = client.transport
-    if why and transport is not None:
-        # What cannot be written is not to be acknowledged any more.
+
+    def failed(why: str) -> None:
+        failures.append(why)
+        # What cannot be written is not to be acknowledged any more, and what
+        # cannot be read is no end.
         transport.abortConnection()
-    return why
+
+    def ended(why: str) -> None:
+        if why:
+            failed(why)
+        written.callback(None)
+
+    streams.start(ended, failed)
+    outcome, reason = await client.over
+    await written
+    if failures and outcome in (Outcome.DONE, Outcome.LOST):
+        return Outcome.LOST, failures[0]
+    return outcome, reason
 
 
 async def connectOne(visit: Visit, endpoint: IStreamServerEndpoint) -> tuple[Outcome, str]:

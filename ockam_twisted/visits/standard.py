@@ -9,6 +9,7 @@ is a pair of sockets, whose buffers are the back-pressure.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
@@ -34,6 +35,7 @@ class StandardStreams:
     See the module.
 
     @ivar far: The end of the pair that the reactor is to have.
+    @ivar isTyped: Does a person type the input?
     """
 
     def __init__(self, reactor: Any, source: int = 0, sink: int = 1) -> None:
@@ -49,18 +51,21 @@ class StandardStreams:
             for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
                 each.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
         self.far.setblocking(False)
-        self._why = ""
+        # Of a terminal that has gone nobody knows any more that it was one.
+        self.isTyped = os.isatty(source)
 
-    def start(self, written: Callable[[str], object]) -> None:
+    def start(self, written: Callable[[str], object], unread: Callable[[str], object]) -> None:
         """
         Begin.
 
         @param written: Called in the reactor's thread when all is written
             that there will be; with why, if it cannot be written.
+        @param unread: Called in the reactor's thread, with why, if not all of
+            the input can be read: it has not ended then.
         """
         sys.setswitchinterval(_SWITCH)
         # Who sleeps in a read when all is over must not keep the process.
-        Thread(target=self._read, daemon=True).start()
+        Thread(target=self._read, args=(unread,), daemon=True).start()
         Thread(target=self._write, args=(written,), daemon=True).start()
 
     def finish(self) -> None:
@@ -70,20 +75,20 @@ class StandardStreams:
         with suppress(OSError):
             self._near.shutdown(socket.SHUT_WR)
 
-    @property
-    def isTyped(self) -> bool:
-        """
-        Does a person type the input?
-        """
-        return os.isatty(self._source)
-
-    def _read(self) -> None:
-        try:
-            while data := _retried(os.read, self._source, _READ, select.POLLIN):
+    def _read(self, unread: Callable[[str], object]) -> None:
+        # Once nobody takes it any more, the reactor knows why.
+        with suppress(OSError):
+            while True:
+                try:
+                    data = _retried(os.read, self._source, _READ, select.POLLIN)
+                except OSError as error:
+                    if self.isTyped and error.errno == errno.EIO:
+                        break  # The terminal is gone.
+                    self._reactor.callFromThread(unread, f"standard input: {error.strerror}")
+                    return
+                if not data:
+                    break
                 self._near.sendall(data)
-        except OSError:
-            # Nobody takes it any more, or the terminal is gone.
-            pass
         self.finish()
 
     def _write(self, written: Callable[[str], object]) -> None:

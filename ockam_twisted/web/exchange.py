@@ -91,6 +91,13 @@ class Exchange:
         """
         return not self.isSwitched and self._requests.their_state in (h11.DONE, _MIGHT_SWITCH)
 
+    @property
+    def isWaiting(self) -> bool:
+        """
+        Has the client said what is not passed on yet?
+        """
+        return self.isHeld and bool(self._requests.trailing_data[0])
+
     # ------------------------------------------------------------ requests
 
     def fromClient(self, data: bytes) -> bytes:

@@ -127,7 +127,7 @@ class _Client(Protocol):
             self._out.write(data)
         if self._gate is not None:
             self._gate.want(_HOLDING, self._exchange.isHeld)
-        if self._isFinished and not self._exchange.isHeld:
+        if self._isFinished and not self._exchange.isWaiting:
             self._finish()
 
     def answered(self, data: bytes) -> None:
@@ -170,8 +170,9 @@ class _Client(Protocol):
         transport.abortConnection()
 
     def readConnectionLost(self) -> None:
+        # Who waits for an answer may do so for ever: the target has to hear it.
         self._isFinished = True
-        if not self._exchange.isHeld:
+        if not self._exchange.isWaiting:
             self._finish()
 
     def _finish(self) -> None:

@@ -106,10 +106,10 @@ BAD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "a flag for a number",
         "max-frame: true\n",
-        ("1: max-frame is a whole number from 65536 to 16777216, not a flag",),
+        ("1: max-frame is a whole number from 196608 to 16777216, not a flag",),
     ),
-    ("a part", "max-frame: 70000.5\n", ("1: max-frame is a whole number from 65536 to 16777216, not '70000.5'",)),
-    ("a small frame", "max-frame: 1\n", ("1: max-frame is a whole number from 65536 to 16777216, not '1'",)),
+    ("a part", "max-frame: 70000.5\n", ("1: max-frame is a whole number from 196608 to 16777216, not '70000.5'",)),
+    ("a small frame", "max-frame: 1\n", ("1: max-frame is a whole number from 196608 to 16777216, not '1'",)),
     ("processes", "relay: {processes: 65}\n", ("1: relay.processes is a whole number from 1 to 64, not '65'",)),
     ("uses", "tickets: {uses: 0}\n", ("1: tickets.uses is a whole number from 1 to 10000, not '0'",)),
     (

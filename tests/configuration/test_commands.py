@@ -45,7 +45,7 @@ VALUES = {
     "instance": "blue",
     "passphrase": "/run/p",
     "vault": "pkcs11:token=T?module-path=/lib/x.so&pin-source=/run/pin",
-    "max-frame": "65536",
+    "max-frame": "200000",
     "listen": "tcp:4001",
     "authorized": WHO,
     "allow": "dba or admin",

@@ -137,7 +137,7 @@ inlets:
     listen: 2525
     to: {WHO}@/ip4/192.0.2.1/tcp/4000/secure/api/service/outlet
     connect-timeout: 3
-max-frame: 65536
+max-frame: 200000
 """
         )
         self.assertEqual(
@@ -159,7 +159,7 @@ max-frame: 65536
         self.assertEqual(
             (inlet.name, inlet.listen, inlet.connectTimeout), ("mail", "tcp:2525:interface=127.0.0.1", 3.0)
         )
-        self.assertEqual(config.maxFrame, 65536)
+        self.assertEqual(config.maxFrame, 200000)
 
     def test_unreadable(self) -> None:
         """

@@ -371,6 +371,24 @@ class PlainTests(_ExtendedTestCase):
         self.assertEqual(client.ending, "ConnectionDone")
         self.assertIdle(self.theInlet, self.theOutlet)
 
+    def test_finished(self) -> None:
+        """
+        It begins with a Payload after the target has ended its direction: the
+        target has that, and its connection is ended.
+        """
+        self.patch(Offer, "accepted", lambda *_: Pong())
+        self.targets.kind = Halved
+        client, target = self.both()
+        assert isinstance(client, Halved) and isinstance(target, Halved)
+        target.send(b"greeting")
+        self.close(target, half=True)
+        self.assertFalse(client.finished)
+        client.send(b"hello")
+        self.network.pump()
+        self.assertEqual((bytes(client.received), bytes(target.received)), (b"greeting", b"hello"))
+        self.assertEqual((client.finished, target.finished), (True, True))
+        self.assertIdle(self.theInlet, self.theOutlet)
+
     def test_disconnect(self) -> None:
         """
         It begins with its end.

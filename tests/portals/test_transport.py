@@ -18,11 +18,11 @@ from ockam_twisted.errors import ConnectionClosed, LimitReached
 from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifier
 from ockam_twisted.interfaces import ILocalSide, IOutput, ITarget
 from ockam_twisted.portals.inlet import CONNECT_TIMEOUT
-from ockam_twisted.portals.output import HIGH_WATER
+from ockam_twisted.portals.output import HIGH_WATER, PATIENCE
 from ockam_twisted.portals.transport import FactoryTarget, PortalTransport, openStream
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.wire.portal import PONG
-from tests.portals.common import OUTLET, PortalTestCase, Program, Programs
+from tests.portals.common import OUTLET, ChannelPortalTestCase, Halved, PortalTestCase, Program, Programs
 
 MIB = 1024 * 1024
 
@@ -286,6 +286,19 @@ class EndTests(_TransportTestCase):
         self.assertEqual((client.ending, server.received), ("ConnectionAborted", b""))
         self.assertIdle(self.near, self.portal)
 
+    def test_noHalves(self) -> None:
+        """
+        To end one direction ends the stream where the far end knows no halves,
+        and the protocol is told.
+        """
+        self.clients.kind = Halved
+        client, server = self.both()
+        client.send(b"all")
+        client.transport.loseWriteConnection()
+        self.network.pump()
+        self.assertEqual((bytes(server.received), server.ending, client.ending), (b"all", *["ConnectionDone"] * 2))
+        self.assertIdle(self.near, self.portal)
+
     def test_writeThenLose(self) -> None:
         """
         What was written before the close arrives, whatever its size.
@@ -400,6 +413,61 @@ class EndTests(_TransportTestCase):
         broken = True
         self.assertRaises(ConnectionClosed, self.open)
         self.assertIdle(self.near, self.portal)
+
+
+class ResetWhilePausedTests(ChannelPortalTestCase):
+    """
+    A protocol that has paused, when its stream is reset after a few bytes.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.outlet()
+        self.lost: list[bool] = []
+        clients = Programs()
+        opening = openStream(self.inlet(), clients, lost=lambda: self.lost.append(True))
+        self.client: Any = self.network.result(opening)
+        self.client.transport.pauseProducing()
+        self.target = self.targets.made[-1]
+        self.target.send(b"abc")
+        self.network.pump()
+        self.target.transport.abortConnection()
+        self.network.pump()
+
+    def end(self) -> None:
+        """
+        It has ended.
+        """
+        self.network.pump()
+        self.assertEqual((self.client.received, self.client.ending, self.lost), (b"", "ConnectionLost", [True]))
+
+    def test_waits(self) -> None:
+        """
+        The bytes are kept for seconds, not for ever.
+        """
+        self.network.clock.advance(PATIENCE - 0.1)
+        self.network.pump()
+        self.assertEqual(self.client.ending, "")
+        self.network.clock.advance(0.1)
+        self.end()
+
+    def test_resumes(self) -> None:
+        """
+        Who goes on by then gets them.
+        """
+        self.client.transport.resumeProducing()
+        self.network.pump()
+        self.assertEqual((self.client.received, self.client.ending), (b"abc", "ConnectionLost"))
+        self.network.clock.advance(PATIENCE)
+        self.network.pump()
+        self.assertEqual(self.lost, [True])
+
+    def test_aborts(self) -> None:
+        """
+        Who does not want them is told at once.
+        """
+        self.client.transport.abortConnection()
+        self.end()
 
 
 class OpenStreamTests(_TransportTestCase):

@@ -846,6 +846,17 @@ class WriteQueueTests(SynchronousTestCase):
         self.assertTrue(self.transport.disconnected)
         self.assertTrue(self.output.lost)
 
+    def test_resetsAfterHalf(self) -> None:
+        """
+        A connection without halves, whose end was said and which still
+        listens, is reset at once: nobody else would end it.
+        """
+        self.output.finish()
+        self.assertTrue(self.transport.disconnecting)
+        self.assertFalse(self.transport.disconnected)
+        self.output.resetConnection()
+        self.assertTrue(self.transport.disconnected)
+
     def test_losesIdle(self) -> None:
         """
         With nothing waiting the connection is lost at once.

@@ -65,7 +65,7 @@ class StandardStreamsTests(SynchronousTestCase):
         self.addCleanup(streams.far.close)
         self.assertFalse(streams.far.getblocking())
         streams.far.settimeout(30)
-        streams.start(lambda why: None)
+        streams.start(lambda why: None, lambda why: None)
         self.streams = streams
         return streams.far
 
@@ -135,3 +135,15 @@ class StandardStreamsTests(SynchronousTestCase):
         self.assertFalse(self.streams.isTyped)
         self.streams.finish()
         self.assertEqual(far.recv(1), b"")
+
+    def test_unreadable(self) -> None:
+        """
+        What cannot be read is told, and does not look like an end of the input.
+        """
+        folder = os.open("/", os.O_RDONLY)
+        self.addCleanup(os.close, folder)
+        far = self.start(folder, self.pipe()[1])
+        self.assertTrue(self.reactor.called.wait(30))
+        self.assertEqual(self.reactor.said, ["standard input: Is a directory"])
+        far.setblocking(False)
+        self.assertRaises(BlockingIOError, far.recv, 1)
