@@ -19,6 +19,7 @@ from contextlib import suppress as ignoring
 from pathlib import Path
 
 from tests.scenarios.connecting import ConnectTestCase
+from tests.scenarios.pairs import ending, reset
 from tests.scenarios.processes import PATIENCE, freePort
 
 #: Larger than all buffers on the way.
@@ -340,6 +341,35 @@ class StatusTests(TargetTestCase):
         self.assertEqual(process.wait(PATIENCE), 74)
         self.assertEqual(process.stderr.read(), b"ockam-twisted: lost: standard output: Broken pipe\n")
         self.assertTrue(ended.wait(PATIENCE))
+
+    def test_unreadable(self) -> None:
+        """
+        The input cannot be read to its end: the target does not take what it
+        has for all.
+        """
+        endings: list[str] = []
+        begun, over = threading.Event(), threading.Event()
+
+        def take(connection: socket.socket) -> None:
+            connection.recv(1)
+            begun.set()
+            endings.append(ending(connection))
+            over.set()
+
+        self.offer(self.serve(take))
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            says = socket.create_connection(server.getsockname())
+            reads, _ = server.accept()
+        with reads:
+            process = self.connect(stdin=reads)
+        says.sendall(b"half of it")
+        self.assertTrue(begun.wait(PATIENCE))
+        reset(says)
+        assert process.stderr is not None
+        self.assertEqual(process.wait(PATIENCE), 74)
+        self.assertEqual(process.stderr.read(), b"ockam-twisted: lost: standard input: Connection reset by peer\n")
+        self.assertTrue(over.wait(PATIENCE))
+        self.assertEqual(endings, ["RST"])
 
     def test_signals(self) -> None:
         """
