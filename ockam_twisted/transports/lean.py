@@ -14,9 +14,9 @@ from twisted.python.failure import Failure
 
 from ockam_twisted.transports.sockets import isDead, setOptions
 
-#: How most connections end.
+#: How most connections end, and how others do.
 DONE = Failure(ConnectionDone())
-_LOST = Failure(ConnectionLost())
+LOST = Failure(ConnectionLost())
 
 
 class LeanServer(tcp.Server):
@@ -39,7 +39,7 @@ class LeanServer(tcp.Server):
         See C{tcp.Connection.readConnectionLost}.
         """
         if isDead(self):
-            self.connectionLost(_LOST)
+            self.connectionLost(LOST)
         else:
             super().readConnectionLost(reason)
 

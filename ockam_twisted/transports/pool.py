@@ -34,7 +34,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, implementer, providedBy
 
-from ockam_twisted.transports.lean import DONE, LeanPort, LeanServer
+from ockam_twisted.transports.lean import DONE, LOST, LeanPort, LeanServer
 from ockam_twisted.transports.poller import Poller
 
 #: How many sockets are dealt with in one pass: others of the reactor wait for
@@ -44,8 +44,6 @@ MAX_READY = 32
 #: From so many sockets on a pool looks after them itself, until there are
 #: fewer than half as many.
 MANY = 8
-
-_LOST = Failure(ConnectionLost())
 
 _epoll = getattr(select, "epoll", None)
 _IN, _OUT, _GONE = 1, 4, 8 | 16
@@ -337,7 +335,7 @@ class SocketPool:
                 why = selectable.doRead()
             elif event & _GONE:
                 isRead = bool(self._masks[selectable.fileno()] & _IN)
-                why = DONE.value if isRead else _LOST.value
+                why = DONE.value if isRead else LOST.value
             if event & _OUT and not why:
                 isRead = False
                 why = selectable.doWrite()
@@ -356,7 +354,7 @@ class SocketPool:
             selectable.readConnectionLost(DONE)
             return
         self.removeWriter(selectable)
-        known = DONE if type(why) is ConnectionDone else _LOST if type(why) is ConnectionLost else None
+        known = DONE if type(why) is ConnectionDone else LOST if type(why) is ConnectionLost else None
         selectable.connectionLost(known or Failure(why))
 
     def connectionLost(self, reason: Failure) -> None:

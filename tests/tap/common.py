@@ -119,6 +119,6 @@ class OptionsTestCase(SynchronousTestCase):
         The limit of frames reaches the configuration, within bounds.
         """
         self.assertEqual(self.more().maxFrame, 1024 * 1024)
-        self.assertEqual(self.more("--max-frame", "65536").maxFrame, 65536)
-        for text in ("many", "nan", "65535", "16777217", "-1", ""):
-            self.refused("--max-frame is a whole number from 65536 to 16777216", *self.needed, "--max-frame", text)
+        self.assertEqual(self.more("--max-frame", "196608").maxFrame, 196608)
+        for text in ("many", "nan", "196607", "16777217", "-1", ""):
+            self.refused("--max-frame is a whole number from 196608 to 16777216", *self.needed, "--max-frame", text)

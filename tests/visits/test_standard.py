@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+from collections.abc import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -24,10 +25,11 @@ class _Reactor:
         self.called = threading.Event()
         self.said: list[str] = []
 
-    def callFromThread(self, call: object, why: str) -> None:
+    def callFromThread(self, call: Callable[[str], object], why: str) -> None:
         """
         Note it.
         """
+        call(why)
         self.said.append(why)
         self.called.set()
 
@@ -62,10 +64,14 @@ class StandardStreamsTests(SynchronousTestCase):
         @return: What the reactor has.
         """
         streams = StandardStreams(self.reactor, source, sink)
+        over = threading.Event()
+        # The last that it does is done to the sink, whose number somebody else
+        # may have once it is closed.
+        self.addCleanup(lambda: self.assertTrue(over.wait(30)))
         self.addCleanup(streams.far.close)
         self.assertFalse(streams.far.getblocking())
         streams.far.settimeout(30)
-        streams.start(lambda why: None, lambda why: None)
+        streams.start(lambda why: over.set(), lambda why: None)
         self.streams = streams
         return streams.far
 
