@@ -5,6 +5,7 @@ The demo: everything on one machine.
 from __future__ import annotations
 
 import os
+import random
 import shlex
 import signal
 import socket
@@ -14,7 +15,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 
@@ -34,10 +35,17 @@ from the inlet through the relay to the outlet, end-to-end encrypted, and the ou
 """
 
 
-def _freePort() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def _freePorts(count: int) -> list[int]:
+    # Not those that connections are made from, of which one might be taken
+    # before it is listened at.
+    ports: list[int] = []
+    with ExitStack() as probes:
+        while len(ports) < count:
+            port = random.randrange(15_000, 32_000)
+            with suppress(OSError):
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                ports.append(port)
+    return ports
 
 
 @contextmanager
@@ -130,7 +138,7 @@ def _ignoreSignals() -> None:
 
 def _runParts(stack: ExitStack, check: bool) -> int:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ockam-twisted-demo-")))
-    web, relay, inlet = _freePort(), _freePort(), _freePort()
+    web, relay, inlet = _freePorts(3)
     (folder / "page").mkdir()
     (folder / "page" / "index.html").write_text(_PAGE.format(web=web, inlet=inlet))
     parts: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from io import StringIO
@@ -128,6 +129,9 @@ class PartTests(SynchronousTestCase):
         program = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('x', flush=True); signal.pause()"
         self.patch(demo, "_GRACE", 0.2)
         with self.process(program) as process:
+            while "x" not in self.log.read_text():
+                self.assertIsNone(process.poll())
+                time.sleep(0.01)
             self.assertRaises(TimedOut, demo._waitFor, "the relay", process, self.log, "b")
         self.assertEqual(process.returncode, -signal.SIGKILL)
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,12 @@ def eachVariant(
     return decorate
 
 
+#: Marks of the ports that were given last: nobody is given them again soon, in
+#: whatever process.
+_given: deque[socket.socket] = deque()
+_MARKS = 64
+
+
 def freePort() -> int:
     """
     A port that nobody uses now; not one of those that connections are made
@@ -70,12 +77,18 @@ def freePort() -> int:
     """
     while True:
         port = random.SystemRandom().randrange(15_000, 32_000)
-        with socket.socket() as probe:
-            try:
+        mark = socket.socket(socket.AF_UNIX)
+        try:
+            mark.bind(f"\0ockam-twisted-test-port-{port}")
+            with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
+        except OSError:
+            mark.close()
+            continue
+        _given.append(mark)
+        if len(_given) > _MARKS:
+            _given.popleft().close()
+        return port
 
 
 def canConnect(port: int) -> bool:

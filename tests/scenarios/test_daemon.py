@@ -253,8 +253,12 @@ class SignalTests(ScenarioTestCase):
         While a connection whose far end does not close holds the end up, a
         second SIGTERM ends the relay at once, without a traceback.
         """
+        # Who waits takes two seconds each time; a busy machine does not.
+        self.assertTrue(any(self._stopTwice(f"relay{number}") < 1.5 for number in range(3)))
+
+    def _stopTwice(self, state: str) -> float:
         port = freePort()
-        relay = self.twist("ockam-relay", "--listen", f"tcp:{port}:interface=127.0.0.1", state="relay")
+        relay = self.twist("ockam-relay", "--listen", f"tcp:{port}:interface=127.0.0.1", state=state)
         relay.value("Identifier")
         with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
             # The versions have been exchanged: the relay knows this one.
@@ -267,6 +271,7 @@ class SignalTests(ScenarioTestCase):
             started = time.monotonic()
             relay.process.send_signal(signal.SIGTERM)
             relay.process.wait(PATIENCE)
-            self.assertLess(time.monotonic() - started, 1.5)
+            took = time.monotonic() - started
         self.assertNotIn("Traceback", relay.text())
         self.assertNotIn("ReactorNotRunning", relay.text())
+        return took

@@ -56,8 +56,11 @@ class ManyTests(ScenarioTestCase):
             first.settimeout(PATIENCE)
             self._echoed([first], "first")
         # The stream of the first one has to end on the other side too.
-        time.sleep(1)
-        before = [program.openFiles() for program in programs]
+        before, since = [program.openFiles() for program in programs], time.monotonic()
+        while time.monotonic() - since < 3:
+            time.sleep(0.1)
+            if (now := [program.openFiles() for program in programs]) != before:
+                before, since = now, time.monotonic()
         clients = []
         for _ in range(CLIENTS):
             client = socket.create_connection(("127.0.0.1", port), PATIENCE)
