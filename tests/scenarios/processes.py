@@ -91,6 +91,23 @@ def freePort() -> int:
         return port
 
 
+def steady(look: Callable[[], Any], seconds: float = 2.0) -> Any:
+    """
+    What C{look} gives, once that has been the same for so long.
+
+    @raise AssertionError: It changes on and on.
+    """
+    begun = since = time.monotonic()
+    was = look()
+    while (now := time.monotonic()) - since < seconds:
+        if now - begun > PATIENCE:
+            raise AssertionError(f"still {was}, and then another")
+        time.sleep(0.05)
+        if (seen := look()) != was:
+            was, since = seen, time.monotonic()
+    return was
+
+
 def canConnect(port: int) -> bool:
     """
     Does somebody listen?

@@ -227,6 +227,11 @@ class PortalTests(LogTestCase):
         self.waitFor(stranger, "session-waiting")
         who = stranger.value("Identifier")
         out.waitForText("channel-refused")
+        # It is in the audit log after that.
+        deadline = time.monotonic() + PATIENCE
+        while '"channel-refused"' not in (self.folder / "out.audit").read_text("ascii").rpartition("\n")[0]:
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.02)
         first = {each["event"]: each for each in self.audit("out.audit.1")}
         self.assertEqual(first["channel-accepted"]["fields"]["peer"], inlet)
         self.assertEqual(first["stream-allowed"]["outcome"], "allowed")

@@ -8,7 +8,7 @@ import hashlib
 import socket
 import time
 
-from tests.scenarios.processes import PATIENCE, Program, ScenarioTestCase
+from tests.scenarios.processes import PATIENCE, Program, ScenarioTestCase, steady
 
 CLIENTS = 500
 SIZE = 20_000
@@ -56,11 +56,7 @@ class ManyTests(ScenarioTestCase):
             first.settimeout(PATIENCE)
             self._echoed([first], "first")
         # The stream of the first one has to end on the other side too.
-        before, since = [program.openFiles() for program in programs], time.monotonic()
-        while time.monotonic() - since < 3:
-            time.sleep(0.1)
-            if (now := [program.openFiles() for program in programs]) != before:
-                before, since = now, time.monotonic()
+        before = steady(lambda: [program.openFiles() for program in programs])
         clients = []
         for _ in range(CLIENTS):
             client = socket.create_connection(("127.0.0.1", port), PATIENCE)

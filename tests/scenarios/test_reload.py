@@ -76,7 +76,7 @@ class ReloadTestCase(ScenarioTestCase):
         }
         self.near: dict[str, Any] = {
             "inlets": [{"name": "main", "listen": self.port, "to": [self.way(self.first, "main")]}],
-            "drain-timeout": 2,
+            "drain-timeout": 5,
         }
         self.programs = {"far": self.node("far", self.far)}
         self.programs["far"].value("Forwarding address")
@@ -241,7 +241,7 @@ class ReloadTests(ReloadTestCase):
         self.reload("far", far)
         self.until(lambda: self.echoes(self.extraPort), "it is reached again")
         self.goOn()
-        # What is removed drains: a stream has two seconds.
+        # What is removed drains: a stream has five seconds.
         with socket.create_connection(("127.0.0.1", self.extraPort), 5) as client:
             client.settimeout(10)
             client.sendall(b"hello")
