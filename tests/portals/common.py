@@ -16,6 +16,7 @@ from zope.interface import implementer
 from ockam_twisted.identity.trust import TrustIdentifier
 from ockam_twisted.portals.inlet import Inlet
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
+from ockam_twisted.portals.plain import State
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.testing import MemoryLink, MemoryNetwork, MemoryNode, MemoryWay
 
@@ -248,3 +249,17 @@ def localRoute(inbox: Any) -> Route:
     The route to an inbox of the same node.
     """
     return Route((inbox.address,))
+
+
+class Told:
+    """
+    Stands in for a stream: remembers what it was told.
+    """
+
+    state = State.OPEN
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *arguments: self.told.append(name)

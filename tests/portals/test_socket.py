@@ -25,7 +25,6 @@ from zope.interface.verify import verifyObject
 from ockam_twisted.interfaces import ILocalSide
 from ockam_twisted.portals.inlet import Inlet
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
-from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.socket import PortalSocket
 from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.addresses import Route
@@ -35,7 +34,8 @@ from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.local import LocalSockets
 from ockam_twisted.transports.service import TransportService
 from ockam_twisted.transports.stalls import OWN_SECONDS, STREAM_SECONDS, StallWatch
-from tests.portals.common import OUTLET, ChannelPortalTestCase, Halved, PortalTestCase, Program, Programs
+from tests.portals.common import OUTLET, ChannelPortalTestCase, Halved, PortalTestCase, Program, Programs, Told
+from tests.scenarios.pairs import reset
 
 reactor: Any = globalReactor
 MIB = 1024 * 1024
@@ -257,20 +257,6 @@ class RealSocketTests(TestCase):
         return Deferred.fromCoroutine(self._aLittle())
 
 
-class _Told:
-    """
-    Stands in for a stream: remembers what it was told of its near end.
-    """
-
-    state = State.OPEN
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *arguments: self.told.append(name)
-
-
 class ResetTests(TestCase):
     """
     A reset is never taken for an end, whoever of us hears of it first.  Real
@@ -289,7 +275,7 @@ class ResetTests(TestCase):
         stalls.startService()
         self.addCleanup(stalls.stopService)
         local = PortalSocket(router, LocalSockets(router.turn, stalls), "x")
-        stream: Any = _Told()
+        stream: Any = Told()
         local.stream = stream
         listening = reactor.listenTCP(0, Factory.forProtocol(lambda: local), interface="127.0.0.1")
         self.addCleanup(listening.stopListening)
@@ -298,8 +284,7 @@ class ResetTests(TestCase):
         while local.transport is None:
             await deferLater(reactor, 0.001)
         local.streamOpened()
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        client.close()
+        reset(client)
         return local
 
     async def abandoned(self) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import select
 import socket
-import struct
 from typing import Any
 
 from twisted.internet import reactor as globalReactor
@@ -19,7 +18,8 @@ from ockam_twisted.transports.dialing import AddressEndpoint
 from ockam_twisted.transports.pool import SocketPool
 from ockam_twisted.web.exchange import Exchange
 from ockam_twisted.web.target import HTTPTarget, _Client, _Dialed
-from tests.portals.common import ChannelPortalTestCase, Halved
+from tests.portals.common import ChannelPortalTestCase, Halved, Told
+from tests.scenarios.pairs import reset
 
 reactor: Any = globalReactor
 REQUEST = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -89,18 +89,6 @@ class EndTests(ChannelPortalTestCase):
         self.assertEqual(self.target.ending, "ConnectionLost")
 
 
-class _Told:
-    """
-    Stands in for a stream: remembers what it was told.
-    """
-
-    def __init__(self) -> None:
-        self.told: list[str] = []
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *arguments: self.told.append(name)
-
-
 class ResetTests(TestCase):
     """
     A target that resets while it answers.  Real sockets: the kernel tells of it
@@ -118,15 +106,14 @@ class ResetTests(TestCase):
         with socket.create_server(("127.0.0.1", 0)) as server:
             dialed: Any = await AddressEndpoint(pool, "127.0.0.1", server.getsockname()[1], 5).connect(_Dialed())
             target, _ = server.accept()
-        near: Any = _Told()
+        near: Any = Told()
         client = _Client(_NoAnnouncement(), dialed, Exchange("X-Id", "I1"))
         client.makeConnection(near)
         client.dataReceived(REQUEST)
         target.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhalf of")
         while "write" not in near.told:
             await deferLater(reactor, 0.001)
-        target.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        target.close()
+        reset(target)
         near.told.clear()
         pool._ready(dialed.transport, select.EPOLLERR)
         self.assertEqual(near.told[-1], "abortConnection")
