@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from ockam_twisted.transports.sockets import HOP_READ, prepareSocket
+from ockam_twisted.transports.sockets import HOP_READ, endSending, prepareSocket
 
 
 class CarrierProtocol(Protocol):
@@ -80,7 +80,7 @@ class CarrierProtocol(Protocol):
         See C{ITransport}.
         """
         self._isEnding = True
-        self._transport.loseConnection()
+        endSending(self._transport)
 
     def abortConnection(self) -> None:
         """

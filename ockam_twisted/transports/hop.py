@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -23,7 +24,10 @@ from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.source import Source
 from ockam_twisted.transports.allowance import Allowance
 from ockam_twisted.transports.hops import HopSettings
-from ockam_twisted.transports.sockets import behindGap, isDead, peerFacts, unanswered
+from ockam_twisted.transports.sockets import behindGap, endSending, isDead, peerFacts, unanswered
+
+#: Seconds that the peer has to end a connection that we have ended.
+LINGER = 2.0
 
 
 @implementer(IHop)
@@ -64,6 +68,7 @@ class HopProtocol(Protocol):
         self._warned = False
         self._lost: list[Deferred[str]] = []
         self._reason: str | None = None
+        self._lingering: IDelayedCall | None = None
 
     @property
     def maxFrame(self) -> int:
@@ -94,6 +99,7 @@ class HopProtocol(Protocol):
         )
         self.output.label = f"the connection with {self.peer}"
         self.output.isShared = True
+        self.output.endBy(self._linger)
         if self.isPatient:
             # It makes no progress while its broker is away.
             self.output.patience = float("inf")
@@ -172,6 +178,15 @@ class HopProtocol(Protocol):
             self._reason = "we have closed it"
         self.output.loseConnection()
 
+    def _linger(self) -> None:
+        """
+        All is sent.  What still comes is read, and means nothing.
+        """
+        transport: Any = self.transport
+        self._lingering = self._settings.clock.callLater(LINGER, self.output.abortConnection)
+        transport.resumeProducing()
+        endSending(transport)
+
     def abortConnection(self, reason: str) -> None:
         """
         See L{IHop.abortConnection}.
@@ -194,6 +209,8 @@ class HopProtocol(Protocol):
         """
         text = self._reason = self._reason or reason.getErrorMessage()
         self._ended = True
+        if self._lingering is not None and self._lingering.active():
+            self._lingering.cancel()
         router = self._settings.router
         with router.turn:
             self.output.connectionLost()

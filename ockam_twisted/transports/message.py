@@ -69,7 +69,7 @@ class MessageProtocol(HopProtocol):
         One message from the peer: deliver it.  One that cannot be read is
         dropped: on some carriers anybody can send it in the name of the peer.
         """
-        if self.output.lost:
+        if self.output.lost or self._lingering is not None:
             return
         turn = self._turn
         turn.enter(self.source)

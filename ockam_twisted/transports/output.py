@@ -85,6 +85,7 @@ class OutputQueue:
         self.mark = sys.maxsize
         self._progressed: Callable[[], None] = _nothing
         self._finishing = self._isOneHalf = False
+        self._lose: Callable[[], object] = transport.loseConnection
         self.begin()
 
     def begin(self) -> None:
@@ -239,6 +240,13 @@ class OutputQueue:
             self.losing = self._isOneHalf = True
             transport.loseConnection()
 
+    def endBy(self, lose: Callable[[], object]) -> None:
+        """
+        How to end the connection once all is sent, if not by the transport's
+        C{loseConnection}.
+        """
+        self._lose = lose
+
     def loseConnection(self) -> None:
         """
         See L{IOutput}.
@@ -296,7 +304,7 @@ class OutputQueue:
         """
         self._transport = None
         # Whom it has told may be forgotten, although it may be remembered.
-        self._progressed = _nothing
+        self._progressed = self._lose = _nothing
         self.lost = True
         self._pieces = []
         self._waiting.clear()

@@ -164,7 +164,7 @@ class DirectQueue(OutputQueue):
             if self.isDrained:
                 self.abortConnection()
         elif self.losing:
-            self._transport.loseConnection()
+            self._lose()
         else:
             self._loseHalf()
 
@@ -242,7 +242,7 @@ class WriteQueue(OutputQueue):
         if self.isResetting:
             self.abortConnection()
         elif self.losing:
-            self._transport.loseConnection()
+            self._lose()
         else:
             self._loseHalf()
 

@@ -220,6 +220,19 @@ def _infoOf(transport: Any, fields: Struct) -> tuple[int, ...]:
     return fields.unpack(info) if len(info) == fields.size else none
 
 
+def endSending(transport: Any) -> None:
+    """
+    Everything is sent: end the connection once the peer has ended it, too, as
+    far as its halves end one by one.  Who closes a socket in which something
+    is unread resets it (RFC 1122, section 4.2.2.13), and the peer may lose
+    what it has not read then.
+    """
+    if isPlainSocket(transport):
+        transport.loseWriteConnection()
+    else:
+        transport.loseConnection()
+
+
 def unsent(transport: Any) -> int:
     """
     @return: How many bytes the kernel has that the peer has not, as far as it

@@ -19,7 +19,6 @@ from ockam_twisted.node import Node
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.attempt import WayAttempt
 from ockam_twisted.sessions.session import Session
-from tests.scenarios import test_renewal
 from tests.scenarios.processes import freePort
 from tests.scenarios.test_renewal import MIB, Giver, Taker
 
@@ -28,8 +27,8 @@ async def main(reactor: Any, broker: str) -> None:
     """
     See the module.
     """
-    test_renewal.SIZE = 64 * MIB
-    giver, taker = Giver(), Taker()
+    routes: list[Any] = []
+    giver, taker = Giver(64 * MIB, routes), Taker()
     target = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(Factory.forProtocol(lambda: giver))
     outlet, inlet = await Node.create(reactor), await Node.create(reactor)
     await outlet.listen(f"kafka:127.0.0.1:{broker}:blue")
@@ -39,14 +38,13 @@ async def main(reactor: Any, broker: str) -> None:
     attempt = WayAttempt(inlet.walk, address, TrustIdentifier(outlet.identifier))
     # Time alone would replace it ten times a second.
     way = inlet.addSession(Session(reactor, attempt, "the way", renewAfter=0.1, renewBytes=16 * MIB))
-    routes: list[Any] = []
     way.changed(routes.append)
     port = freePort()
     await inlet.createInlet(f"tcp:{port}:interface=127.0.0.1", way)
     await way.whenUp()
     await TCP4ClientEndpoint(reactor, "127.0.0.1", port).connect(Factory.forProtocol(lambda: taker))
     await taker.done
-    isSame = (taker.size, taker.digest.digest()) == (test_renewal.SIZE, giver.digest.digest())
+    isSame = (taker.size, taker.digest.digest()) == (giver.size, giver.digest.digest())
     print(f"Same: {isSame}\nLost: {None in routes}\nWays: {len(routes)}", flush=True)
     await inlet.stopService()
     await outlet.stopService()

@@ -7,11 +7,12 @@ from __future__ import annotations
 import random
 import socket
 import struct
+from select import select
 
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, Deferred, inlineCallbacks
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, UNIXClientEndpoint, UNIXServerEndpoint
-from twisted.internet.error import ConnectingCancelledError, ConnectionRefusedError
+from twisted.internet.error import ConnectingCancelledError, ConnectionDone, ConnectionRefusedError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock, deferLater
 from twisted.trial.unittest import TestCase
@@ -84,6 +85,7 @@ class Bare(Protocol):
         self.whenMade(self)
 
     def connectionLost(self, reason):
+        self.why = reason
         self.lost.callback(None)
 
 
@@ -424,6 +426,34 @@ class StopTests(_Connections):
         self.assertEqual((alice.clock.getDelayedCalls(), bob.clock.getDelayedCalls()), ([], []))
         with socket.socket() as client:
             self.assertNotEqual(client.connect_ex(("127.0.0.1", port)), 0)
+
+    @inlineCallbacks
+    def test_unread(self):
+        """
+        What was sent last arrives, although much of what the peer sends is
+        not read any more: it sees an end, and not a reset, which may take
+        with it what is under way.
+        """
+        endpoint, accepted = yield self.peer(lambda protocol: protocol.transport.write(b"\x01"))
+        node = self.node()
+        hop = yield node.transport.connect(endpoint)
+        hop.transport.pauseProducing()
+        peer = accepted[0]
+        heard = []
+        peer.dataReceived = heard.append
+        peer.transport.write(bytes(8_000_000))
+        yield self.until(lambda: select([hop.transport], [], [], 0)[0])
+        peer.transport.pauseProducing()
+        node.send(hop, b"the last word")
+        stopping = node.transport.stopService()
+        # It writes for a while before it reads.
+        yield deferLater(reactor, 0.05, lambda: None)
+        peer.transport.resumeProducing()
+        yield stopping
+        yield peer.lost
+        self.assertIn(b"the last word", b"".join(heard))
+        self.assertIsInstance(peer.why.value, ConnectionDone)
+        self.assertEqual(node.clock.getDelayedCalls(), [])
 
     @inlineCallbacks
     def test_deadline(self):
