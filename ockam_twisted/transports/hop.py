@@ -24,9 +24,10 @@ from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.source import Source
 from ockam_twisted.transports.allowance import Allowance
 from ockam_twisted.transports.hops import HopSettings
-from ockam_twisted.transports.sockets import behindGap, endSending, isDead, peerFacts, unanswered
+from ockam_twisted.transports.sockets import behindGap, closeSent, endSending, isDead, peerFacts, unanswered
 
-#: Seconds that the peer has to end a connection that we have ended.
+#: Seconds that the peer has to end a connection that we have ended, before it
+#: is closed.
 LINGER = 2.0
 
 
@@ -183,9 +184,19 @@ class HopProtocol(Protocol):
         All is sent.  What still comes is read, and means nothing.
         """
         transport: Any = self.transport
-        self._lingering = self._settings.clock.callLater(LINGER, self.output.abortConnection)
+        self._lingering = self._settings.clock.callLater(LINGER, closeSent, transport)
         transport.resumeProducing()
         endSending(transport)
+
+    def expire(self, reason: str) -> None:
+        """
+        End now, after L{loseConnection}.  If the kernel has all, it still
+        sends it.
+
+        @param reason: Why it is not drained, for people.
+        """
+        if self._lingering is None or not closeSent(self.transport):
+            self.abortConnection(reason)
 
     def abortConnection(self, reason: str) -> None:
         """

@@ -145,7 +145,7 @@ class TransportService(Service):
 
         def abort() -> None:
             for hop in self.hops:
-                hop.abortConnection("it did not drain in time")
+                hop.expire("it did not drain in time")
 
         deadline = self.settings.clock.callLater(DRAIN, abort)
 

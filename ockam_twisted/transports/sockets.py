@@ -233,6 +233,24 @@ def endSending(transport: Any) -> None:
         transport.loseConnection()
 
 
+def closeSent(transport: Any) -> bool:
+    """
+    Wait no longer for the peer after L{endSending}; what the kernel has it
+    still sends.
+
+    @return: Whether that is possible: it is over then.
+    """
+    below = transport
+    for _ in range(_MAX_WRAPPERS):
+        if isPlainSocket(below):
+            below.loseConnection()
+            return True
+        if ISSLTransport.providedBy(below):
+            break
+        below = getattr(below, "transport", None)
+    return False
+
+
 def unsent(transport: Any) -> int:
     """
     @return: How many bytes the kernel has that the peer has not, as far as it

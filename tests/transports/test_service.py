@@ -24,6 +24,7 @@ from ockam_twisted.interfaces import ITransport, IWorker
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.router import Router
+from ockam_twisted.transports.hop import LINGER
 from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.queue import DirectQueue
 from ockam_twisted.transports.service import DRAIN, TransportService
@@ -454,6 +455,38 @@ class StopTests(_Connections):
         self.assertIn(b"the last word", b"".join(heard))
         self.assertIsInstance(peer.why.value, ConnectionDone)
         self.assertEqual(node.clock.getDelayedCalls(), [])
+
+    @inlineCallbacks
+    def test_unended(self):
+        """
+        Who does not end a connection that we have ended is not waited for,
+        whether the service stops or not, and still gets all that was sent.
+        """
+        for isStopped in (False, True):
+            endpoint, accepted = yield self.peer(lambda protocol: protocol.transport.write(b"\x01"))
+            node = self.node()
+            hop = yield node.transport.connect(endpoint)
+            [peer] = accepted
+            peer.transport.pauseProducing()
+            heard = []
+            peer.dataReceived = heard.append
+            node.send(hop, bytes(50_000))
+            if isStopped:
+                stopping = node.transport.stopService()
+            else:
+                hop.loseConnection()
+            yield self.until(lambda hop=hop: hop.output.isDrained)
+            # Its own end is under way.
+            yield deferLater(reactor, 0.02, lambda: None)
+            self.assertEqual(len(node.transport.hops), 1)
+            node.clock.advance(DRAIN if isStopped else LINGER)
+            if isStopped:
+                yield stopping
+            self.assertEqual(node.transport.hops, set())
+            peer.transport.resumeProducing()
+            yield peer.lost
+            self.assertGreater(len(b"".join(heard)), 50_000)
+            self.assertIsInstance(peer.why.value, ConnectionDone)
 
     @inlineCallbacks
     def test_deadline(self):

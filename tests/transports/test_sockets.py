@@ -11,12 +11,15 @@ import sys
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.endpoints import TCP4ServerEndpoint, UNIXServerEndpoint
+from twisted.internet.interfaces import ISSLTransport
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
 from twisted.internet.testing import StringTransport
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface import directlyProvides
 
+from ockam_twisted.transports.carrier import CarrierProtocol
 from ockam_twisted.transports.sockets import (
     HOP_READ,
     KEEPALIVE_COUNT,
@@ -24,6 +27,8 @@ from ockam_twisted.transports.sockets import (
     KEEPALIVE_INTERVAL,
     SEND_LIMIT,
     behindGap,
+    closeSent,
+    endSending,
     isDead,
     isPlainSocket,
     keepFreedMemory,
@@ -123,6 +128,46 @@ class SocketTests(TestCase):
                 handle = protocol.transport.getHandle()
                 if hasattr(socket, "TCP_KEEPIDLE"):
                     self.assertEqual(handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), KEEPALIVE_IDLE)
+
+    @inlineCallbacks
+    def test_endSending(self):
+        """
+        A plain socket ends by halves, also below a carrier; and is closed
+        when the other half has had its time.
+        """
+        protocol, client = yield self.accept(TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"))
+        client.setblocking(False)
+        carrier = CarrierProtocol()
+        carrier.makeConnection(protocol.transport)
+        protocol.transport.write(b"the last word")
+        endSending(protocol.transport)
+        heard = []
+        while b"" not in heard:
+            try:
+                heard.append(client.recv(100))
+            except BlockingIOError:
+                yield deferLater(reactor, 0.001, lambda: None)
+        self.assertEqual(heard, [b"the last word", b""])
+        client.sendall(b"so it was")
+        yield deferLater(reactor, 0.01, lambda: None)
+        self.assertNoResult(protocol.lost)
+        self.assertTrue(closeSent(carrier))
+        yield protocol.lost
+
+    @inlineCallbacks
+    def test_endWrapped(self):
+        """
+        What is not a plain socket, and TLS above one, ends as it does.
+        """
+        transport = StringTransport()
+        endSending(transport)
+        self.assertTrue(transport.disconnecting)
+        self.assertFalse(closeSent(transport))
+        protocol, _ = yield self.accept(TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"), WrappingFactory)
+        directlyProvides(protocol.transport, ISSLTransport)
+        self.assertFalse(closeSent(protocol.transport))
+        protocol.transport.loseConnection()
+        yield protocol.lost
 
     @inlineCallbacks
     def test_unanswered(self):
