@@ -126,6 +126,31 @@ def children(pid: int) -> list[int]:
     return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+class Stopwatch:
+    """
+    Measures how long programs take: without the time in which they could have
+    run and the machine gave them no processor, as far as Linux tells.
+    """
+
+    def __init__(self, *programs: Program) -> None:
+        self._pids = (os.getpid(), *(program.pid for program in programs))
+        self._began = time.monotonic()
+        self._waited = self._wait()
+
+    def _wait(self) -> float:
+        try:
+            stats = [Path(f"/proc/{pid}/schedstat").read_text().split() for pid in self._pids]
+        except OSError:
+            return 0.0
+        return sum(int(stat[1]) for stat in stats) / 1e9
+
+    def seconds(self) -> float:
+        """
+        Since it was made.
+        """
+        return time.monotonic() - self._began - max(self._wait() - self._waited, 0.0)
+
+
 class Program:
     """
     One process and what it prints.
