@@ -106,7 +106,7 @@ class HopProtocol(Protocol):
             self.output.patience = float("inf")
         output: IOutput = self.output
         self.source = Source(
-            transport.pauseProducing,
+            self._pause,
             transport.resumeProducing,
             output,
             lambda: isDead(transport),
@@ -184,9 +184,25 @@ class HopProtocol(Protocol):
         All is sent.  What still comes is read, and means nothing.
         """
         transport: Any = self.transport
-        self._lingering = self._settings.clock.callLater(LINGER, closeSent, transport)
+        self._lingering = self._settings.clock.callLater(LINGER, self._lingered)
         transport.resumeProducing()
         endSending(transport)
+
+    def _lingered(self) -> None:
+        """
+        The peer has had its time.
+        """
+        if not closeSent(self.transport):
+            # Some of it has not left yet: somebody has to see that it does.
+            self._settings.stalls.heldBack(self.output)
+
+    def _pause(self) -> None:
+        """
+        Read no more; but who has ended reads, to hear of the peer's end.
+        """
+        transport: Any = self.transport
+        if self._lingering is None:
+            transport.pauseProducing()
 
     def expire(self, reason: str) -> None:
         """

@@ -229,22 +229,26 @@ def endSending(transport: Any) -> None:
     """
     if isPlainSocket(transport):
         transport.loseWriteConnection()
+        # Behind what the kernel has, however full that is: it would ask for
+        # more only when there is room.
+        if transport.connected:
+            transport.doWrite()
     else:
         transport.loseConnection()
 
 
 def closeSent(transport: Any) -> bool:
     """
-    Wait no longer for the peer after L{endSending}; what the kernel has it
-    still sends.
+    Wait no longer for the peer after L{endSending}: if the kernel has all, it
+    still sends it.
 
-    @return: Whether that is possible: it is over then.
+    @return: Whether it is over then.
     """
     below = transport
     for _ in range(_MAX_WRAPPERS):
         if isPlainSocket(below):
             below.loseConnection()
-            return True
+            return not below.connected
         if ISSLTransport.providedBy(below):
             break
         below = getattr(below, "transport", None)

@@ -21,6 +21,7 @@ from ockam_twisted.places import now
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.services.requests import requestRaw
 from tests.interop.nodes import NodeTestCase, eachRelease
+from tests.scenarios.processes import PATIENCE
 
 
 @eachRelease
@@ -54,13 +55,15 @@ class CredentialTests(NodeTestCase):
         await deferToThread(program.value, "Ready")
         return port
 
-    async def isAnswered(self, node: Node, encryptor: Address) -> bool:
+    async def isAnswered(self, node: Node, encryptor: Address, seconds: float = PATIENCE) -> bool:
         """
         Does C{echo} answer through a channel?
+
+        @param seconds: How long it has.
         """
         with node.router.turn:
             route = Route((encryptor, Address.local("echo")))
-            reply = requestRaw(node.router, node.reactor, route, b"hello", 3)
+            reply = requestRaw(node.router, node.reactor, route, b"hello", seconds)
         try:
             return await reply == b"hello"
         except OckamError:
@@ -77,7 +80,7 @@ class CredentialTests(NodeTestCase):
         authority, credential = await self.issued(history.hex())
         connection = await node.connect(f"127.0.0.1:{await self.guarded(authority)}")
         channel = await node.createSecureChannel([*connection, "api"], trust=TrustEveryone())
-        self.assertFalse(await self.isAnswered(node, channel.encryptor))
+        self.assertFalse(await self.isAnswered(node, channel.encryptor, 3))
         channel.presentCredential(history, credential)
         self.assertTrue(await self.isAnswered(node, channel.encryptor))
 

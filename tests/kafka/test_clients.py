@@ -178,6 +178,8 @@ class ClientTests(KafkaTestCase):
         admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{self.broker.port}"})
         for each in admin.delete_topics(["there", "back"]).values():
             each.result(PATIENCE)
+        # It is decided before the broker has done it.
+        self.reactor.until(lambda: not {"there", "back"} & admin.list_topics(timeout=PATIENCE).topics.keys())
         told: list[str] = []
         dials.send(b"x", told.append)
         self.reactor.until(lambda: told, 90)

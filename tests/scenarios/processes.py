@@ -215,10 +215,12 @@ class Program:
         """
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            for line in self.text().splitlines():
-                if line.startswith(f"{label}: "):
-                    return line.partition(": ")[2]
-            if self.process.poll() is not None:
+            # What it says last it says before it ends.
+            hasEnded = self.process.poll() is not None
+            for line in self.text().splitlines(keepends=True):
+                if line.startswith(f"{label}: ") and line.endswith("\n"):
+                    return line.rstrip("\r\n").partition(": ")[2]
+            if hasEnded:
                 break
             time.sleep(0.02)
         raise AssertionError(f"no line {label!r} from {self.process.args}:\n{self.text()[-3000:]}")

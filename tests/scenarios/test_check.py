@@ -298,7 +298,7 @@ class AuthorityTests(CheckTestCase):
         has expired.
         """
         at = f"tcp:{freePort()}:interface=127.0.0.1"
-        authority = self.twist("ockam-authority", "--listen", at, "--credential-lifetime", "4", state="authority")
+        authority = self.twist("ockam-authority", "--listen", at, state="authority")
         who = authority.value("Authority")
         self.offer(self.target("echo"), "--authority", who, "--allow", "dba", authorized="")
         way = [*self.way, "--authority", who]
@@ -313,6 +313,9 @@ class AuthorityTests(CheckTestCase):
         steps = self.check(*way)
         self.assertEqual({each["state"] for each in steps.values()}, {"ok"}, steps)
         # The inlet keeps what it is given, for a while.
+        authority.end()
+        authority = self.twist("ockam-authority", "--listen", at, "--credential-lifetime", "4", state="authority")
+        authority.value("Authority")
         port = freePort()
         inlet = self.twist("ockam-inlet", "--listen", str(port), *way, state="mine")
         inlet.waitForText("attests who we are")

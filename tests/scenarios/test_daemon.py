@@ -73,7 +73,9 @@ class DaemonTestCase(ScenarioTestCase):
         """
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
-            for line in self.log(name).splitlines():
+            for line in self.log(name).splitlines(keepends=True):
+                if not line.endswith("\n"):
+                    break
                 record = json.loads(line)
                 if record["event"] == "announced" and record["fields"]["label"] == label:
                     return str(record["fields"]["value"])

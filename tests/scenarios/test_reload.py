@@ -288,11 +288,12 @@ class ReloadTests(ReloadTestCase):
         with ThisHost().listen() as taken:
             port = taken.getsockname()[1]
             inlets = [*near["inlets"], {**near["inlets"][1], "name": "third", "listen": port}]
-            for wrong, expected in (
+            wrongs = (
                 ({**near, "inlets": [*near["inlets"], {"nam": "x"}]}, "did you mean name?"),
                 ({**near, "inlets": inlets}, f"cannot listen on tcp:{port}:interface=127.0.0.1: Address already"),
                 ({**near, "state": {"folder": str(self.folder / "elsewhere")}}, "restart"),
-            ):
+            )
+            for number, (wrong, expected) in enumerate(wrongs, 1):
                 self.write("near", wrong)
                 done = self.command("near")
                 self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
@@ -300,7 +301,8 @@ class ReloadTests(ReloadTestCase):
                 self.assertFalse(canConnect(self.extraPort))
                 self.programs["near"].process.send_signal(signal.SIGHUP)
                 self.until(
-                    lambda: self.programs["near"].text().count("Not reloaded: ") % 2 == 0, "SIGHUP is answered, too"
+                    lambda told=2 * number: self.programs["near"].text().count("Not reloaded: ") == told,
+                    "SIGHUP is answered, too",
                 )
                 self.goOn()
         self.assertEqual(self.command("near", "status").stdout.splitlines()[1:3], before.splitlines()[1:3])

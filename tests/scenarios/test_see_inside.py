@@ -284,7 +284,7 @@ class SeeInsideTests(ScenarioTestCase):
 
         self.load(2)
         deadline = time.monotonic() + PATIENCE
-        while self.status("inlet")["portals"][0]["received"] < 100_000:
+        while (status := self.status("inlet"))["portals"][0]["received"] < 100_000 or status["streams"] != 2:
             self.assertLess(time.monotonic(), deadline)
             time.sleep(0.05)
         _, text = ask(self.http["inlet"], "/metrics")

@@ -36,7 +36,8 @@ class SlowRoadTests(FaultTestCase):
         self.roads["inlet"].change(rate=RATE, delay=DELAY, queue=64_000)
         bulk = self.add(up, down)
         # Until it is known to be slow.
-        time.sleep(8)
+        began = time.monotonic()
+        self.until(lambda: bulk.moved >= 8 * RATE and time.monotonic() - began >= 8, "what was under way has gone")
         before, began = bulk.moved, time.monotonic()
         waited = [self._answered() for _ in range(7)]
         rate = (bulk.moved - before) / (time.monotonic() - began)

@@ -131,6 +131,22 @@ class WaysTestCase(ScenarioTestCase):
         found: dict[str, Any] = self.waitFor("a way that is up", used)
         return found
 
+    def bothUp(self) -> dict[str, Any]:
+        """
+        Wait until all sessions of the inlet are up.
+
+        @return: The one in use.
+        """
+        self.waitFor("both", lambda: all(each["state"] == "up" for each in self.status("inlet")["sessions"]))
+        return self.inUse("inlet")
+
+    def withOneStream(self) -> dict[str, Any] | None:
+        """
+        The session in use, if it has one stream.
+        """
+        session = self.inUse("inlet")
+        return session if session["streams"] == 1 else None
+
     def whoAnswers(self, port: int, seconds: float = PATIENCE) -> bytes:
         """
         Which service a new client gets.
@@ -196,8 +212,8 @@ class RelayTests(WaysTestCase):
                 digest.update(data)
                 received += len(data)
             if part < 3:
-                session = self.inUse("inlet")
-                self.assertEqual(session["streams"], 1)
+                # Who has looked whether the port is there may still be on its way out.
+                session = self.waitFor("one stream", self.withOneStream)
                 [at] = [each for each in ports if f"/tcp/{each}/" in session["way"]]
                 used.append(at)
                 relays[at].process.kill()
@@ -237,11 +253,11 @@ class RelayTests(WaysTestCase):
         self.assertIn(f"/tcp/{used}/", before["way"])
         relays[used].process.terminate()
         relays[used].process.wait(PATIENCE)
+        inlet.waitForText("moved to ")
         after = self.inUse("inlet")
         self.assertIn(f"/tcp/{other}/", after["way"])
         self.assertGreater(after["seconds"], before["seconds"])
         self.assertEqual(after["streams"], 1)
-        inlet.waitForText("moved to ")
         client.sendall(b"!")
         self.assertEqual(client.recv(1), b"")
 
@@ -325,7 +341,7 @@ class OutletTests(WaysTestCase):
             self.assertRaises(ConnectionResetError, client.recv, 1)
             self.assertGreater(time.monotonic() - began, 2)
             outlets[one] = start(one)
-            self.waitFor("both", lambda: all(each["state"] == "up" for each in self.status("inlet")["sessions"]))
+            self.bothUp()
             self.assertEqual(self.whoAnswers(port), other)
 
     def test_outletKilled(self) -> None:
@@ -379,6 +395,7 @@ class OutletTests(WaysTestCase):
         inlet.end()
         self.twist("ockam-inlet", "--listen", str(port), state="inlet")
         self.waitForPort(port)
+        self.bothUp()
         one = self.whoAnswers(port)
         outlets[one].process.kill()
         [other] = set(self.servers) - {one}

@@ -28,7 +28,7 @@ from ockam_twisted.transports.hop import LINGER
 from ockam_twisted.transports.hops import HopSettings
 from ockam_twisted.transports.queue import DirectQueue
 from ockam_twisted.transports.service import DRAIN, TransportService
-from ockam_twisted.transports.stalls import StallWatch
+from ockam_twisted.transports.stalls import DRAIN_SECONDS, StallWatch
 from ockam_twisted.wire.frames import encodeFrame
 from ockam_twisted.wire.messages import decodeTransport, encodeTransport
 
@@ -487,6 +487,57 @@ class StopTests(_Connections):
             yield peer.lost
             self.assertGreater(len(b"".join(heard)), 50_000)
             self.assertIsInstance(peer.why.value, ConnectionDone)
+
+    @inlineCallbacks
+    def test_full(self):
+        """
+        The peer does not read, and its kernel has no room for the end of all
+        either: stopping ends nevertheless, and so does the connection alone.
+        """
+        for isStopped in (False, True):
+            endpoint, accepted = yield self.peer(lambda protocol: protocol.transport.write(b"\x01"))
+            node = self.node()
+            node.stalls.startService()
+            hop = yield node.transport.connect(endpoint)
+            accepted[0].transport.pauseProducing()
+            # Their buffers grow for a while.
+            for _ in range(20):
+                while not hop.output.queued and select([], [hop.transport], [], 0)[1]:
+                    node.send(hop, bytes(10_000))
+                    yield deferLater(reactor, 0, lambda: None)
+                yield deferLater(reactor, 0.005, lambda: None)
+            self.assertEqual(select([], [hop.transport], [], 0)[1], [])
+            stopped = []
+            if isStopped:
+                node.transport.stopService().addBoth(stopped.append)
+            else:
+                hop.loseConnection()
+            seconds = DRAIN if isStopped else LINGER + DRAIN_SECONDS + 2
+            for _ in range(int(seconds)):
+                node.clock.advance(1)
+                yield deferLater(reactor, 0.001, lambda: None)
+            self.assertEqual((node.transport.hops, len(stopped)), (set(), int(isStopped)))
+            node.stalls.stopService()
+
+    @inlineCallbacks
+    def test_pausedMeanwhile(self):
+        """
+        Whoever asks that we read no more while we wait for the peer's end
+        does not keep it from us.
+        """
+        endpoint, accepted = yield self.peer(lambda protocol: protocol.transport.write(b"\x01"))
+        node = self.node()
+        hop = yield node.transport.connect(endpoint)
+        [peer] = accepted
+        peer.transport.pauseProducing()
+        hop.loseConnection()
+        hop.source.pauseFor("the test")
+        yield deferLater(reactor, 0.01, lambda: None)
+        self.assertEqual(len(node.transport.hops), 1)
+        peer.transport.resumeProducing()
+        yield hop.whenLost()
+        yield peer.lost
+        self.assertIsInstance(peer.why.value, ConnectionDone)
 
     @inlineCallbacks
     def test_deadline(self):

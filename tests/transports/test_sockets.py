@@ -155,6 +155,18 @@ class SocketTests(TestCase):
         yield protocol.lost
 
     @inlineCallbacks
+    def test_endUnsent(self):
+        """
+        What the kernel has not taken yet is not closed over.
+        """
+        protocol, _ = yield self.accept(TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"))
+        protocol.transport.write(bytes(64_000_000))
+        endSending(protocol.transport)
+        self.assertFalse(closeSent(protocol.transport))
+        protocol.transport.abortConnection()
+        yield protocol.lost
+
+    @inlineCallbacks
     def test_endWrapped(self):
         """
         What is not a plain socket, and TLS above one, ends as it does.
