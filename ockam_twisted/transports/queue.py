@@ -21,7 +21,7 @@ from ockam_twisted.interfaces import Buffer, IOutput
 from ockam_twisted.routing.turn import Turn
 from ockam_twisted.transports.budget import QueueBudget
 from ockam_twisted.transports.output import OutputQueue
-from ockam_twisted.transports.sockets import SEND_LIMIT, isPlainSocket, unsent
+from ockam_twisted.transports.sockets import SEND_LIMIT, endHalf, isPlainSocket, unsent
 
 #: What a transport that is full gets at once to keep.  Small, because a part
 #: of it that leaves does not show, and who makes progress must be seen to.
@@ -169,13 +169,8 @@ class DirectQueue(OutputQueue):
             self._loseHalf()
 
     def _loseHalf(self) -> None:
-        super()._loseHalf()
-        transport = self._transport
-        # Twisted's buffer is empty: its last word need not wait for the kernel
-        # to ask for it.
-        if transport is not None and not self.losing and transport.connected and transport.doWrite() is not None:
-            # It was reset, which the kernel tells once: to who reads it would
-            # be an end now.
+        if not endHalf(self._transport):
+            # To who reads it would be an end now.
             self.abortConnection()
 
     def connectionLost(self) -> None:

@@ -10,6 +10,7 @@ import socket
 import sys
 import termios
 from array import array
+from collections.abc import Iterator
 from struct import Struct
 from typing import Any
 
@@ -130,11 +131,21 @@ def _socketOf(transport: Any) -> socket.socket | None:
     """
     The socket below a transport, however much there is in between.
     """
-    for _ in range(_MAX_WRAPPERS):
-        if isinstance(transport, tcp.Connection):
-            return getattr(transport, "socket", None)
-        transport = getattr(transport, "transport", None)
+    for layer in _layers(transport):
+        if isinstance(layer, tcp.Connection):
+            return getattr(layer, "socket", None)
     return None
+
+
+def _layers(transport: Any) -> Iterator[Any]:
+    """
+    A transport, and what is below it.
+    """
+    for _ in range(_MAX_WRAPPERS):
+        if transport is None:
+            return
+        yield transport
+        transport = getattr(transport, "transport", None)
 
 
 def peerFacts(transport: Any) -> tuple[tuple[str, str], ...]:
@@ -154,13 +165,12 @@ def peerFacts(transport: Any) -> tuple[tuple[str, str], ...]:
         except OSError:
             return ()
         facts += zip(("pid", "uid", "gid"), map(str, numbers), strict=True)
-    for _ in range(_MAX_WRAPPERS):
-        if ISSLTransport.providedBy(transport):
-            certificate = transport.getPeerCertificate()
+    for layer in _layers(transport):
+        if ISSLTransport.providedBy(layer):
+            certificate = layer.getPeerCertificate()
             if certificate is not None:
                 facts.append(("certificate", _issuedTo(certificate)))
             break
-        transport = getattr(transport, "transport", None)
     return tuple(facts)
 
 
@@ -220,6 +230,17 @@ def _infoOf(transport: Any, fields: Struct) -> tuple[int, ...]:
     return fields.unpack(info) if len(info) == fields.size else none
 
 
+def endHalf(transport: Any) -> bool:
+    """
+    End our direction of a plain socket at once, behind what the kernel has:
+    that would ask for our last word only when it has room.
+
+    @return: L{False} if the peer has reset it, which the kernel tells once.
+    """
+    transport.loseWriteConnection()
+    return not transport.connected or transport.doWrite() is None
+
+
 def endSending(transport: Any) -> None:
     """
     Everything is sent: end the connection once the peer has ended it, too, as
@@ -228,11 +249,7 @@ def endSending(transport: Any) -> None:
     what it has not read then.
     """
     if isPlainSocket(transport):
-        transport.loseWriteConnection()
-        # Behind what the kernel has, however full that is: it would ask for
-        # more only when there is room.
-        if transport.connected:
-            transport.doWrite()
+        endHalf(transport)
     else:
         transport.loseConnection()
 
@@ -244,14 +261,12 @@ def closeSent(transport: Any) -> bool:
 
     @return: Whether it is over then.
     """
-    below = transport
-    for _ in range(_MAX_WRAPPERS):
-        if isPlainSocket(below):
-            below.loseConnection()
-            return not below.connected
-        if ISSLTransport.providedBy(below):
+    for layer in _layers(transport):
+        if isPlainSocket(layer):
+            layer.loseConnection()
+            return not layer.connected
+        if ISSLTransport.providedBy(layer):
             break
-        below = getattr(below, "transport", None)
     return False
 
 

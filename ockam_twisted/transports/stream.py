@@ -101,7 +101,7 @@ class MessageStreamProtocol(HopProtocol):
         Bytes from the peer: deliver every complete frame.
         """
         if self.output.lost or self._lingering is not None:
-            # Aborted, but some transports still hand over what they have.
+            # It has ended, but some transports still hand over what they have.
             return
         turn = self._turn
         turn.enter(self.source)

@@ -215,8 +215,8 @@ class NoDirectTests(NATTestCase):
         """
         self.translate(inlet, outlet)
         self.begin(1)
-        inlet = self.programs["inlet"]
-        self.until(lambda: "there is no direct way: no datagram gets through" in inlet.text(), "it gives up", FOUND)
+        said = self.programs["inlet"].text
+        self.until(lambda: "there is no direct way: no datagram gets through" in said(), "it gives up", FOUND)
         self.goOn()
-        self.assertNotIn("moved to", self.programs["inlet"].text())
+        self.assertNotIn("moved to", said())
         self.finish()
