@@ -676,6 +676,15 @@ class ISockets(Interface):
         @param transport: Of an attached socket that is not paused.
         """
 
+    def take(transport: Any) -> bytes:
+        """
+        Take a little of what has come already, if anything has: its protocol
+        does not get that.
+
+        @param transport: Of an attached socket that is paused.
+        @return: At most L{MAX_EARLY<ockam_twisted.wire.terms.MAX_EARLY>} bytes.
+        """
+
 
 class ILocalSide(Interface):
     """
@@ -685,6 +694,12 @@ class ILocalSide(Interface):
 
     output: IOutput = Attribute("Takes the bytes that come out of the stream.")
     source: ISource = Attribute("Reads the bytes that go into it.")
+
+    def hear(data: bytes) -> None:
+        """
+        What comes out of the stream first, before it is open; at an outlet
+        only, and once at most.
+        """
 
     def streamOpened() -> None:
         """

@@ -60,6 +60,14 @@ class AnnouncedSocket(PortalSocket):
     A target that is told first whose connection it is.
     """
 
+    _heard = b""
+
+    def hear(self, data: bytes) -> None:
+        """
+        See L{ILocalSide.hear}.
+        """
+        self._heard = data
+
     def streamOpened(self) -> None:
         """
         See L{ILocalSide.streamOpened}.
@@ -67,5 +75,5 @@ class AnnouncedSocket(PortalSocket):
         header = headerFor(self.stream, self.transport)
         # These are no bytes of the stream: credit does not count them.
         self.output.sent -= len(header)
-        self.output.write((header,), len(header))
+        self.output.write((header, self._heard), len(header) + len(self._heard))
         super().streamOpened()

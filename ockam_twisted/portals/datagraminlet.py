@@ -20,8 +20,9 @@ from ockam_twisted.portals.datagrams import IDLE, DatagramFlow, DatagramTotals, 
 from ockam_twisted.portals.refusals import Refusals
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
-from ockam_twisted.wire.extension import DATAGRAMS, RESET_KIND, Terms, decodeTerms, encodeTerms
+from ockam_twisted.wire.extension import RESET_KIND
 from ockam_twisted.wire.portal import DISCONNECT, PING, PONG
+from ockam_twisted.wire.terms import DATAGRAMS, Terms, decodeTerms, encodeTerms
 
 #: How many clients there may be.
 MAX_FLOWS = 4096

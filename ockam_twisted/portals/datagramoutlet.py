@@ -25,8 +25,9 @@ from ockam_twisted.portals.refusals import refusal as refused
 from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
-from ockam_twisted.wire.extension import DATAGRAMS, POLICY, REFUSED, Terms, decodeTerms, encodeTerms
+from ockam_twisted.wire.extension import POLICY, REFUSED
 from ockam_twisted.wire.portal import PING, PONG
+from ockam_twisted.wire.terms import DATAGRAMS, Terms, decodeTerms, encodeTerms
 
 #: How many flows there may be, and how many of one peer.
 MAX_FLOWS, PER_PEER = 4096, 1024

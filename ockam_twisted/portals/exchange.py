@@ -14,13 +14,14 @@ from attrs import define, field, frozen
 from ockam_twisted.errors import PortalRefused
 from ockam_twisted.portals.budgets import WindowBudget
 from ockam_twisted.portals.windows import LARGEST_WINDOW, ReceiveWindow, SendWindow
-from ockam_twisted.wire.extension import CREDIT, HALF_CLOSE, RESET_REASONS, RESUME, Credit, Finished, Terms
+from ockam_twisted.wire.extension import Credit, Finished
+from ockam_twisted.wire.terms import CREDIT, EARLY, HALF_CLOSE, RESET_REASONS, RESUME, Terms
 
 #: What both must know, or the extension is not used.
 NEEDED = CREDIT | HALF_CLOSE | RESET_REASONS
 
 #: What is offered.
-FEATURES = NEEDED | RESUME
+FEATURES = NEEDED | RESUME | EARLY
 
 #: How many Payloads without a byte a stream may have: they cost no window.
 MAX_EMPTY = 100

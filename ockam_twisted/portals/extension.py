@@ -12,10 +12,10 @@ from twisted.internet.interfaces import IDelayedCall
 
 from ockam_twisted.errors import PortalRefused
 from ockam_twisted.interfaces import Buffer, IOutput
+from ockam_twisted.portals.acknowledgement import Acknowledgement
 from ockam_twisted.portals.exchange import Exchange
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.settings import StreamSettings
-from ockam_twisted.portals.shares import SMALLEST_WINDOW
 from ockam_twisted.routing.source import Source
 from ockam_twisted.wire.extension import (
     PROTOCOL_ERROR,
@@ -37,17 +37,12 @@ if TYPE_CHECKING:
 #: What leaves in one turn of what waited, bytes.
 _BATCH = 256 * 1024
 
-#: Seconds after which the far end hears of bytes that it may have to keep.
-_ACKNOWLEDGE_AFTER = 0.05
-
 #: Seconds that the far end has to end, once nobody is left at the near end.
 LINGER = 60.0
 
 
 def _nothing() -> None:
-    """
-    Pauses what only goes on when it is told to.
-    """
+    """Pauses what only goes on when it is told to."""
 
 
 class Extension:
@@ -56,8 +51,11 @@ class Extension:
 
     @ivar exchange: What was said.
     @ivar isConfirmed: The far end has used the extension: we may.
+    @ivar isAnswered: It has said something since we have agreed.
     @ivar instance: Of the process at the far end.
     """
+
+    isAnswered = False
 
     def __init__(
         self, stream: PortalStream, settings: StreamSettings, exchange: Exchange, instance: bytes, isConfirmed: bool
@@ -75,8 +73,7 @@ class Extension:
         self._waking: IDelayedCall | None = None
         self._isPumpDue = False
         self._deadline: IDelayedCall | None = None
-        self._acknowledging: IDelayedCall | None = None
-        self._said = 0
+        self._acknowledgement = Acknowledgement(self._clock, self._acknowledge)
         self._reset: Reset | None = None
         self._isGone = False
         if isConfirmed:
@@ -128,6 +125,9 @@ class Extension:
         if self.exchange.final is not None and self.isConfirmed and self._isOpen:
             finished = self.exchange.dueFinished()
             if finished is not None:
+                # One record has both.
+                if self._acknowledgement.isEndDue:
+                    self.sayCredit()
                 self._say(finished)
 
     def gone(self) -> None:
@@ -163,9 +163,7 @@ class Extension:
             self._waking = self._clock.callLater(0, self._pump)
 
     def _pumpAfterwards(self) -> None:
-        """
-        The same as soon as this turn is over.
-        """
+        """The same as soon as this turn is over."""
         if self._waking is None and not self._isPumpDue and self.exchange.sending.hasRoom:
             self._isPumpDue = True
             self._stream.router.turn.afterwards(self._pump)
@@ -201,7 +199,7 @@ class Extension:
         The near end has taken so much that the far end should hear of it.
         """
         credit = self.exchange.credit(self._output.sent, self._clock.seconds())
-        self._said = self.exchange.receiving.received
+        self._acknowledgement.said(self.exchange.receiving.received)
         self._output.mark = self.exchange.receiving.mark
         if self.isConfirmed and self._isOpen:
             self._say(credit)
@@ -218,23 +216,16 @@ class Extension:
 
         @raise PortalRefused: They may not.
         """
+        self.isAnswered = True
         if self._isGone:
             self.reset(RESET_BY_PEER, "nobody is there any more")
         else:
             self.exchange.payloadReceived(size)
-            # Who can keep so little waits long before half a window is taken.
-            if self._acknowledging is None and self._isAcknowledgementDue:
-                self._acknowledging = self._clock.callLater(_ACKNOWLEDGE_AFTER, self._acknowledge)
-
-    @property
-    def _isAcknowledgementDue(self) -> bool:
-        return self.exchange.receiving.received - self._said >= SMALLEST_WINDOW
+            self._acknowledgement.bytesReceived(self.exchange.receiving.received)
 
     def _acknowledge(self) -> None:
-        self._acknowledging = None
-        if self._isAcknowledgementDue:
-            with self._stream.router.turn:
-                self._delivered()
+        with self._stream.router.turn:
+            self._delivered()
 
     def messageReceived(self, data: Buffer) -> None:
         """
@@ -244,6 +235,7 @@ class Extension:
         @raise PortalRefused: It cannot be right.
         """
         message = decodeExtension(data)
+        self.isAnswered = True
         exchange = self.exchange
         if isinstance(message, Credit):
             if not self.isConfirmed:
@@ -256,7 +248,11 @@ class Extension:
                 self._finishIfDue()
         elif isinstance(message, Finished):
             exchange.finishedReceived(message)
-            self.sayCredit()
+            if exchange.isFinalSent:
+                self.sayCredit()
+            else:
+                # The near end ends mostly at once, too.
+                self._acknowledgement.endReceived()
             if not self._isGone:
                 self._local.streamFinished()
         elif isinstance(message, Reset):
@@ -336,6 +332,7 @@ class Extension:
         """
         self.exchange.resumed(resume.next)
         self.exchange.attempt = resume.attempt
+        self.isAnswered = True
         if not self.isConfirmed:
             self._confirm()
 
@@ -347,6 +344,19 @@ class Extension:
         self._say(Resumed(at.next, at.final))
         self._goOn()
 
+    def askedAgain(self, limit: int) -> None:
+        """
+        The inlet has had no answer, and has asked once more: it has one now,
+        and gets all from the beginning.  Outlet only.
+
+        @param limit: What it permits at first.
+        @raise PortalRefused: It cannot be right.
+        """
+        self.exchange.sending.limit = limit
+        self.exchange.resumed(0)
+        self._settle()
+        self._wake()
+
     def wentOn(self) -> None:
         """
         It goes on over another way.  Inlet only.
@@ -357,7 +367,10 @@ class Extension:
         else:
             self._goOn()
 
-    def _goOn(self) -> None:
+    def _settle(self) -> None:
+        """
+        There is another way, over another channel.
+        """
         peer = self._stream.peer
         if peer is not None:
             self.exchange.receiving.moved(self._settings.shareOf(peer), self._clock.seconds())
@@ -366,6 +379,9 @@ class Extension:
             self._deadline = None
         if self._isGone:
             self._deadline = self._clock.callLater(LINGER, self._lingered)
+
+    def _goOn(self) -> None:
+        self._settle()
         self.sayCredit()
         self._wake()
         self._endIfDone()
@@ -374,8 +390,9 @@ class Extension:
         """
         It is over.
         """
-        for call in (self._waking, self._deadline, self._acknowledging):
+        self._acknowledgement.close()
+        for call in (self._waking, self._deadline):
             if call is not None and call.active():
                 call.cancel()
-        self._waking = self._deadline = self._acknowledging = None
+        self._waking = self._deadline = None
         self.exchange.close()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from attrs import evolve
+
 from ockam_twisted.errors import DecodeError, LimitReached, PortalRefused
 from ockam_twisted.interfaces import Buffer, PayloadReceiver
 from ockam_twisted.portals.extension import Extension
@@ -18,6 +20,7 @@ from ockam_twisted.routing.addresses import Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.wire.extension import PROTOCOL_ERROR, REFUSED, SHUTTING_DOWN, Reset, Resumed, decodeExtension
 from ockam_twisted.wire.portal import PING
+from ockam_twisted.wire.terms import EARLY, Early
 
 
 class InletStream(PortalStream):
@@ -28,29 +31,85 @@ class InletStream(PortalStream):
         end has another stream then, and is not told.
     @ivar elsewhere: The outlet is about to stop: may another one be asked?
     @ivar client: Whose connection it is; told to the outlet.
+    @ivar early: What it has said before the stream is open; the near end gives
+        that no more.
     """
 
     isInlet = True
     anew: Callable[[], object] | None = None
     elsewhere: Callable[[], bool] | None = None
     client: bytes | None = None
+    early = b""
+    _brought: Early | None = None
+    _meant: bytes | None = None
 
     # ------------------------------------------------------------- opening
 
-    def ping(self, route: Route) -> None:
+    def ping(self, route: Route, outlet: bytes | None = None) -> None:
         """
-        Ask the outlet at the end of C{route} for a stream.
+        Ask the outlet at the end of C{route} for a stream: once more for the
+        same one after L{retract}.
+
+        @param outlet: The instance of its process, if it is told at once what
+            the client has said.
         """
         self.state = State.PINGED
-        self._attachment.attach(route[0], self.router.flowControls.producerId(route[0]))
-        if self.state is State.PINGED:
-            try:
-                offer = self.offer = makeOffer(self._settings, self.router, route, self.client)
-            except LimitReached as error:
-                self._end(str(error), clean=False)
-                return
-            ping = PING if offer is None else offer.ping
-            self.router.route(LocalMessage(route, Route((self.address,)), ping), self.address)
+        first, flowId = route[0], self.router.flowControls.producerId(route[0])
+        if self._brought is None:
+            self._attachment.attach(first, flowId)
+        else:
+            # Nothing that answers the last one counts.
+            self._attachment.move(first, flowId)
+        if self.state is not State.PINGED:
+            return
+        brings = self._bring(outlet)
+        try:
+            offer = self.offer = makeOffer(self._settings, self.router, route, self.client, brings)
+        except LimitReached as error:
+            self._end(str(error), clean=False)
+            return
+        if offer is None and brings is not None:
+            self._end("the outlet may have been told what the client says, and cannot be asked", clean=False)
+            return
+        ping = PING if offer is None else offer.ping
+        self.router.route(LocalMessage(route, Route((self.address,)), ping), self.address)
+
+    def _bring(self, outlet: bytes | None) -> Early | None:
+        """
+        What the next Ping says of the client's.
+        """
+        brought = self._brought
+        if brought is not None:
+            brought = evolve(brought, attempt=brought.attempt + 1, outlet=self._meant)
+        elif outlet is not None and self.early and self._settings is not None:
+            self._meant = outlet
+            brought = Early(next(self._settings.numbers), self.early)
+        self._brought = brought
+        return brought
+
+    def retract(self) -> bool:
+        """
+        Wait no more for the answer to a Ping that has brought what the client
+        said: there will be another L{ping}.
+
+        @return: Whether it has brought anything.
+        """
+        if self._brought is None:
+            return False
+        if self.offer is not None:
+            self.offer.withdraw()
+            self.offer = None
+        self._attachment.close()
+        self.state = State.NEW
+        return True
+
+    @property
+    def wasHasty(self) -> bool:
+        """
+        Was an outlet told what the client said that did not take it?
+        """
+        taken = self.extension is not None and self.extension.exchange.features & EARLY
+        return self._brought is not None and not taken
 
     def withdraw(self) -> None:
         """
@@ -62,7 +121,10 @@ class InletStream(PortalStream):
 
     def _routeGone(self) -> None:
         if self.state is State.PINGED and self.anew is not None:
-            self._startOver(self.anew)
+            if self.retract():
+                self.anew()
+            else:
+                self._startOver(self.anew)
         else:
             super()._routeGone()
 
@@ -143,12 +205,26 @@ class InletStream(PortalStream):
                 self.extension = Extension(self, offer.settings, answer.exchange, answer.instance, True)
             elif offer is not None:
                 offer.withdraw()
-            self._open(self._sayNothing if self.extension is None else self.extension.sayCredit)
+            self._open(self._begin)
 
-    def _sayNothing(self) -> None:
+    def _begin(self) -> None:
         """
-        An outlet without the extension waits for no answer to its Pong.
+        The first that is said once it is open.
         """
+        extension, (early, self.early) = self.extension, (self.early, b"")
+        if self._brought is None:
+            if extension is not None:
+                extension.sayCredit()
+            if early:
+                self.send(early)
+        elif extension is None or not extension.exchange.features & EARLY:
+            self.abandon("the outlet does not say whether it has told what the client says", PROTOCOL_ERROR)
+        else:
+            try:
+                extension.exchange.sending.said(early)
+                self.sent += len(early)
+            except PortalRefused as error:
+                extension.refuse(error)
 
     def _follow(self, message: LocalMessage) -> None:
         """

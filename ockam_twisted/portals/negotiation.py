@@ -17,8 +17,9 @@ from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.portals.windows import ReceiveWindow
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
-from ockam_twisted.wire.extension import ID_SIZE, RESET_KIND, Reset, Terms, decodeExtension, decodeTerms, encodeTerms
+from ockam_twisted.wire.extension import ID_SIZE, RESET_KIND, Reset, decodeExtension
 from ockam_twisted.wire.portal import PING, PONG, readPortal
+from ockam_twisted.wire.terms import EARLY, Early, Terms, decodeTerms, encodeTerms
 
 _PONG, _DISCONNECT = 1, 2
 
@@ -53,6 +54,16 @@ class Offer:
     receiving: ReceiveWindow | None = None
     ping: bytes = b""
 
+    @property
+    def early(self) -> bytes:
+        """
+        What the client has said already, if both ends know of such a thing.
+        """
+        terms = self.terms
+        if terms.early is None or not terms.features & self.settings.features & EARLY:
+            return b""
+        return terms.early.data
+
     def accept(self, peer: PeerIdentity) -> tuple[bytes, Exchange]:
         """
         Accept it, at the outlet.
@@ -69,6 +80,14 @@ class Offer:
         except LimitReached:
             receiving.close()
             raise
+
+    def acceptAgain(self, exchange: Exchange) -> bytes:
+        """
+        The inlet has asked once more for what was accepted already.
+
+        @return: The Pong that says so.
+        """
+        return encodeTerms(PONG, self.settings.terms(exchange.receiving, exchange.stream))
 
     def accepted(self, pong: bytes, peer: PeerIdentity) -> Pong:
         """
@@ -97,31 +116,38 @@ class Offer:
 
 
 def makeOffer(
-    settings: StreamSettings | None, router: IRouter, route: Route, client: bytes | None = None
+    settings: StreamSettings | None,
+    router: IRouter,
+    route: Route,
+    client: bytes | None = None,
+    early: Early | None = None,
 ) -> Offer | None:
     """
     What an inlet offers at the end of a route: nothing but inside a secure
     channel, where nobody on the way can strip it.
 
     @param client: Whose connection it is, if that is told.
+    @param early: What it has said already, if that is sent at once.
     @raise LimitReached: Too much is under way.
     """
     peer = router.peers.find(route[0])
     if settings is None or not settings.features or peer is None:
         return None
     receiving = settings.receiving(peer)
-    terms, ping = (_offer if client is None else _offerFor)(
-        settings.features, receiving.granted, settings.instance, client
+    terms, ping = (_offer if client is None and early is None else _offerFor)(
+        settings.features, receiving.granted, settings.instance, client, early
     )
     return Offer(terms, settings, receiving, ping)
 
 
-def _offerFor(features: int, limit: int, instance: bytes, client: bytes | None) -> tuple[Terms, bytes]:
-    terms = Terms(features, limit, instance, client=client)
+def _offerFor(
+    features: int, limit: int, instance: bytes, client: bytes | None, early: Early | None
+) -> tuple[Terms, bytes]:
+    terms = Terms(features, limit, instance, client=client, early=early)
     return terms, encodeTerms(PING, terms)
 
 
-#: The same for most streams, if it tells no client.
+#: The same for most streams, if it tells no client, and nothing of what it says.
 _offer = lru_cache(64)(_offerFor)
 
 

@@ -17,11 +17,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from ockam_twisted.errors import DecodeError, TimedOut
+from ockam_twisted.errors import DecodeError, PortalRefused, TimedOut
 from ockam_twisted.interfaces import IAccessControl, IAdmission, ILocalSide, IRouter, ISockets, ITarget, IWorker
 from ockam_twisted.portals.announced import AnnouncedSocket
 from ockam_twisted.portals.decisions import Decisions
-from ockam_twisted.portals.negotiation import readOffer
+from ockam_twisted.portals.negotiation import Offer, readOffer
 from ockam_twisted.portals.outletstream import OutletStream
 from ockam_twisted.portals.plain import REFUSAL, State
 from ockam_twisted.portals.refusals import refusal as refused
@@ -31,7 +31,17 @@ from ockam_twisted.portals.socket import PortalSocket
 from ockam_twisted.portals.totals import Totals
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
-from ockam_twisted.wire.extension import POLICY, REFUSED, RESUME_KIND, SHUTTING_DOWN, TIMED_OUT, UNREACHABLE
+from ockam_twisted.wire.extension import (
+    POLICY,
+    PROTOCOL_ERROR,
+    REFUSED,
+    RESUME_KIND,
+    SHUTTING_DOWN,
+    TIMED_OUT,
+    UNKNOWN,
+    UNREACHABLE,
+    Reset,
+)
 from ockam_twisted.wire.portal import DISCONNECT, readPortal
 
 _PING, _PAYLOAD = 0, 3
@@ -220,25 +230,64 @@ class Outlet(Service):
             if answer is not None:
                 self._answer(back, (answer,))
         elif kind == _PING:
-            refusal = self._refusal(message.peerIdentity)
-            self._decisions.made(message.peerIdentity, refusal, "open")
-            if refusal:
-                self._answer(back, self._said(message, POLICY, ""))
-            elif self._draining:
-                self._decisions.refused("the outlet is shutting down")
-                self._answer(back, self._said(message, SHUTTING_DOWN, "the outlet is shutting down"))
-            elif len(self.streams) >= self._maxStreams or len(self._dialing) >= self._maxDialing:
-                self._decisions.refused(f"there are {len(self.streams)} already")
-                self._answer(back, REFUSAL)
-            else:
-                self._dial(message)
+            self._answer(back, self._asked(message, readOffer(self.settings, message)))
 
-    def _said(self, ping: LocalMessage, code: int, reason: str) -> Iterable[bytes]:
+    def _asked(self, ping: LocalMessage, offer: Offer | None) -> Iterable[bytes]:
+        """
+        Somebody wants a stream.
+
+        @return: What is said to who gets none; what else is to be said, the
+            stream says itself.
+        """
+        peer, settings = ping.peerIdentity, self.settings
+        refusal = self._refusal(peer)
+        self._decisions.made(peer, refusal, "open")
+        known = settings.early.find(peer, offer)
+        if known is not None:
+            return self._askedAgain(ping, offer, known, refusal)
+        if refusal:
+            said = self._said(offer, POLICY, "")
+        elif self._draining:
+            self._decisions.refused("the outlet is shutting down")
+            said = self._said(offer, SHUTTING_DOWN, "the outlet is shutting down")
+        elif len(self.streams) >= self._maxStreams or len(self._dialing) >= self._maxDialing:
+            self._decisions.refused(f"there are {len(self.streams)} already")
+            said = REFUSAL
+        else:
+            self._dial(ping, offer)
+            return ()
+        settings.early.refused(peer, offer, self._clock.seconds(), settings.resumeTimeout)
+        return said
+
+    def _askedAgain(
+        self, ping: LocalMessage, offer: Offer | None, known: OutletStream | Reset, refusal: str
+    ) -> Iterable[bytes]:
+        """
+        An inlet has had no answer to its Ping.
+
+        @param known: What is known of that stream.
+        @return: As L{_asked}.
+        """
+        if isinstance(known, Reset):
+            return self._said(offer, known.code, known.text)
+        if known not in self.streams:
+            return self._said(offer, UNKNOWN, "it is a stream of another outlet")
+        if refusal:
+            known.abandon("it is not permitted any more", POLICY)
+            return self._said(offer, POLICY, "")
+        assert offer is not None
+        self.resumptions.found(known)
+        try:
+            known.pingedAgain(ping, offer)
+        except PortalRefused as error:
+            known.abandon(str(error), PROTOCOL_ERROR)
+        return ()
+
+    def _said(self, offer: Offer | None, code: int, reason: str) -> Iterable[bytes]:
         """
         What is said to who gets no stream; why, if it understands that.
         """
-        offered = readOffer(self.settings, ping) is not None
-        return (refused(code, reason), *REFUSAL) if offered else REFUSAL
+        return REFUSAL if offer is None else (refused(code, reason), *REFUSAL)
 
     def _refusal(self, peer: PeerIdentity | None) -> str:
         if peer is not None and not peer.isOrdered:
@@ -271,15 +320,16 @@ class Outlet(Service):
         for message in messages:
             self._router.route(LocalMessage(back, Route((self.address,)), message), self.address)
 
-    def _dial(self, ping: LocalMessage) -> None:
+    def _dial(self, ping: LocalMessage, offer: Offer | None) -> None:
         target = self.target
         local: Any = target.local()
         stream = local.stream = OutletStream(self._router, local, self._streamEnded, self._incoming, self.settings)
         self.streams.add(stream)
         self.totals.opened += 1
-        stream.pinged(ping)
+        stream.pinged(ping, offer)
         if stream.state is not State.DIALING:
             return
+        self.settings.early.begun(stream)
         if stream.offer is not None and stream.peer is not None:
             self.resumptions.restarted(stream.peer, stream.offer.terms.instance)
         connecting = target.connect(local)
@@ -324,6 +374,7 @@ class Outlet(Service):
         self.streams.discard(stream)
         self.totals.ended(stream)
         self.resumptions.ended(stream)
+        self.settings.early.ended(stream, self._clock.seconds(), self.settings.resumeTimeout)
         connecting = self._dialing.pop(stream, None)
         if connecting is not None:
             connecting.cancel()

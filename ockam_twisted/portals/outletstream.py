@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from ockam_twisted.errors import LimitReached
 from ockam_twisted.portals.extension import Extension
-from ockam_twisted.portals.negotiation import readOffer
+from ockam_twisted.portals.negotiation import Offer
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.local_message import LocalMessage
@@ -23,8 +23,10 @@ class OutletStream(PortalStream):
     See the module.
 
     @ivar waits: Told when it has lost its way, and waits for another one.
+    @ivar wasTold: Was the target told what the client had said by its Ping?
     """
 
+    wasTold = False
     waits: Callable[[OutletStream], object] | None = None
 
     def _routeGone(self) -> None:
@@ -32,18 +34,19 @@ class OutletStream(PortalStream):
         if self.state is State.ROUTELESS and self.waits is not None:
             self.waits(self)
 
-    def pinged(self, message: LocalMessage) -> None:
+    def pinged(self, message: LocalMessage, offer: Offer | None) -> None:
         """
         A Ping has arrived, and the target is being dialed.
 
         @param message: It, with a return route.  Nothing but its source may
             feed this stream.
+        @param offer: What it offers that may be accepted.
         """
         source, route = message.source, message.return_route
         assert source is not None
         self.state = State.DIALING
         self.peer = message.peerIdentity
-        self.offer = readOffer(self._settings, message)
+        self.offer = offer
         self._attachment.open(route)
         self._attachment.attach(route[0], self.router.flowControls.producerId(source))
 
@@ -54,17 +57,49 @@ class OutletStream(PortalStream):
         if self.state is State.DIALING:
             pong = PONG
             if self.offer is not None and self.peer is not None:
+                early = self.offer.early
+                if early:
+                    # While the target deals with it we do the rest.
+                    self.wasTold = True
+                    self.local.hear(early)
                 try:
                     pong, exchange = self.offer.accept(self.peer)
                 except LimitReached as error:
                     self.abandon(str(error), REFUSED)
                     return
-                self.extension = Extension(self, self.offer.settings, exchange, self.offer.terms.instance, False)
+                exchange.payloadReceived(len(early))
+                self.received += len(early)
+                # Who sends something with Ping knows us.
+                instance = self.offer.terms.instance
+                self.extension = Extension(self, self.offer.settings, exchange, instance, isConfirmed=bool(early))
             # From now on payloads are taken without their routes.  Only then may
             # something be sent: that flow begins here, and would be resolved
             # twice.
             self.router.invalidate(self.address)
             self._open(lambda: self.emit((pong,), len(pong)))
+
+    def pingedAgain(self, message: LocalMessage, offer: Offer) -> None:
+        """
+        The inlet has had no Pong, and asks again, over another way or the
+        same one.
+
+        @param message: In which it does, with a return route.
+        @param offer: Of the same stream.
+        @raise PortalRefused: It cannot be right.
+        """
+        source, extension = message.source, self.extension
+        assert source is not None
+        self.offer = offer
+        if self.state is not State.DIALING:
+            self.state = State.OPEN
+        self._attachment.move(message.return_route[0], self.router.flowControls.producerId(source))
+        if self.state not in (State.DIALING, State.OPEN):
+            return
+        self.peer = message.peerIdentity
+        self._attachment.open(message.return_route)
+        if extension is not None:
+            self.emit((pong := offer.acceptAgain(extension.exchange),), len(pong))
+            extension.askedAgain(offer.terms.limit)
 
     def resumeReceived(self, message: LocalMessage, resume: Resume) -> None:
         """

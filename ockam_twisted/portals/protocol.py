@@ -112,6 +112,12 @@ class PortalTransport:
 
     # ---------------------------------------------------------- the stream
 
+    def hear(self, data: bytes) -> None:
+        """
+        See L{ILocalSide.hear}.
+        """
+        self.output.write((data,), len(data))
+
     def streamOpened(self) -> None:
         """
         See L{ILocalSide.streamOpened}.

@@ -5,13 +5,13 @@ those that have ended (design, section 7).
 
 from __future__ import annotations
 
-from attrs import frozen
 from twisted.logger import Logger
 
 from ockam_twisted.errors import DecodeError, PortalRefused
 from ockam_twisted.portals.outletstream import OutletStream
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.settings import StreamSettings
+from ockam_twisted.portals.tombstones import Tombstone, Tombstones
 from ockam_twisted.routing.addresses import Address, printable
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
 from ockam_twisted.wire.extension import (
@@ -26,31 +26,11 @@ from ockam_twisted.wire.extension import (
     encodeExtension,
 )
 
-#: How many ended streams are remembered, of one peer and of all.
-PEER_TOMBSTONES = 1024
-MAX_TOMBSTONES = 16 * 1024
-
 #: Why streams of a process end that is no more.
 RESTARTED = "the inlet was started again"
 
 #: How many streams of one peer may wait for another way.
 MAX_ROUTELESS = 1024
-
-
-@frozen
-class Tombstone:
-    """
-    What is left of a stream.
-
-    @ivar identifier: Whose it was, in text.
-    @ivar answer: What a Resume of it gets; encoded when one comes, which is
-        seldom.
-    @ivar until: When it is forgotten, on the clock.
-    """
-
-    identifier: str
-    answer: Resumed
-    until: float
 
 
 class Resumptions:
@@ -59,7 +39,7 @@ class Resumptions:
 
     @ivar streams: Those that have not ended, by the name that this outlet has
         given to each.
-    @ivar tombstones: Those that have, the oldest first.
+    @ivar tombstones: Those that have, by the same.
     """
 
     _log = Logger()
@@ -67,10 +47,8 @@ class Resumptions:
     def __init__(self, settings: StreamSettings) -> None:
         self._settings = settings
         self.streams: dict[bytes, OutletStream] = {}
-        self.tombstones: dict[bytes, Tombstone] = {}
-        # The names of those, and the streams that have no way, by peer; the
-        # oldest first.
-        self._names: dict[str, dict[bytes, None]] = {}
+        self.tombstones: Tombstones[bytes] = Tombstones()
+        # The streams that have no way, by peer; the oldest first.
         self._waiting: dict[str, dict[OutletStream, None]] = {}
         # Name, identifier and instance of each stream; and which those of an
         # instance are, so that a Ping costs the same however many there are.
@@ -97,7 +75,7 @@ class Resumptions:
         known = self._known.pop(stream, None)
         if known is None:
             return
-        self._waited(stream)
+        self.found(stream)
         name, identifier, instance = known
         del self.streams[name]
         instances = self._instances[identifier]
@@ -112,31 +90,9 @@ class Resumptions:
             return  # It went on without.
         at = extension.exchange.offset
         outcome = None if result is None else (result.code, result.text)
-        until = self._settings.clock.seconds() + self._settings.resumeTimeout
-        self.remember(name, Tombstone(identifier, Resumed(at.next, at.final, outcome), until))
-
-    def remember(self, name: bytes, tombstone: Tombstone) -> None:
-        """
-        Remember how a stream has ended; where there are too many already, of
-        its peer or of all, the oldest is forgotten.
-        """
-        tombstones, now = self.tombstones, self._settings.clock.seconds()
-        while tombstones and next(iter(tombstones.values())).until <= now:
-            self._forget(next(iter(tombstones)))
-        names = self._names.setdefault(tombstone.identifier, {})
-        if len(names) >= PEER_TOMBSTONES:
-            self._forget(next(iter(names)))
-        elif len(tombstones) >= MAX_TOMBSTONES:
-            self._forget(next(iter(tombstones)))
-        tombstones[name] = tombstone
-        self._names.setdefault(tombstone.identifier, {})[name] = None
-
-    def _forget(self, name: bytes) -> None:
-        identifier = self.tombstones.pop(name).identifier
-        names = self._names[identifier]
-        del names[name]
-        if not names:
-            del self._names[identifier]
+        now = self._settings.clock.seconds()
+        stone = Tombstone(identifier, Resumed(at.next, at.final, outcome), now + self._settings.resumeTimeout)
+        self.tombstones.add(name, stone, now)
 
     def waits(self, stream: OutletStream) -> None:
         """
@@ -154,7 +110,10 @@ class Resumptions:
             )
             next(iter(waiting)).abandon("too many streams wait for another way")
 
-    def _waited(self, stream: OutletStream) -> None:
+    def found(self, stream: OutletStream) -> None:
+        """
+        A stream has a way again, or has ended.
+        """
         assert stream.peer is not None
         waiting = self._waiting.get(stream.peer.identifier)
         if waiting is not None:
@@ -210,9 +169,9 @@ class Resumptions:
             return None
         stream = self.streams.get(resume.stream)
         if stream is None or stream.peer is None or stream.peer.identifier != peer.identifier:
-            tombstone = self.tombstones.get(resume.stream)
-            if tombstone is not None and tombstone.identifier == peer.identifier:
-                return encodeExtension(tombstone.answer)
+            answer = self.tombstones.find(resume.stream, peer.identifier)
+            if answer is not None:
+                return encodeExtension(answer)
             # Whose it is, or whether there is one, is nobody else's business.
             return encodeExtension(Reset(UNKNOWN, 0, "the outlet does not know this stream: was it started again?"))
         if refusal:
@@ -221,7 +180,7 @@ class Resumptions:
         assert stream.extension is not None
         if resume.attempt <= stream.extension.exchange.attempt:
             return None  # A late one, or a held-back one.
-        self._waited(stream)
+        self.found(stream)
         try:
             stream.resumeReceived(message, resume)
         except PortalRefused as error:

@@ -5,7 +5,8 @@ What the streams of one node have in common.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from weakref import WeakValueDictionary
 
 from attrs import define, field
@@ -14,12 +15,14 @@ from twisted.internet.interfaces import IReactorTime
 
 from ockam_twisted.errors import LimitReached
 from ockam_twisted.portals.budgets import PEER_BUDGET, PeerBudget, WindowBudget
+from ockam_twisted.portals.early import EarlyStreams
 from ockam_twisted.portals.exchange import FEATURES, Exchange
 from ockam_twisted.portals.shares import SMALLEST_WINDOW, ChannelShare
 from ockam_twisted.portals.windows import LARGEST_WINDOW, ReceiveWindow
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.local_message import PeerIdentity
-from ockam_twisted.wire.extension import ID_SIZE, Terms
+from ockam_twisted.wire.extension import ID_SIZE
+from ockam_twisted.wire.terms import Terms
 
 #: Seconds that a stream waits for another way when its own is lost.
 RESUME_TIMEOUT = 60.0
@@ -43,6 +46,8 @@ class StreamSettings:
 
     @ivar clock: Tells how long a round trip takes.
     @ivar instance: Of this process, 16 random bytes.
+    @ivar numbers: Of streams whose Ping brings what the client has said.
+    @ivar early: Those that were asked for here.
     @ivar features: What is offered and accepted of the portal extension; 0:
         nothing is.
     @ivar largestWindow: What it grows to, bytes.
@@ -62,8 +67,14 @@ class StreamSettings:
     budget: WindowBudget = field(factory=WindowBudget)
     lives: Lives = _isThere
     tells: bool = False
+    numbers: Iterator[int] = field(factory=lambda: count(1), init=False)
+    early: EarlyStreams = field(init=False)
     _budgets: WeakValueDictionary[str, PeerBudget] = field(factory=WeakValueDictionary, init=False)
     _shares: WeakValueDictionary[Address, ChannelShare] = field(factory=WeakValueDictionary, init=False)
+
+    @early.default
+    def _noEarly(self) -> EarlyStreams:
+        return EarlyStreams(self.instance)
 
     def terms(self, receiving: ReceiveWindow, stream: bytes) -> Terms:
         """

@@ -45,6 +45,7 @@ class PortalSocket(Protocol):
         self._ended: tuple[str, bool] | None = None
         self._isRead = False
         self._isFinished = False
+        self._hasHeard = False
 
     def connectionMade(self) -> None:
         """
@@ -56,11 +57,22 @@ class PortalSocket(Protocol):
         if self._ended is not None:
             self.streamEnded(*self._ended)
 
+    def hear(self, data: bytes) -> None:
+        """
+        See L{ILocalSide.hear}: it is not even kept for the end of the turn.
+        """
+        self._hasHeard = True
+        self.output.write((data,), len(data))
+        self.output.flush()
+
     def streamOpened(self) -> None:
         """
         See L{ILocalSide.streamOpened}.
         """
         self.source.resumeFor(self)
+        if self._hasHeard:
+            # Its answer leaves with Pong if it is that quick.
+            self.readAhead()
 
     def readAhead(self) -> None:
         """

@@ -14,8 +14,9 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.python.failure import Failure
 
-from ockam_twisted.portals.inlet import Inlet, InletSocket, Opening
+from ockam_twisted.portals.inlet import Inlet, InletSocket
 from ockam_twisted.portals.inletstream import InletStream
+from ockam_twisted.portals.opening import Opening
 from ockam_twisted.portals.plain import State
 from ockam_twisted.wire.extension import ROUTE_LOST, SHUTTING_DOWN, TIMED_OUT, UNREACHABLE
 

@@ -16,7 +16,8 @@ from zope.interface import implementer
 
 from ockam_twisted.errors import LimitReached, StreamNotOpened
 from ockam_twisted.interfaces import ILocalSide, IRouter, ITarget
-from ockam_twisted.portals.inlet import Inlet, Opening
+from ockam_twisted.portals.inlet import Inlet
+from ockam_twisted.portals.opening import Opening
 from ockam_twisted.portals.output import ignored
 from ockam_twisted.portals.protocol import PortalAddress, PortalTransport
 

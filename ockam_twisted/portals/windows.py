@@ -111,6 +111,16 @@ class SendWindow:
         self._pending.append(data)
         return False
 
+    def said(self, data: Buffer) -> None:
+        """
+        The far end has these bytes already, the first ones: they came before
+        there was a window.
+
+        @raise PortalRefused: It permits fewer.
+        """
+        if len(data) > self.limit or not self.write(data):
+            raise PortalRefused(f"it permits {self.limit} bytes, and has taken {len(data)}")
+
     def _permit(self, wanted: int) -> None:
         """
         Find out anew up to which offset may be sent.

@@ -18,6 +18,7 @@ from ockam_twisted.transports.datagrams import enlarge
 from ockam_twisted.transports.queue import outputFor
 from ockam_twisted.transports.sockets import isDead, isPlainSocket, prepareSocket
 from ockam_twisted.transports.stalls import STREAM_SECONDS, StallWatch
+from ockam_twisted.wire.terms import MAX_EARLY
 
 #: The largest datagram, and a little more, bytes.
 _LARGEST = 65536
@@ -88,3 +89,19 @@ class LocalSockets:
         # The reactor finds an end again, but a reset is told only once.
         if why is not None and not isinstance(why, ConnectionDone):
             transport.abortConnection()
+
+    def take(self, transport: Any) -> bytes:
+        """
+        See L{ISockets.take}.
+        """
+        handle = getattr(transport, "socket", None) if isPlainSocket(transport) else None
+        if handle is None:
+            return b""
+        try:
+            # An end is found again.
+            return bytes(handle.recv(MAX_EARLY))
+        except BlockingIOError:
+            return b""
+        except OSError:
+            transport.abortConnection()
+            return b""

@@ -13,18 +13,6 @@ from attrs import frozen
 
 from ockam_twisted.errors import DecodeError, EncodeError
 from ockam_twisted.wire import cbor
-from ockam_twisted.wire.api import readFields
-from ockam_twisted.wire.proxy import SIZES
-
-#: What follows the first byte of a Ping or Pong that offers or accepts it.
-MARK = b"otw1"
-
-#: Features, bits of a set; in force are those that both sides have sent.
-CREDIT = 1
-HALF_CLOSE = 2
-RESET_REASONS = 4
-RESUME = 8
-DATAGRAMS = 16
 
 #: The first bytes of its messages.
 CREDIT_KIND, FINISHED_KIND, RESET_KIND, RESUME_KIND, RESUMED_KIND, DATAGRAM_KIND = range(0x0A, 0x10)
@@ -39,9 +27,6 @@ MAX_DATAGRAM = 65_507
 
 #: No Credit, and no Finished, is longer, bytes.
 _SHORT = 2 + 2 * 9
-
-#: No offer that tells no client is longer, and each acceptance is, bytes.
-_SAME = 40
 
 #: What takes 1, 2, 4 and 8 bytes after the first one, at least.
 _LEAST = (24, 0x100, 0x10000, 0x100000000)
@@ -63,27 +48,6 @@ REASONS = {
     ROUTE_LOST: "no way to the other end for too long",
     UNKNOWN: "unknown stream",
 }
-
-
-@frozen
-class Terms:
-    """
-    An offer, in a Ping, or its acceptance, in a Pong.
-
-    @ivar features: A set of bits; unknown ones mean nothing.
-    @ivar limit: How many bytes the other side may send at first.
-    @ivar instance: Of the process that speaks, new with each start.
-    @ivar stream: The outlet's name for the stream; only in an acceptance.
-    @ivar client: Whose connection it is, as
-        L{Endpoints<ockam_twisted.wire.proxy.Endpoints>} encodes it; only in an
-        offer, and only if the inlet tells.
-    """
-
-    features: int
-    limit: int
-    instance: bytes
-    stream: bytes | None = None
-    client: bytes | None = None
 
 
 @frozen
@@ -160,58 +124,17 @@ class Datagram:
 ExtensionMessage = Credit | Finished | Reset | Resume | Resumed | Datagram
 
 
-def encodeTerms(first: bytes, terms: Terms) -> bytes:
-    """
-    A Ping that offers, or a Pong that accepts.
-
-    @param first: C{PING} or C{PONG} of L{ockam_twisted.wire.portal}.
-    """
-    stream = terms.stream
-    head = first + MARK + cbor.mapHead(3 + (stream is not None) + (terms.client is not None))
-    named = b"" if stream is None else b"\x02" + cbor.byteString(stream)
-    limits = _limits(terms.features, terms.limit)
-    client = b"" if terms.client is None else b"\x04" + cbor.byteString(terms.client)
-    return b"".join((head, limits, named, b"\x03", cbor.byteString(terms.instance), client))
-
-
-@lru_cache(64)
-def _limits(features: int, limit: int) -> bytes:
-    """
-    The fields that most streams have in common.
-    """
-    return b"\x00" + cbor.uint(features) + b"\x01" + cbor.uint(limit)
-
-
-def decodeTerms(message: bytes) -> Terms | None:
-    """
-    What a Ping or Pong says beyond its first byte.
-
-    @return: L{None} if that is nothing, or something else than this
-        extension.
-    @raise DecodeError: It is this extension, and damaged.
-    """
-    if message[1 : 1 + len(MARK)] != MARK:
-        return None
-    quick = _readSame(message) if len(message) <= _SAME else _readTerms(message)
-    if quick is not None:
-        return quick
-    reader = cbor.Reader(message, 1 + len(MARK))
-    fields = readFields(reader, {0: cbor.Reader.readUint, 1: _readOffset, 2: _readId, 3: _readId, 4: _readClient})
-    reader.expectEnd()
-    if not {0, 1, 3} <= fields.keys():
-        raise DecodeError("an offer of the portal extension has too few fields")
-    return Terms(fields[0], fields[1], fields[3], fields.get(2), fields.get(4))
-
-
-def _uintAt(data: bytes | memoryview, position: int) -> tuple[int, int]:
+def uintAt(data: bytes | memoryview, position: int, kind: int = 0) -> tuple[int, int]:
     """
     Read an unsigned integer without a reader, where that takes too long.
 
+    @param kind: The three high bits of its first byte: 0x40 for the size of a
+        byte string.
     @return: It, and where it ends; -1 for anything else, of which a reader
         says what it is.
     """
     if position < len(data):
-        first = data[position]
+        first = data[position] ^ kind
         position += 1
         if first < 24:
             return first, position
@@ -223,47 +146,17 @@ def _uintAt(data: bytes | memoryview, position: int) -> tuple[int, int]:
     return -1, position
 
 
-def _readTerms(message: bytes) -> Terms | None:
+def readOffset(reader: cbor.Reader) -> int:
     """
-    Read what we send ourselves, since each stream begins with it.
-
-    @return: L{None}: it is anything else.
+    @raise DecodeError: It is none, or has more than 63 bits.
     """
-    position = 2 + len(MARK)
-    if message[position : position + 1] != b"\x00":
-        return None
-    features, position = _uintAt(message, position + 1)
-    if message[position : position + 1] != b"\x01":
-        return None
-    limit, position = _uintAt(message, position + 1)
-    stream = None
-    if message[position : position + 2] == b"\x02\x50":
-        stream = message[position + 2 : position + 2 + ID_SIZE]
-        position += 2 + ID_SIZE
-    count = 3 if stream is None else 4
-    if message[position : position + 2] != b"\x03\x50" or len(message) != position + 2 + ID_SIZE:
-        return None
-    if message[1 + len(MARK)] != 0xA0 + count or features < 0 or not 0 <= limit <= MAX_OFFSET:
-        return None
-    return Terms(features, limit, message[position + 2 :], stream)
-
-
-#: Offers that tell no client are the same for all streams of a process.
-_readSame = lru_cache(64)(_readTerms)
-
-
-def _readOffset(reader: cbor.Reader) -> int:
     return reader.readUint(MAX_OFFSET)
 
 
-def _readClient(reader: cbor.Reader) -> bytes:
-    data = reader.readBytes(max(SIZES))
-    if len(data) not in SIZES:
-        raise DecodeError("addresses of a client have another size")
-    return data
-
-
-def _readId(reader: cbor.Reader) -> bytes:
+def readId(reader: cbor.Reader) -> bytes:
+    """
+    @raise DecodeError: It is none.
+    """
     data = reader.readBytes(ID_SIZE)
     if len(data) != ID_SIZE:
         raise DecodeError(f"an id has {ID_SIZE} bytes")
@@ -271,7 +164,7 @@ def _readId(reader: cbor.Reader) -> bytes:
 
 
 def _readFinal(reader: cbor.Reader) -> int | None:
-    return None if reader.readNull() else _readOffset(reader)
+    return None if reader.readNull() else readOffset(reader)
 
 
 def encodeExtension(message: ExtensionMessage) -> bytes:
@@ -352,27 +245,27 @@ def _readQuickly(message: bytes) -> Credit | Finished | None:
         long way, which says what it is.
     """
     if message[:2] == b"\x0a\x82":
-        received, position = _uintAt(message, 2)
-        limit, position = _uintAt(message, position)
+        received, position = uintAt(message, 2)
+        limit, position = uintAt(message, position)
         if position == len(message) and 0 <= received <= MAX_OFFSET and 0 <= limit <= MAX_OFFSET:
             return Credit(received, limit)
     elif message[:2] == b"\x0b\x81":
-        final, position = _uintAt(message, 2)
+        final, position = uintAt(message, 2)
         if position == len(message) and 0 <= final <= MAX_OFFSET:
             return Finished(final)
     return None
 
 
 def _readReset(reader: cbor.Reader) -> Reset:
-    return Reset(reader.readUint(255), _readOffset(reader), reader.readText(MAX_TEXT))
+    return Reset(reader.readUint(255), readOffset(reader), reader.readText(MAX_TEXT))
 
 
 def _readResume(reader: cbor.Reader) -> Resume:
-    return Resume(_readId(reader), _readOffset(reader), _readOffset(reader), _readFinal(reader))
+    return Resume(readId(reader), readOffset(reader), readOffset(reader), _readFinal(reader))
 
 
 def _readResumed(reader: cbor.Reader) -> Resumed:
-    following, final = _readOffset(reader), _readFinal(reader)
+    following, final = readOffset(reader), _readFinal(reader)
     if reader.readNull():
         return Resumed(following, final)
     if reader.readArrayHead(2) != 2:
@@ -382,8 +275,8 @@ def _readResumed(reader: cbor.Reader) -> Resumed:
 
 _FIELDS = {CREDIT_KIND: 2, FINISHED_KIND: 1, RESET_KIND: 3, RESUME_KIND: 4, RESUMED_KIND: 3, DATAGRAM_KIND: 1}
 _DECODERS: dict[int, Callable[[cbor.Reader], ExtensionMessage]] = {
-    CREDIT_KIND: lambda reader: Credit(_readOffset(reader), _readOffset(reader)),
-    FINISHED_KIND: lambda reader: Finished(_readOffset(reader)),
+    CREDIT_KIND: lambda reader: Credit(readOffset(reader), readOffset(reader)),
+    FINISHED_KIND: lambda reader: Finished(readOffset(reader)),
     RESET_KIND: _readReset,
     RESUME_KIND: _readResume,
     RESUMED_KIND: _readResumed,

@@ -43,6 +43,9 @@ class NearEnd:
         self.output: Any = _Output()
         self.events: list[Any] = []
 
+    def hear(self, data: bytes) -> None:
+        self.output.write((data,), len(data))
+
     def streamOpened(self) -> None:
         self.events.append("opened")
 

@@ -21,8 +21,9 @@ from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.sessions.static import StaticWay
 from ockam_twisted.testing import MemoryNetwork, MemoryNode
-from ockam_twisted.wire.extension import Datagram, Terms, decodeExtension, encodeTerms
+from ockam_twisted.wire.extension import Datagram, decodeExtension
 from ockam_twisted.wire.portal import PING
+from ockam_twisted.wire.terms import Terms, encodeTerms
 from tests.decisions import decisions
 
 CLIENT, OTHER, TARGET = ("192.0.2.7", 7000), ("192.0.2.8", 8000), ("192.0.2.9", 53)

@@ -17,7 +17,8 @@ from ockam_twisted.portals.budgets import WindowBudget
 from ockam_twisted.portals.exchange import FEATURES, MAX_EMPTY, Exchange
 from ockam_twisted.portals.shares import SMALLEST_WINDOW, ChannelShare
 from ockam_twisted.portals.windows import ReceiveWindow
-from ockam_twisted.wire.extension import Credit, Finished, Resume, Terms
+from ockam_twisted.wire.extension import Credit, Finished, Resume
+from ockam_twisted.wire.terms import Terms
 
 WINDOW = 64
 

@@ -103,6 +103,27 @@ class HalfCloseTests(_ExtendedTestCase):
         self.assertTrue(target.finished)
         self.assertIdle(self.theInlet, self.theOutlet)
 
+    def test_acknowledged(self) -> None:
+        """
+        That an end was heard is said together with the end of the other half;
+        after a moment without, if that does not come.
+        """
+        for isLate in (False, True):
+            with self.subTest(isLate=isLate):
+                self.setUp()
+                client, target = self.both()
+                assert isinstance(client, Halved) and isinstance(target, Halved)
+                sending = self.stream(self.theInlet).extension.exchange  # type: ignore[union-attr]
+                self.close(client, half=True)
+                self.assertTrue(target.finished and sending.isFinalSent)
+                self.assertFalse(sending.isAcknowledged)
+                if isLate:
+                    self.network.advance(0.125)
+                    self.assertTrue(sending.isAcknowledged)
+                self.close(target, half=True)
+                self.assertTrue(client.finished)
+                self.assertIdle(self.theInlet, self.theOutlet)
+
     def test_atOnce(self) -> None:
         """
         Both at the same time.

@@ -22,7 +22,7 @@ class OutletEndTests(StreamTestCase):
     def setUp(self) -> None:
         super().setUp()
         ping = LocalMessage(Route.of("outlet"), Route((self.peer.address,)), PING, source=self.peer.address)
-        self.stream.pinged(ping)
+        self.stream.pinged(ping, None)
 
     def test_pong(self) -> None:
         """

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from attrs import evolve
 from twisted.internet.protocol import Factory
 
 from ockam_twisted.identity.trust import TrustEveryone
@@ -16,7 +15,6 @@ from ockam_twisted.portals import resumption
 from ockam_twisted.portals.late import LATE
 from ockam_twisted.portals.outlet import Outlet
 from ockam_twisted.portals.plain import State
-from ockam_twisted.portals.resumption import MAX_TOMBSTONES, PEER_TOMBSTONES
 from ockam_twisted.portals.settings import RESUME_TIMEOUT
 from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.addresses import Address, Route
@@ -35,6 +33,7 @@ from ockam_twisted.wire.extension import (
 )
 from ockam_twisted.wire.portal import DISCONNECT, encodePortalPayload
 from tests.portals.common import OUTLET, ChannelPortalTestCase, Halved, Programs
+from tests.portals.world import EarlySockets
 
 DATA = bytes(range(256)) * 4000
 
@@ -317,7 +316,7 @@ class CutTests(AttackTestCase):
     """
 
     explored = 0
-    QUESTION, ANSWER, MORE = b"question" * 10_000, b"answer" * 50_000, b"more" * 1000
+    QUESTION, ANSWER, MORE = b"question" * 20_000, b"answer" * 50_000, b"more" * 1000
 
     def conversation(self, *cuts: tuple[bool, int]) -> tuple[_Talker, list[_Talker], bool]:
         """
@@ -345,9 +344,10 @@ class CutTests(AttackTestCase):
             route = self.newRoute(self.hop)
             pipe = self.hop.toServer if toServer else self.hop.toClient
             pipe.intercept = carry
-            self.way.change(route)
-            if not number:
-                self.network.endpoint("inlet").connect(Factory.forProtocol(lambda: client))
+            if number:
+                self.way.change(route)
+            else:
+                self.connects(client, route)
             self.network.advance(0.25)
             pipe.intercept = None
             self.hop.cut()
@@ -355,6 +355,13 @@ class CutTests(AttackTestCase):
         self.newWay()
         self.network.advance(1)
         return client, [each for each in self.targets.made if isinstance(each, _Talker)], carried <= count
+
+    def connects(self, client: _Talker, route: Route) -> None:
+        """
+        The client connects, and has a way.
+        """
+        self.way.change(route)
+        self.network.endpoint("inlet").connect(Factory.forProtocol(lambda: client))
 
     def explore(self, *before: tuple[bool, int]) -> Iterable[tuple[_Talker, _Talker]]:
         """
@@ -367,7 +374,7 @@ class CutTests(AttackTestCase):
             for count in range(100):
                 with self.subTest(before=before, toServer=toServer, count=count):
                     client, targets, isWhole = self.conversation(*before, (toServer, count))
-                    # One whose Pong was lost is nobody's.
+                    # One whose Pong was lost is nobody's, and was told nothing.
                     for each in targets[:-1]:
                         self.assertEqual((bytes(each.received), each.finished), (b"", False))
                     yield client, targets[-1]
@@ -446,6 +453,25 @@ class CutTests(AttackTestCase):
                 for client, target in self.explore((toServer, count)):
                     self.assertWhole(client, target)
         self.assertNothingLeft()
+
+
+class EarlyCutTests(CutTests):
+    """
+    The same where what the client says first goes with Ping.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        node = self.inletNode
+        node.sockets = EarlySockets(node.router.turn, node.stalls)
+
+    def connects(self, client: _Talker, route: Route) -> None:
+        self.way.change(None)
+        self.network.endpoint("inlet").connect(Factory.forProtocol(lambda: client))
+        self.theInlet._outlet = route, self.theOutlet.settings.instance
+        self.way.change(route)
+        [stream] = [each for each in self.theInlet.streams if each.state is not State.ENDED]
+        self.assertIsNotNone(stream._brought)
 
 
 class PeerTests(AttackTestCase):
@@ -611,7 +637,7 @@ class PeerTests(AttackTestCase):
             self.inletNode.send(self.wayRoute, encodeExtension(Resume(unknown.to_bytes(16, "big"), 1, 0)), inbox)
         self.network.pump()
         self.assertEqual(len(self.theOutlet.resumptions.streams), 2)
-        self.assertEqual(len(self.theOutlet.resumptions.tombstones), 0)
+        self.assertEqual(len(self.theOutlet.resumptions.tombstones.stones), 0)
 
     def test_stormMovesNothing(self) -> None:
         """
@@ -708,32 +734,6 @@ class StrangerTests(AttackTestCase):
             self.network.pump()
             self.assertEqual((bytes(target.received), target.ending), (b"", ""))
         self.assertWorks(client, target)
-
-    def test_tombstones(self) -> None:
-        """
-        Who opens and ends any number of streams does not make the outlet
-        forget how those of others have ended.
-        """
-        client, target = self.begin()
-        name = self.name()
-        self.assertOver(client, target)
-        tombstones = self.theOutlet.resumptions.tombstones
-        self.assertIn(name, tombstones)
-        stone = tombstones[name]
-        resumptions = self.theOutlet.resumptions
-        for number in range(2 * PEER_TOMBSTONES):
-            resumptions.remember(number.to_bytes(16, "big"), evolve(stone, identifier="Iother"))
-        self.assertIn(name, tombstones)
-        self.assertEqual(len(tombstones), 1 + PEER_TOMBSTONES)
-        self.assertIsInstance(self.asks(Resume(name, 9, 0))[0], Resumed)
-        # Nor is there room for any number of others.
-        for number in range(MAX_TOMBSTONES + 10):
-            resumptions.remember(number.to_bytes(16, "little"), evolve(stone, identifier=f"I{number}"))
-        self.assertEqual(len(tombstones), MAX_TOMBSTONES)
-        self.network.advance(RESUME_TIMEOUT)
-        resumptions.remember(name, stone)
-        self.assertEqual(list(tombstones), [name])
-        self.assertEqual(len(resumptions._names), 1)
 
     def test_waiting(self) -> None:
         """

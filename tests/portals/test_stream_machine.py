@@ -19,6 +19,7 @@ from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.shares import FIRST_WINDOW, SMALLEST_WINDOW
 from ockam_twisted.sessions.watch import DOWN_AFTER
 from ockam_twisted.wire.extension import PROTOCOL_ERROR, REASONS, SHUTTING_DOWN, Reset
+from ockam_twisted.wire.terms import MAX_EARLY
 from tests.exploring import explore
 from tests.portals.world import BUDGET, LARGEST, PATIENCE, READ, PlainSpeaker, Speaker, World
 
@@ -115,11 +116,11 @@ class StreamMachine(RuleBasedStateMachine):
 
     # ---------------------------------------------------------- the programs
 
-    @rule()
-    def open(self) -> None:
+    @rule(size=st.sampled_from([0, 0, 1, 100, MAX_EARLY]))
+    def open(self, size: int = 0) -> None:
         world = self.world
         if len(world.theInlet.streams) < STREAMS and "inlet" in world.network.ports:
-            client = world.open()
+            client = world.open(size)
             if self.full or self.isSpoilt or "target" not in world.network.ports:
                 self.excuse(client)
 
@@ -429,6 +430,8 @@ class StreamMachine(RuleBasedStateMachine):
         assert world.theOutlet.streams == set(), world.theOutlet.streams
         assert world.theInlet.late == set()
         assert world.theOutlet.resumptions.streams == {}
+        for settings in world.allSettings:
+            assert settings.early.streams == {}
         for settings in world.allSettings:
             assert settings.budget.used == 0, settings.budget.used
         for hop in world.hops:

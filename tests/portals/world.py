@@ -6,18 +6,23 @@ they should hear: for machines and attackers.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.protocol import Factory
 from twisted.logger import globalLogPublisher
 
 from ockam_twisted.portals import shares
 from ockam_twisted.portals.budgets import WindowBudget
+from ockam_twisted.portals.inletstream import InletStream
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
 from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.portals.stream import PortalStream
-from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.routing.addresses import Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.testing import MemoryLink
+from ockam_twisted.transports.local import LocalSockets
+from ockam_twisted.wire.terms import MAX_EARLY, decodeTerms
 from tests.portals.common import OUTLET, ChannelPortalTestCase, Halved
 
 KIB = 1024
@@ -151,7 +156,27 @@ class _Outlet(Outlet):
         super().messageReceived(message)
         for each in made[before:]:
             assert isinstance(each, Speaker)
-            self.world.connected(each, message.return_route[-1])
+            self.world.connected(each, message)
+
+
+class EarlySockets(LocalSockets):
+    """
+    Local sockets in memory from which something can be taken.
+
+    @ivar saying: What a client says that has just connected.
+    """
+
+    saying: Callable[[], bytes] = bytes
+
+    def take(self, transport: Any) -> bytes:
+        said = self.saying()
+        waiting = transport.peer.outgoing.waiting
+        if said or not waiting:
+            return said
+        item = waiting.popleft()
+        if len(item) > MAX_EARLY:
+            waiting.appendleft(item[MAX_EARLY:])
+        return bytes(item[:MAX_EARLY])
 
 
 class World(ChannelPortalTestCase):
@@ -184,6 +209,10 @@ class World(ChannelPortalTestCase):
         if not self.isSecret:
             self.way.change(self.newRoute(self.hop))
         self.clients: list[Speaker] = []
+        self.saying = b""
+        node = self.inletNode
+        node.sockets = sockets = EarlySockets(node.router.turn, node.stalls)
+        sockets.saying = self._said
         self.targets.kind = self.kind
         self.allSettings: list[StreamSettings] = []
         self._links: dict[Speaker, MemoryLink] = {}
@@ -227,32 +256,56 @@ class World(ChannelPortalTestCase):
         A new process begins.
         """
         self.theInlet = self.inlet(settings=self._settings(self.inletFeatures))
+        self._first = len(self.clients)
 
-    def connected(self, target: Speaker, address: Address) -> None:
+    def connected(self, target: Speaker, ping: LocalMessage) -> None:
         """
-        A target was connected for the stream whose inlet is at C{address}.
+        A target was connected for the stream that is asked for by C{ping}.
         """
         target.other, target.isExcused = self.kind(), True
         for client in self.clients:
-            stream = self.streamOf(client)
-            if stream is not None and stream.address == address:
+            if self._isFor(client, ping):
                 if client.other is not None:
                     # It has begun anew: the earlier one is nobody's.
+                    if client.other.came:
+                        client.wrong = "its bytes were said to two targets"
                     client.other.other, client.other.isExcused = self.kind(), True
                 client.other, target.other = target, client
                 target.isExcused = client.isExcused
 
-    def open(self) -> Speaker:
+    def _isFor(self, client: Speaker, ping: LocalMessage) -> bool:
+        stream = self.streamOf(client)
+        terms = decodeTerms(ping.payload)
+        if not isinstance(stream, InletStream):
+            return False
+        if terms is not None and terms.early is not None and stream._brought is not None:
+            mine = self.theInlet.settings.instance, stream._brought.number
+            return (terms.instance, terms.early.number) == mine and client in self.clients[self._first :]
+        return stream.address == ping.return_route[-1]
+
+    def open(self, size: int = 0) -> Speaker:
         """
         A client connects.
+
+        @param size: What it says at once, bytes.
         """
         client = self.kind()
         client.opened = self.network.clock.seconds()
+        self.clients.append(client)
+        self.saying = pattern(client.number, 0, min(size, MAX_EARLY))
         self.network.endpoint("inlet").connect(Factory.forProtocol(lambda: client))
         self._links[client] = self.network.links[-1]
-        self.clients.append(client)
+        said, self.saying = self.saying, b""
+        if said:
+            # Nobody has taken it yet.
+            client.say(len(said))
         self.network.pump()
         return client
+
+    def _said(self) -> bytes:
+        said, self.saying = self.saying, b""
+        self.clients[-1].wrote += len(said)
+        return said
 
     def newRoute(self, hop: MemoryLink) -> Route:
         return super().newRoute(hop) if self.isSecret else hop.route(OUTLET)

@@ -210,6 +210,55 @@ class LocalSocketsTests(TestCase):
         yield self.attached.lost
         self.attached.reason.trap(ConnectionAborted)
 
+    @inlineCallbacks
+    def test_take(self):
+        """
+        What has come can be taken, a little of it, from who is not read yet;
+        what has not come is not waited for.
+        """
+        self.attached.source.pauseFor("nobody yet")
+        self.assertEqual(self.sockets.take(self.attached.transport), b"")
+        self.program.send(b"x" * 5_000)
+        yield deferLater(reactor, 0.01, lambda: None)
+        self.assertEqual(self.sockets.take(self.attached.transport), b"x" * 4096)
+        self.assertEqual(self.attached.largest, 0)
+        self.attached.source.resumeFor("nobody yet")
+        while self.attached.output.sent < 5_000 - 4096:
+            yield deferLater(reactor, 0.001, lambda: None)
+        self.assertEqual(self.attached.largest, 5_000 - 4096)
+
+    @inlineCallbacks
+    def test_takeEnd(self):
+        """
+        An end that is found then is found again.
+        """
+        self.attached.source.pauseFor("nobody yet")
+        self.program.send(b"last")
+        self.program.shutdown(socket.SHUT_WR)
+        self.assertEqual(self.sockets.take(self.attached.transport), b"last")
+        self.assertEqual(self.sockets.take(self.attached.transport), b"")
+        self.attached.source.resumeFor("nobody yet")
+        yield self.attached.lost
+        self.attached.reason.trap(ConnectionDone)
+
+    @inlineCallbacks
+    def test_takeReset(self):
+        """
+        A reset that is found then is one.
+        """
+        self.attached.source.pauseFor("nobody yet")
+        self.program.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.program.close()
+        self.assertEqual(self.sockets.take(self.attached.transport), b"")
+        yield self.attached.lost
+        self.attached.reason.trap(ConnectionAborted)
+
+    def test_takeElsewhere(self) -> None:
+        """
+        From other transports nothing is taken.
+        """
+        self.assertEqual(self.sockets.take(object()), b"")
+
     def test_readAheadElsewhere(self) -> None:
         """
         Of other transports nothing is read ahead.

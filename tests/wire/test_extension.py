@@ -21,13 +21,9 @@ from ockam_twisted.wire.extension import (
     Reset,
     Resume,
     Resumed,
-    Terms,
     decodeExtension,
-    decodeTerms,
     encodeExtension,
-    encodeTerms,
 )
-from ockam_twisted.wire.portal import PING, PONG, readPortal
 
 ID = bytes(range(16))
 
@@ -42,59 +38,6 @@ MESSAGES = st.one_of(
     st.builds(Resumed, OFFSETS, FINALS, st.none() | st.tuples(st.integers(0, 255), TEXTS)),
     st.builds(Datagram, st.binary(max_size=100)),
 )
-
-
-class TermsTests(SynchronousTestCase):
-    """
-    Offers and acceptances.
-    """
-
-    def test_bytes(self) -> None:
-        """
-        They are what the page says, in the eyes of another CBOR
-        implementation, and still a Ping and a Pong to everybody else.
-        """
-        offer = encodeTerms(PING, Terms(31, 262144, ID))
-        self.assertEqual(offer, b"\x00otw1" + cbor2.dumps({0: 31, 1: 262144, 3: ID}))
-        accept = encodeTerms(PONG, Terms(15, 262144, ID, ID[::-1]))
-        self.assertEqual(accept, b"\x01otw1" + cbor2.dumps({0: 15, 1: 262144, 2: ID[::-1], 3: ID}))
-        self.assertEqual((readPortal(offer)[0], readPortal(accept)[0]), (0, 1))
-        self.assertEqual(decodeTerms(offer), Terms(31, 262144, ID))
-        self.assertEqual(decodeTerms(accept), Terms(15, 262144, ID, ID[::-1]))
-
-    def test_nothing(self) -> None:
-        """
-        A plain Ping, and whatever somebody else puts there, offers nothing.
-        """
-        for message in (PING, PONG, PING + b"otw2\xa0", PING + b"x" * 50):
-            self.assertIsNone(decodeTerms(message))
-
-    def test_later(self) -> None:
-        """
-        Fields and features of later versions do no harm; what is missing or
-        out of bounds does.
-        """
-        later = b"\x00otw1" + cbor2.dumps({0: 2**20, 1: 5, 3: ID, 9: ["new"]})
-        self.assertEqual(decodeTerms(later), Terms(2**20, 5, ID))
-        for fields in ({0: 1, 1: 5}, {0: 1, 1: 2**63, 3: ID}, {0: 1, 1: 5, 3: ID[:-1]}, {0: -1, 1: 5, 3: ID}):
-            self.assertRaises(DecodeError, decodeTerms, b"\x00otw1" + cbor2.dumps(fields))
-        self.assertRaises(DecodeError, decodeTerms, later + b"\x00")
-
-    @given(st.integers(0, 2**64 - 1), OFFSETS, st.none() | st.just(ID[::-1]), st.permutations(range(4)))
-    def test_order(self, features: int, limit: int, stream: bytes | None, order: list[int]) -> None:
-        """
-        What is in the order we send it in is read in another way than what is
-        not, and says the same.
-        """
-        terms = Terms(features, limit, ID, stream)
-        fields = {0: features, 1: limit, 2: stream, 3: ID}
-        sent = encodeTerms(PONG, terms)
-        other = b"\x01otw1" + cbor2.dumps({key: fields[key] for key in order if fields[key] is not None})
-        self.assertEqual(decodeTerms(sent), terms)
-        self.assertEqual(decodeTerms(other), terms)
-        for at in range(6, len(sent)):
-            self.assertRaises(DecodeError, decodeTerms, sent[:at])
-        self.assertRaises(DecodeError, decodeTerms, sent + b"\x00")
 
 
 class MessageTests(SynchronousTestCase):
@@ -187,7 +130,3 @@ class MessageTests(SynchronousTestCase):
                 decodeExtension(bytes([kind]) + data)
             except DecodeError:
                 pass
-        try:
-            decodeTerms(b"\x00otw1" + data)
-        except DecodeError:
-            pass

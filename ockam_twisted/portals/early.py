@@ -1,0 +1,154 @@
+"""
+Streams whose Ping has brought what the client said: that is said to the target
+once, whatever becomes of the way and whoever holds messages back
+(C{docs/portal-extension.rst}).
+
+An inlet that has no answer yet, and another way, asks for the same stream
+again.  So an outlet knows by its number which one that is, as long as the
+inlet has not answered its Pong.  Afterwards, and when it has ended, it
+remembers that it was: for a while by its number, then by a number below which
+it believes nobody.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ockam_twisted.portals.tombstones import Tombstone, Tombstones
+from ockam_twisted.routing.local_message import PeerIdentity
+from ockam_twisted.wire.extension import UNKNOWN, Reset, Resumed
+from ockam_twisted.wire.terms import Early
+
+if TYPE_CHECKING:
+    from ockam_twisted.portals.negotiation import Offer
+    from ockam_twisted.portals.outletstream import OutletStream
+
+#: Who has asked, the instance of its process, and the number of the stream.
+Name = tuple[str, bytes, int]
+
+#: For how many processes of inlets it is known below which number nobody is
+#: believed.
+MAX_FLOORS = 4096
+
+#: What is said of a stream that may have been said all to.
+_UNKNOWN = Resumed(0, None, (UNKNOWN, "it cannot be known what has become of this stream"))
+
+
+class EarlyStreams:
+    """
+    See the module: those of one process.
+
+    @ivar streams: Those that have not ended.
+    @ivar floors: By peer and instance: what is below has been, or is not
+        believed.
+    """
+
+    def __init__(self, instance: bytes) -> None:
+        """
+        @param instance: Of this process.
+        """
+        self.streams: dict[Name, OutletStream] = {}
+        self.floors: dict[tuple[str, bytes], int] = {}
+        self._instance = instance
+        self._ended: Tombstones[Name] = Tombstones(self._forgotten)
+
+    def find(self, peer: PeerIdentity | None, offer: Offer | None) -> OutletStream | Reset | None:
+        """
+        What is known of a stream that a Ping asks for.
+
+        @param peer: Who asks.
+        @param offer: What is offered.
+        @return: It, if it is asked for again and may be; why it may not be
+            had; or L{None}: it is new, or its Ping brings nothing.
+        """
+        early = _broughtBy(offer)
+        if offer is None or peer is None or early is None:
+            return None
+        name = peer.identifier, offer.terms.instance, early.number
+        stream = self.streams.get(name)
+        if stream is not None:
+            return stream if early.attempt > _attemptOf(stream) and not _isAnswered(stream) else _reset(_UNKNOWN)
+        answer = self._ended.find(name, peer.identifier)
+        if answer is not None:
+            return _reset(answer)
+        isLate = early.number < self.floors.get(name[:2], 0)
+        # The process that it means may have said it to the target.
+        if isLate or early.outlet not in (None, self._instance):
+            return _reset(_UNKNOWN)
+        return None
+
+    def begun(self, stream: OutletStream) -> None:
+        """
+        The target of a stream is being dialed.
+        """
+        name = _nameOf(stream)
+        if name is not None:
+            self.streams[name] = stream
+
+    def ended(self, stream: OutletStream, now: float, seconds: float) -> None:
+        """
+        A stream has ended.
+
+        @param now: What the clock says.
+        @param seconds: For how long its end can still be asked for.
+        """
+        name = _nameOf(stream)
+        if name is None or self.streams.get(name) is not stream:
+            return
+        del self.streams[name]
+        # Nothing was said to a target that did not answer: who asks again
+        # may have another try.
+        if (stream.wasTold and not _isAnswered(stream)) or _attemptOf(stream) > 1:
+            result = stream.result
+            answer = _UNKNOWN if result is None else Resumed(0, None, (result.code, result.text))
+            self._ended.add(name, Tombstone(name[0], answer, now + seconds), now)
+
+    def refused(self, peer: PeerIdentity | None, offer: Offer | None, now: float, seconds: float) -> None:
+        """
+        A stream that is new was refused: nor may it be had by an earlier
+        attempt that comes later, since it may be had elsewhere by then.
+
+        @param peer: Who has asked.
+        @param offer: What was offered.
+        @param now: What the clock says.
+        @param seconds: For how long that can be asked for.
+        """
+        early = _broughtBy(offer)
+        if offer is not None and peer is not None and early is not None and early.attempt > 1:
+            name = peer.identifier, offer.terms.instance, early.number
+            self._ended.add(name, Tombstone(peer.identifier, _UNKNOWN, now + seconds), now)
+
+    def _forgotten(self, name: Name) -> None:
+        process, number = name[:2], name[2]
+        floor = max(self.floors.pop(process, 0), number + 1)
+        if len(self.floors) >= MAX_FLOORS:
+            del self.floors[next(iter(self.floors))]
+        self.floors[process] = floor
+
+
+def _reset(answer: Resumed) -> Reset:
+    assert answer.result is not None
+    return Reset(answer.result[0], 0, answer.result[1])
+
+
+def _broughtBy(offer: Offer | None) -> Early | None:
+    return offer.terms.early if offer is not None and offer.early else None
+
+
+def _attemptOf(stream: OutletStream) -> int:
+    """
+    The attempt at which it was asked for last.
+    """
+    early = _broughtBy(stream.offer)
+    return 0 if early is None else early.attempt
+
+
+def _nameOf(stream: OutletStream) -> Name | None:
+    early = _broughtBy(stream.offer)
+    if early is None or stream.offer is None or stream.peer is None:
+        return None
+    return stream.peer.identifier, stream.offer.terms.instance, early.number
+
+
+def _isAnswered(stream: OutletStream) -> bool:
+    return stream.extension is not None and stream.extension.isAnswered
