@@ -101,6 +101,13 @@ def memory() -> None:
     _replace(service, "keepFreedMemory", lambda: False)
 
 
+def early() -> None:
+    """What a client has said waits for Pong."""
+    from ockam_twisted.transports import local
+
+    _replace(local.LocalSockets, "take", lambda self, transport: b"")
+
+
 def dialing() -> None:
     """Targets are dialled with Twisted's own endpoint."""
     from ockam_twisted.transports import dialing
@@ -120,7 +127,7 @@ def garbage() -> None:
 
 TECHNIQUES: dict[str, Callable[[], None]] = {
     each.__name__: each
-    for each in (pool, passes, bundles, poller, direct, pieces, credit, flows, reads, memory, dialing, garbage)
+    for each in (pool, passes, bundles, poller, direct, pieces, credit, flows, reads, memory, early, dialing, garbage)
 }
 
 

@@ -186,7 +186,9 @@ class StreamTests(TargetTestCase):
         assert process.stdin is not None and process.stdout is not None
         os.set_blocking(process.stdin.fileno(), False)
         written, still = 0, 0
+        deadline = time.monotonic() + PATIENCE
         while still < 10:
+            self.assertLess(time.monotonic(), deadline, f"{written} bytes were read, {sent[0]} taken from the target")
             before = sent[0] + written
             time.sleep(0.1)
             with ignoring(BlockingIOError):
