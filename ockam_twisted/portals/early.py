@@ -49,6 +49,8 @@ class EarlyStreams:
         """
         self.streams: dict[Name, OutletStream] = {}
         self.floors: dict[tuple[str, bytes], int] = {}
+        # Their names, and the attempts at which they were asked for last.
+        self._attempts: dict[OutletStream, tuple[Name, int]] = {}
         self._instance = instance
         self._ended: Tombstones[Name] = Tombstones(self._forgotten)
 
@@ -67,7 +69,8 @@ class EarlyStreams:
         name = peer.identifier, offer.terms.instance, early.number
         stream = self.streams.get(name)
         if stream is not None:
-            return stream if early.attempt > _attemptOf(stream) and not _isAnswered(stream) else _reset(_UNKNOWN)
+            isNext = early.attempt > self._attempts[stream][1] and not _isAnswered(stream)
+            return stream if isNext else _reset(_UNKNOWN)
         answer = self._ended.find(name, peer.identifier)
         if answer is not None:
             return _reset(answer)
@@ -77,13 +80,15 @@ class EarlyStreams:
             return _reset(_UNKNOWN)
         return None
 
-    def begun(self, stream: OutletStream) -> None:
+    def asked(self, stream: OutletStream, peer: PeerIdentity | None, offer: Offer | None) -> None:
         """
-        The target of a stream is being dialed.
+        A stream is begun, or it was asked for again.
         """
-        name = _nameOf(stream)
-        if name is not None:
+        early = _broughtBy(offer)
+        if offer is not None and peer is not None and early is not None:
+            name = peer.identifier, offer.terms.instance, early.number
             self.streams[name] = stream
+            self._attempts[stream] = name, early.attempt
 
     def ended(self, stream: OutletStream, now: float, seconds: float) -> None:
         """
@@ -92,13 +97,13 @@ class EarlyStreams:
         @param now: What the clock says.
         @param seconds: For how long its end can still be asked for.
         """
-        name = _nameOf(stream)
-        if name is None or self.streams.get(name) is not stream:
+        name, attempt = self._attempts.pop(stream, (None, 0))
+        if name is None:
             return
         del self.streams[name]
         # Nothing was said to a target that did not answer: who asks again
         # may have another try.
-        if (stream.wasTold and not _isAnswered(stream)) or _attemptOf(stream) > 1:
+        if (stream.wasTold and not _isAnswered(stream)) or attempt > 1:
             result = stream.result
             answer = _UNKNOWN if result is None else Resumed(0, None, (result.code, result.text))
             self._ended.add(name, Tombstone(name[0], answer, now + seconds), now)
@@ -133,21 +138,6 @@ def _reset(answer: Resumed) -> Reset:
 
 def _broughtBy(offer: Offer | None) -> Early | None:
     return offer.terms.early if offer is not None and offer.early else None
-
-
-def _attemptOf(stream: OutletStream) -> int:
-    """
-    The attempt at which it was asked for last.
-    """
-    early = _broughtBy(stream.offer)
-    return 0 if early is None else early.attempt
-
-
-def _nameOf(stream: OutletStream) -> Name | None:
-    early = _broughtBy(stream.offer)
-    if early is None or stream.offer is None or stream.peer is None:
-        return None
-    return stream.peer.identifier, stream.offer.terms.instance, early.number
 
 
 def _isAnswered(stream: OutletStream) -> bool:

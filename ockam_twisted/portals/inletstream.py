@@ -94,7 +94,7 @@ class InletStream(PortalStream):
 
         @return: Whether it has brought anything.
         """
-        if self._brought is None:
+        if not self.isHasty:
             return False
         if self.offer is not None:
             self.offer.withdraw()
@@ -104,12 +104,11 @@ class InletStream(PortalStream):
         return True
 
     @property
-    def wasHasty(self) -> bool:
+    def isHasty(self) -> bool:
         """
-        Was an outlet told what the client said that did not take it?
+        Was an outlet told what the client said that has not taken it yet?
         """
-        taken = self.extension is not None and self.extension.exchange.features & EARLY
-        return self._brought is not None and not taken
+        return self._brought is not None
 
     def withdraw(self) -> None:
         """
@@ -211,7 +210,8 @@ class InletStream(PortalStream):
         """
         The first that is said once it is open.
         """
-        extension, (early, self.early) = self.extension, (self.early, b"")
+        # What was said, and Ping, need not be kept.
+        extension, (early, self.early), self.offer = self.extension, (self.early, b""), None
         if self._brought is None:
             if extension is not None:
                 extension.sayCredit()
@@ -221,6 +221,7 @@ class InletStream(PortalStream):
             self.abandon("the outlet does not say whether it has told what the client says", PROTOCOL_ERROR)
         else:
             try:
+                self._brought = None
                 extension.exchange.sending.said(early)
                 self.sent += len(early)
             except PortalRefused as error:

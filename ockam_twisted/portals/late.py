@@ -39,7 +39,7 @@ class Late:
         self._router = inlet.router
         self._address = address = stream.address
         self._inlet = inlet
-        self._offer = stream.offer
+        self._isExtended = stream.offer is not None or stream.extension is not None
         self._router.register(address, self)
         if stream.flowId is not None:
             self._router.flowControls.addConsumer(address, stream.flowId)
@@ -51,7 +51,7 @@ class Late:
         See L{IWorker.messageReceived}.
         """
         payload, back = message.payload, message.return_route
-        isExtended = self._offer is not None and message.peerIdentity is not None
+        isExtended = self._isExtended and message.peerIdentity is not None
         isResumed = isExtended and payload[:1] == _RESUMED
         if back and (isResumed or payload[:1] == PONG):
             end = DISCONNECT

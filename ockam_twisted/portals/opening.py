@@ -147,6 +147,7 @@ class Opening:
         Pong has arrived.
         """
         self._stopLooking()
+        self._said = b""
         self._inlet.learn(self._route, self.stream)
         # The way may have been replaced meanwhile.
         route = self._inlet.way.route
@@ -192,7 +193,7 @@ class Opening:
     def _ended(self, stream: InletStream) -> None:
         self._inlet.streams.discard(stream)
         self._inlet.totals.ended(stream)
-        if stream.wasHasty:
+        if stream.isHasty:
             self._inlet.learn(None, stream)
         if stream.result is not None and stream.extension is None:
             self._inlet.refused(f"the outlet says: {reasonOf(stream.result)}")

@@ -277,6 +277,7 @@ class Outlet(Service):
             return self._said(offer, POLICY, "")
         assert offer is not None
         self.resumptions.found(known)
+        self.settings.early.asked(known, ping.peerIdentity, offer)
         try:
             known.pingedAgain(ping, offer)
         except PortalRefused as error:
@@ -329,7 +330,7 @@ class Outlet(Service):
         stream.pinged(ping, offer)
         if stream.state is not State.DIALING:
             return
-        self.settings.early.begun(stream)
+        self.settings.early.asked(stream, stream.peer, offer)
         if stream.offer is not None and stream.peer is not None:
             self.resumptions.restarted(stream.peer, stream.offer.terms.instance)
         connecting = target.connect(local)

@@ -67,8 +67,9 @@ class OutletStream(PortalStream):
                 except LimitReached as error:
                     self.abandon(str(error), REFUSED)
                     return
-                exchange.payloadReceived(len(early))
-                self.received += len(early)
+                if early:
+                    exchange.payloadReceived(len(early))
+                    self.received += len(early)
                 # Who sends something with Ping knows us.
                 instance = self.offer.terms.instance
                 self.extension = Extension(self, self.offer.settings, exchange, instance, isConfirmed=bool(early))
@@ -77,6 +78,8 @@ class OutletStream(PortalStream):
             # twice.
             self.router.invalidate(self.address)
             self._open(lambda: self.emit((pong,), len(pong)))
+            # It has what the client had said.
+            self.offer = None
 
     def pingedAgain(self, message: LocalMessage, offer: Offer) -> None:
         """
@@ -89,8 +92,9 @@ class OutletStream(PortalStream):
         """
         source, extension = message.source, self.extension
         assert source is not None
-        self.offer = offer
-        if self.state is not State.DIALING:
+        if self.state is State.DIALING:
+            self.offer = offer
+        else:
             self.state = State.OPEN
         self._attachment.move(message.return_route[0], self.router.flowControls.producerId(source))
         if self.state not in (State.DIALING, State.OPEN):

@@ -61,7 +61,7 @@ class Resumptions:
         A stream may be resumed from now on.
         """
         extension, peer = stream.extension, stream.peer
-        if extension is None or peer is None or not extension.isResumable:
+        if extension is None or peer is None or not extension.isResumable or stream.state is State.ENDED:
             return
         name, instance = extension.exchange.stream, extension.instance
         self.streams[name] = stream

@@ -153,6 +153,10 @@ class EarlyTests(EarlyTestCase):
         self.network.pump()
         self.assertEqual((bytes(target.received), bytes(client.received)), (b"hello world", b"answer"))
         self.assertEqual(self.streamOf(client).sent, 11)
+        # Nobody keeps it any longer.
+        near, far = self.streamOf(client), [each for each in self.theOutlet.streams if each.received == 11]
+        opening = self.link(client).server.protocol.opening
+        self.assertEqual((near.early, near.offer, opening._said, far[0].offer), (b"", None, b"", None))
         self.assertEqual([each.received for each in self.theOutlet.streams if each.received != 5], [11])
         self.assertOver(client, target)
 

@@ -44,7 +44,7 @@ _MORE = {
     # What was logged lately, for repetitions of it: 16 of each event, forgotten in time.
     "ockam_twisted.ops.repeats._Count": 200,
     "ockam_twisted.channels.channel.SecureChannel": 2,
-    "ockam_twisted.portals.resumption.Tombstone": 64,
+    "ockam_twisted.portals.tombstones.Tombstone": 64,
     "ockam_twisted.routing.addresses.Address": 128,
     "ockam_twisted.routing.addresses.Route": 64,
     "ockam_twisted.transports.queue.DirectQueue": 256,
