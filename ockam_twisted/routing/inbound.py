@@ -63,6 +63,10 @@ class InboundFlows:
         found = Inbound(prefix, len(prefix), flow)
         self._prefixes += found.size
         if len(self._flows) >= MAX_FLOWS or self._prefixes > MAX_PREFIXES:
+            # Closed they go at once; else they are left to the garbage
+            # collector, which looks seldom.
+            for each in self._flows.values():
+                each.flow.close()
             self._flows.clear()
             self._prefixes = found.size
         if found.size not in self._lengths:

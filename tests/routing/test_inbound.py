@@ -4,12 +4,31 @@ Tests for L{ockam_twisted.routing.inbound}.
 
 from __future__ import annotations
 
+import gc
 from typing import Any, cast
+from weakref import ref
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.interfaces import IFlow
+from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.inbound import MAX_FLOWS, MAX_LENGTHS, MAX_PREFIXES, InboundFlows
+from ockam_twisted.routing.router import Router
+from ockam_twisted.testing import Inbox
+
+
+class _Flow:
+    """
+    A flow that can be closed.
+    """
+
+    isClosed = False
+
+    def close(self) -> None:
+        """
+        See C{IFlow.close}.
+        """
+        self.isClosed = True
 
 
 class InboundFlowsTests(SynchronousTestCase):
@@ -27,7 +46,7 @@ class InboundFlowsTests(SynchronousTestCase):
         """
         @return: What messages that begin so are sent to.
         """
-        flow: Any = object()
+        flow: Any = _Flow()
         self.table.add(prefix, cast(IFlow, flow))
         return flow
 
@@ -90,3 +109,34 @@ class InboundFlowsTests(SynchronousTestCase):
         known = [size for size in range(1, 60) if self.table.find(b"x" * size + b"." + bytes(100), 0)]
         self.assertLessEqual(len(known), MAX_LENGTHS)
         self.assertIn(59, known)
+
+    def test_closed(self) -> None:
+        """
+        What there is no room for any more is closed; what is added is not.
+        """
+        first = [self.add(b"%06d" % number) for number in range(MAX_FLOWS)]
+        self.assertFalse(any(flow.isClosed for flow in first))
+        last = self.add(b"one more")
+        self.assertTrue(all(flow.isClosed for flow in first))
+        self.assertFalse(last.isClosed)
+
+    def test_freed(self) -> None:
+        """
+        So it is not left to the garbage collector: who comes with another
+        address each time would have it pile up until that looks.
+        """
+        router = Router()
+        inbox = Inbox(router, Address.local("inbox"))
+        route = Route((inbox.address,))
+        flow = router.open(route, route, inbox.address)
+        flow.send((b"x",), 1)
+        self.assertEqual(inbox.payloads, [b"x"])
+        self.table.add(b"first", flow)
+        there = ref(flow)
+        del flow
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for number in range(MAX_FLOWS):
+            self.assertIsNotNone(there())
+            self.add(b"%06d" % number)
+        self.assertIsNone(there())
