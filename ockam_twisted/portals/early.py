@@ -31,7 +31,8 @@ Name = tuple[str, bytes, int]
 MAX_FLOORS = 4096
 
 #: What is said of a stream that may have been said all to.
-_UNKNOWN = Resumed(0, None, (UNKNOWN, "it cannot be known what has become of this stream"))
+_UNKNOWABLE = "it cannot be known what has become of this stream"
+_UNKNOWN = Resumed(0, None, (UNKNOWN, _UNKNOWABLE))
 
 
 class EarlyStreams:
@@ -72,7 +73,7 @@ class EarlyStreams:
             isNext = early.attempt > self._attempts[stream][1] and not _isAnswered(stream)
             return stream if isNext else _reset(_UNKNOWN)
         answer = self._ended.find(name, peer.identifier)
-        if answer is not None:
+        if answer is not None and (answer.result is not None or early.attempt <= answer.next):
             return _reset(answer)
         isLate = early.number < self.floors.get(name[:2], 0)
         # The process that it means may have said it to the target.
@@ -101,12 +102,16 @@ class EarlyStreams:
         if name is None:
             return
         del self.streams[name]
-        # Nothing was said to a target that did not answer: who asks again
-        # may have another try.
-        if (stream.wasTold and not _isAnswered(stream)) or attempt > 1:
+        # Nothing was said to a target that did not answer: who asks again may
+        # have another try, but no earlier attempt that comes later.
+        if stream.wasTold and not _isAnswered(stream):
             result = stream.result
             answer = _UNKNOWN if result is None else Resumed(0, None, (result.code, result.text))
-            self._ended.add(name, Tombstone(name[0], answer, now + seconds), now)
+        elif attempt > 1:
+            answer = _UNKNOWN if stream.wasTold else Resumed(attempt)
+        else:
+            return
+        self._ended.add(name, Tombstone(name[0], answer, now + seconds), now)
 
     def refused(self, peer: PeerIdentity | None, offer: Offer | None, now: float, seconds: float) -> None:
         """
@@ -132,8 +137,8 @@ class EarlyStreams:
 
 
 def _reset(answer: Resumed) -> Reset:
-    assert answer.result is not None
-    return Reset(answer.result[0], 0, answer.result[1])
+    code, text = answer.result or (UNKNOWN, _UNKNOWABLE)
+    return Reset(code, 0, text)
 
 
 def _broughtBy(offer: Offer | None) -> Early | None:

@@ -627,6 +627,23 @@ class AttackTests(EarlyTestCase):
         self.assertEqual(self.ask(1), [UNKNOWN])
         self.assertEqual(self.ask(2), ["opened"])
 
+    def test_toldNothing(self) -> None:
+        """
+        Whose target was not told may try again, as often as it likes; an
+        earlier attempt that comes later may not.
+        """
+        port = self.network.ports["target"]
+        port.stopListening()
+        self.assertNotIn("opened", self.ask(1)[:1])
+        self.assertNotIn("opened", self.ask(1, 3)[:1])
+        port.startListening()
+        self.assertEqual(self.ask(1), [UNKNOWN])
+        self.assertEqual(self.ask(1, 3), [UNKNOWN])
+        self.assertEqual(self.ask(1, 4), ["opened"])
+        self.assertEqual(self.ask(1, 2), [UNKNOWN])
+        self.confirm()
+        self.assertEqual(self.told(), [b"1"])
+
     def test_notPermitted(self) -> None:
         """
         Who may not have streams any more does not get the one it had asked
