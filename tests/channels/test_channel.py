@@ -722,7 +722,9 @@ class RouteTests(_AttackTestCase):
         frames = list(self.hop.toServer.waiting)
         self.hop.toServer.waiting.clear()
         self.hop.toServer.inject(frames[0])
-        self.hop.toServer.inject(self.moved(changed(frames[1], lambda payload: payload[:-1] + b"?"), "relay"))
+        self.hop.toServer.inject(
+            self.moved(changed(frames[1], lambda payload: payload[:-1] + bytes((payload[-1] ^ 1,))), "relay")
+        )
         self.hop.toClient.record = True
         self.release()
         [close] = self.hop.toClient.recorded
