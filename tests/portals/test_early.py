@@ -221,6 +221,9 @@ class EarlyTests(EarlyTestCase):
         self.network.advance(1)
         self.assertEqual(self.heard(), [b"hello"])
         self.assertEqual(bytes(client.received), b"answer" * 10_000)
+        # It waits for no other way any more.
+        self.assertEqual(self.theOutlet.resumptions._waiting, {})
+        self.network.advance(RESUME_TIMEOUT + 1)
         self.assertOver(client, target)
 
     def test_stillDialing(self) -> None:
