@@ -64,15 +64,15 @@ class EarlyStreams:
         @return: It, if it is asked for again and may be; why it may not be
             had; or L{None}: it is new, or its Ping brings nothing.
         """
-        early = _broughtBy(offer)
-        if offer is None or peer is None or early is None:
+        asked = _askedFor(peer, offer)
+        if asked is None:
             return None
-        name = peer.identifier, offer.terms.instance, early.number
+        name, early = asked
         stream = self.streams.get(name)
         if stream is not None:
             isNext = early.attempt > self._attempts[stream][1] and not _isAnswered(stream)
             return stream if isNext else _reset(_UNKNOWN)
-        answer = self._ended.find(name, peer.identifier)
+        answer = self._ended.find(name, name[0])
         if answer is not None and (answer.result is not None or early.attempt <= answer.next):
             return _reset(answer)
         isLate = early.number < self.floors.get(name[:2], 0)
@@ -85,9 +85,9 @@ class EarlyStreams:
         """
         A stream is begun, or it was asked for again.
         """
-        early = _broughtBy(offer)
-        if offer is not None and peer is not None and early is not None:
-            name = peer.identifier, offer.terms.instance, early.number
+        asked = _askedFor(peer, offer)
+        if asked is not None:
+            name, early = asked
             self.streams[name] = stream
             self._attempts[stream] = name, early.attempt
 
@@ -123,10 +123,10 @@ class EarlyStreams:
         @param now: What the clock says.
         @param seconds: For how long that can be asked for.
         """
-        early = _broughtBy(offer)
-        if offer is not None and peer is not None and early is not None and early.attempt > 1:
-            name = peer.identifier, offer.terms.instance, early.number
-            self._ended.add(name, Tombstone(peer.identifier, _UNKNOWN, now + seconds), now)
+        asked = _askedFor(peer, offer)
+        if asked is not None and asked[1].attempt > 1:
+            name = asked[0]
+            self._ended.add(name, Tombstone(name[0], _UNKNOWN, now + seconds), now)
 
     def _forgotten(self, name: Name) -> None:
         process, number = name[:2], name[2]
@@ -141,8 +141,15 @@ def _reset(answer: Resumed) -> Reset:
     return Reset(code, 0, text)
 
 
-def _broughtBy(offer: Offer | None) -> Early | None:
-    return offer.terms.early if offer is not None and offer.early else None
+def _askedFor(peer: PeerIdentity | None, offer: Offer | None) -> tuple[Name, Early] | None:
+    """
+    @return: Which stream is asked for, and how; or L{None} if its Ping brings
+        nothing.
+    """
+    if peer is None or offer is None or not offer.early:
+        return None
+    early = offer.terms.early
+    return None if early is None else ((peer.identifier, offer.terms.instance, early.number), early)
 
 
 def _isAnswered(stream: OutletStream) -> bool:

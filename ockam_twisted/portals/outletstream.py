@@ -90,18 +90,12 @@ class OutletStream(PortalStream):
         @param offer: Of the same stream.
         @raise PortalRefused: It cannot be right.
         """
-        source, extension = message.source, self.extension
-        assert source is not None
+        extension = self.extension
         if self.state is State.DIALING:
             self.offer = offer
         else:
             self.state = State.OPEN
-        self._attachment.move(message.return_route[0], self.router.flowControls.producerId(source))
-        if self.state not in (State.DIALING, State.OPEN):
-            return
-        self.peer = message.peerIdentity
-        self._attachment.open(message.return_route)
-        if extension is not None:
+        if self._hasMoved(message) and extension is not None:
             self.emit((pong := offer.acceptAgain(extension.exchange),), len(pong))
             extension.askedAgain(offer.terms.limit)
 
@@ -112,12 +106,23 @@ class OutletStream(PortalStream):
         @param message: What it came in, from whom it may come.
         @raise PortalRefused: It cannot be right; nothing has changed.
         """
-        source, extension = message.source, self.extension
-        assert source is not None and extension is not None
+        extension = self.extension
+        assert extension is not None
         extension.resumeReceived(resume)
         self.state = State.OPEN
-        self._attachment.move(message.return_route[0], self.router.flowControls.producerId(source))
-        if self.state is State.OPEN:
-            self.peer = message.peerIdentity
-            self._attachment.open(message.return_route)
+        if self._hasMoved(message):
             extension.resumed()
+
+    def _hasMoved(self, message: LocalMessage) -> bool:
+        """
+        @return: Is the stream on the way by which C{message} came?  Or else it
+            has lost that too.
+        """
+        source, state = message.source, self.state
+        assert source is not None
+        self._attachment.move(message.return_route[0], self.router.flowControls.producerId(source))
+        if self.state is not state:
+            return False
+        self.peer = message.peerIdentity
+        self._attachment.open(message.return_route)
+        return True

@@ -6,6 +6,7 @@ a reason.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
@@ -17,7 +18,9 @@ from ockam_twisted.portals.inlet import CONNECT_TIMEOUT
 from ockam_twisted.portals.late import LATE
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.shares import FIRST_WINDOW, SMALLEST_WINDOW
+from ockam_twisted.sessions.renewal import RETIRE_DELAY
 from ockam_twisted.sessions.watch import DOWN_AFTER
+from ockam_twisted.testing import MemoryLink
 from ockam_twisted.wire.extension import PROTOCOL_ERROR, REASONS, SHUTTING_DOWN, Reset
 from ockam_twisted.wire.terms import MAX_EARLY
 from tests.exploring import explore
@@ -46,6 +49,9 @@ class StreamMachine(RuleBasedStateMachine):
         world.setUp()
         self.full = False
         self.good = 0.0
+        self.held: dict[MemoryLink, float] = {}
+        self.unread: dict[Speaker, float] = {}
+        self.retired: list[Any] = []
         for _ in range(streams):
             self.open()
 
@@ -80,13 +86,13 @@ class StreamMachine(RuleBasedStateMachine):
         if self.isGood:
             self.good = self.now
 
-    def excuse(self, client: Speaker) -> None:
+    def excuse(self, speaker: Speaker) -> None:
         """
-        This stream may be reset from now on.
+        The stream at whose end this program is may be reset from now on.
         """
-        client.isExcused = True
-        if client.other is not None:
-            client.other.isExcused = True
+        speaker.isExcused = True
+        if speaker.other is not None:
+            speaker.other.isExcused = True
 
     def excuseAll(self) -> None:
         for client in self.world.clients:
@@ -158,9 +164,7 @@ class StreamMachine(RuleBasedStateMachine):
                 speaker.isSilent = speaker.isClosed = True
             if isReset or not speaker.finished:
                 # Who is written to, and has gone, resets.
-                speaker.isExcused = True
-                if speaker.other is not None:
-                    speaker.other.isExcused = True
+                self.excuse(speaker)
             transport: Any = speaker.transport
             (transport.abortConnection if isReset else transport.loseConnection)()
             self.settle()
@@ -259,10 +263,10 @@ class StreamMachine(RuleBasedStateMachine):
         world.hop.toServer.held, world.hop.toClient.held = holdToServer, holdToClient
         world.move()
         self.settle()
-        if close and old is not None:
-            with world.inletNode.router.turn:
-                old.close()
-            self.settle()
+        if old is not None:
+            self.retired.append(old)
+        if close:
+            self.closeRetired(lambda channel: channel is old)
 
     @rule(seconds=_SECONDS)
     def wait(self, seconds: float) -> None:
@@ -274,24 +278,52 @@ class StreamMachine(RuleBasedStateMachine):
             unopened = stream is None or stream.state in (State.NEW, State.PINGED)
             if unopened and after - client.opened >= CONNECT_TIMEOUT - 1:
                 self.excuse(client)
-        self.waits()
-        network = self.world.network
-        if seconds > DOWN_AFTER:
+        self.waits(seconds)
+        if seconds > RETIRE_DELAY:
+            self.world.network.advance(RETIRE_DELAY)
+            self.closeRetired(self.isUnused)
+        while True:
             # A session notices silence, and closes what is silent.
-            network.advance(DOWN_AFTER)
-            for hop in self.world.hops:
-                if (hop.toServer.held or hop.toClient.held) and hop.isAlive:
-                    self.lose()
-                    hop.cut()
-                    hop.toServer.held = hop.toClient.held = False
-            seconds -= DOWN_AFTER
-        network.advance(seconds)
+            silent = [hop for hop in self.world.hops if hop.isAlive and (hop.toServer.held or hop.toClient.held)]
+            self.held = {hop: self.held.get(hop, self.now) for hop in silent}
+            down = min(self.held.values(), default=after) + DOWN_AFTER
+            if down >= after:
+                break
+            self.world.network.advance(down - self.now)
+            for hop in [each for each, since in self.held.items() if since + DOWN_AFTER == down]:
+                self.lose()
+                hop.cut()
+                hop.toServer.held = hop.toClient.held = False
+        self.world.network.advance(after - self.now)
+        self.closeRetired(self.isUnused)
+
+    def isUnused(self, channel: Any) -> bool:
+        """
+        Would nobody at the inlet notice if it ended?
+        """
+        # The world itself would.
+        return self.world.inletNode.router.dependents(channel.encryptor) <= 1
+
+    def closeRetired(self, which: Callable[[Any], bool]) -> None:
+        """
+        A session closes ways that were replaced.
+        """
+        router = self.world.inletNode.router
+        for channel in [each for each in self.retired if which(each)]:
+            self.retired.remove(channel)
+            with router.turn:
+                channel.close()
         self.settle()
 
-    def waits(self) -> None:
+    def waits(self, seconds: float) -> None:
         """
-        Time passes.
+        Time passes: whoever does not read for long is given up at its end.
         """
+        there = [each for each in self.world.speakers() if each.isThere and getattr(each.transport, "isPaused", False)]
+        self.unread = {each: self.unread.get(each, 0.0) + seconds for each in there}
+        for speaker, unread in self.unread.items():
+            if unread >= LINGER:
+                self.excuse(speaker)
 
     # ------------------------------------------------------------- processes
 
@@ -397,7 +429,7 @@ class StreamMachine(RuleBasedStateMachine):
                 transport: Any = speaker.transport
                 transport.resumeProducing()
         self.newWay(False, False, False)
-        self.wait(1.0)
+        self.wait(5.0)
         self.isRight()
         for speaker in world.speakers():
             other = speaker.other
@@ -407,7 +439,7 @@ class StreamMachine(RuleBasedStateMachine):
         for speaker in world.speakers():
             if speaker.isThere and not speaker.isSilent:
                 self.finish(speaker)
-        self.wait(1.0)
+        self.wait(5.0)
         self.isRight()
         for speaker in world.speakers():
             if speaker.isThere and not speaker.isExcused:
@@ -432,7 +464,6 @@ class StreamMachine(RuleBasedStateMachine):
         assert world.theOutlet.resumptions.streams == {}
         for settings in world.allSettings:
             assert settings.early.streams == {}
-        for settings in world.allSettings:
             assert settings.budget.used == 0, settings.budget.used
         for hop in world.hops:
             hop.cut()
@@ -456,7 +487,7 @@ class PlainMachine(StreamMachine):
     def lose(self) -> None:
         self.excuseAll()
 
-    def waits(self) -> None:
+    def waits(self, seconds: float) -> None:
         # Who does not read, or is not read to, may be closed.
         if not self.isGood or any(
             getattr(each.transport, "isPaused", False) for each in self.world.speakers() if each.isThere
