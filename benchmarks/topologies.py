@@ -35,11 +35,14 @@ PRIVILEGE_SEPARATION = Path("/run/sshd")
 
 
 def environment() -> dict[str, str]:
-    """The environment of started programs: this checkout is importable, no ssh agent, no inherited state folder."""
+    """
+    The environment of started programs: this checkout is importable, and compiled as what is installed is; no ssh
+    agent, no inherited state folder.
+    """
     result = dict(os.environ)
     path = [str(CHECKOUT), *filter(None, [result.get("PYTHONPATH")])]
     result["PYTHONPATH"] = os.pathsep.join(path)
-    for name in ("SSH_AUTH_SOCK", "STATE_DIRECTORY", "NOTIFY_SOCKET"):
+    for name in ("SSH_AUTH_SOCK", "STATE_DIRECTORY", "NOTIFY_SOCKET", "PYTHONDONTWRITEBYTECODE"):
         result.pop(name, None)
     return result
 
