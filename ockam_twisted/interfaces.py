@@ -167,6 +167,12 @@ class ISource(Interface):
         this source is paused?
         """
 
+    def moved() -> None:
+        """
+        What is read goes elsewhere from now on: wait for no output that it
+        has fed.
+        """
+
     def owns(output: IOutput) -> bool:
         """
         Does C{output} leave through the connection that this reads from?
@@ -212,6 +218,11 @@ class IOutput(Interface):
     def holdBack(source: ISource) -> None:
         """
         Pause C{source} until this output has drained.
+        """
+
+    def letGo(source: ISource) -> None:
+        """
+        C{source} does not feed this output any more, and need not wait for it.
         """
 
     sent: int = Attribute("Bytes of the stream that were taken from here, in all.")

@@ -64,6 +64,18 @@ class WindowBudget:
         self.used += size
         return True
 
+    def grow(self, size: int) -> bool:
+        """
+        The same for a window that has its first bytes: a quarter of all is
+        left for those of new streams.
+        """
+        budget: WindowBudget | None = self
+        while budget is not None:
+            if budget.used + size > budget._limit * 3 // 4:
+                return False
+            budget = budget._parent
+        return self.take(size)
+
     def give(self, size: int) -> None:
         """
         Give back what was taken.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ockam_twisted.portals.tombstones import Tombstone, Tombstones
 from ockam_twisted.routing.local_message import PeerIdentity
-from ockam_twisted.wire.extension import UNKNOWN, Reset, Resumed
+from ockam_twisted.wire.extension import SHUTTING_DOWN, UNKNOWN, Reset, Resumed
 from ockam_twisted.wire.terms import Early
 
 if TYPE_CHECKING:
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 #: Who has asked, the instance of its process, and the number of the stream.
 Name = tuple[str, bytes, int]
 
-#: For how many processes of inlets it is known below which number nobody is
-#: believed.
+#: For how many peers it is known below which number nobody is believed, and
+#: for how many processes of each.
 MAX_FLOORS = 4096
+PEER_FLOORS = 16
 
 #: What is said of a stream that may have been said all to.
 _UNKNOWABLE = "it cannot be known what has become of this stream"
@@ -40,8 +41,8 @@ class EarlyStreams:
     See the module: those of one process.
 
     @ivar streams: Those that have not ended.
-    @ivar floors: By peer and instance: what is below has been, or is not
-        believed.
+    @ivar floors: By peer, and the instance of its process: what is below has
+        been, or is not believed.
     """
 
     def __init__(self, instance: bytes) -> None:
@@ -49,7 +50,7 @@ class EarlyStreams:
         @param instance: Of this process.
         """
         self.streams: dict[Name, OutletStream] = {}
-        self.floors: dict[tuple[str, bytes], int] = {}
+        self.floors: dict[str, dict[bytes, int]] = {}
         # Their names, and the attempts at which they were asked for last.
         self._attempts: dict[OutletStream, tuple[Name, int]] = {}
         self._instance = instance
@@ -75,7 +76,7 @@ class EarlyStreams:
         answer = self._ended.find(name, name[0])
         if answer is not None and (answer.result is not None or early.attempt <= answer.next):
             return _reset(answer)
-        isLate = early.number < self.floors.get(name[:2], 0)
+        isLate = early.number < self.floors.get(name[0], {}).get(name[1], 0)
         # The process that it means may have said it to the target.
         if isLate or early.outlet not in (None, self._instance):
             return _reset(_UNKNOWN)
@@ -106,7 +107,10 @@ class EarlyStreams:
         # have another try, but no earlier attempt that comes later.
         if stream.wasTold and not _isAnswered(stream):
             result = stream.result
-            answer = _UNKNOWN if result is None else Resumed(0, None, (result.code, result.text))
+            # That the outlet stops is said of what was not told: there may be
+            # another one that can be.
+            isKnown = result is not None and result.code != SHUTTING_DOWN
+            answer = Resumed(0, None, (result.code, result.text)) if result is not None and isKnown else _UNKNOWN
         elif attempt > 1:
             answer = _UNKNOWN if stream.wasTold else Resumed(attempt)
         else:
@@ -129,11 +133,16 @@ class EarlyStreams:
             self._ended.add(name, Tombstone(name[0], _UNKNOWN, now + seconds), now)
 
     def _forgotten(self, name: Name) -> None:
-        process, number = name[:2], name[2]
-        floor = max(self.floors.pop(process, 0), number + 1)
+        identifier, instance, number = name
+        # Who begins many processes, or says so, makes only its own forgotten.
+        floors = self.floors.pop(identifier, {})
+        floor = max(floors.pop(instance, 0), number + 1)
+        if len(floors) >= PEER_FLOORS:
+            del floors[next(iter(floors))]
         if len(self.floors) >= MAX_FLOORS:
             del self.floors[next(iter(self.floors))]
-        self.floors[process] = floor
+        floors[instance] = floor
+        self.floors[identifier] = floors
 
 
 def _reset(answer: Resumed) -> Reset:

@@ -6,6 +6,7 @@ C{docs/portal-extension.rst}).
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from twisted.internet.interfaces import IDelayedCall
@@ -14,6 +15,7 @@ from ockam_twisted.errors import PortalRefused
 from ockam_twisted.interfaces import Buffer, IOutput
 from ockam_twisted.portals.acknowledgement import Acknowledgement
 from ockam_twisted.portals.exchange import Exchange
+from ockam_twisted.portals.patience import Patience
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.settings import StreamSettings
 from ockam_twisted.routing.source import Source
@@ -36,9 +38,6 @@ if TYPE_CHECKING:
 
 #: What leaves in one turn of what waited, bytes.
 _BATCH = 256 * 1024
-
-#: Seconds that the far end has to end, once nobody is left at the near end.
-LINGER = 60.0
 
 
 def _nothing() -> None:
@@ -72,7 +71,7 @@ class Extension:
         self._feeder: Source | None = None
         self._waking: IDelayedCall | None = None
         self._isPumpDue = False
-        self._deadline: IDelayedCall | None = None
+        self._patience = Patience(self._clock, exchange, self._outOfPatience)
         self._acknowledgement = Acknowledgement(self._clock, self._acknowledge)
         self._reset: Reset | None = None
         self._isGone = False
@@ -137,12 +136,11 @@ class Extension:
         self.finish()
         if not self._isGone and self.exchange.theirFinal is None:
             self._isGone = True
-            if self._deadline is None:
-                self._deadline = self._clock.callLater(LINGER, self._lingered)
+            self._patience.linger()
 
-    def _lingered(self) -> None:
-        self._deadline = None
-        self.reset(RESET_BY_PEER, "nobody is there any more")
+    def _outOfPatience(self, code: int, reason: str) -> None:
+        with self._stream.router.turn:
+            self.reset(code, reason)
 
     def surrender(self) -> list[Buffer]:
         """
@@ -297,21 +295,7 @@ class Extension:
             self._waking.cancel()
             self._waking = None
         self._local.source.pauseFor(self)
-        self._expect()
-
-    def _expect(self) -> None:
-        """
-        There has to be a way again within a while.
-        """
-        if self._deadline is not None:
-            self._deadline.cancel()
-        self._deadline = self._clock.callLater(self._settings.resumeTimeout, self._timedOut)
-
-    def _timedOut(self) -> None:
-        self._deadline = None
-        with self._stream.router.turn:
-            seconds = self._settings.resumeTimeout
-            self.reset(ROUTE_LOST, f"there was no way to the other end for {seconds:.0f} s")
+        self._patience.expect(self._settings.resumeTimeout)
 
     def askToResume(self) -> bytes:
         """
@@ -320,7 +304,7 @@ class Extension:
         exchange = self.exchange
         exchange.sending.suspend()
         exchange.attempt += 1
-        self._expect()
+        self._patience.expect(self._settings.resumeTimeout)
         at = exchange.offset
         return encodeExtension(Resume(exchange.stream, exchange.attempt, at.next, at.final))
 
@@ -374,11 +358,13 @@ class Extension:
         peer = self._stream.peer
         if peer is not None:
             self.exchange.receiving.moved(self._settings.shareOf(peer), self._clock.seconds())
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        self._patience.close()
         if self._isGone:
-            self._deadline = self._clock.callLater(LINGER, self._lingered)
+            self._patience.linger()
+        # Nor does it wait for connections that it does not use any more.
+        for source in (self._local.source, self._feeder):
+            if source is not None:
+                source.moved()
 
     def _goOn(self) -> None:
         self._settle()
@@ -391,8 +377,10 @@ class Extension:
         It is over.
         """
         self._acknowledgement.close()
-        for call in (self._waking, self._deadline):
-            if call is not None and call.active():
-                call.cancel()
-        self._waking = self._deadline = None
+        self._patience.close()
+        if self._waking is not None:
+            self._waking.cancel()
+            self._waking = None
+        # What waits there may still be taken: nobody is to hear of it.
+        self._output.mark = sys.maxsize
         self.exchange.close()

@@ -64,28 +64,26 @@ class Offer:
             return b""
         return terms.early.data
 
-    def accept(self, peer: PeerIdentity) -> tuple[bytes, Exchange]:
+    def accept(self, peer: PeerIdentity) -> Exchange:
         """
         Accept it, at the outlet.
 
         @param peer: The inlet.
-        @return: The Pong that says so, and what comes of it.
         @raise LimitReached: Too much is under way.
         """
         settings = self.settings
         receiving = settings.receiving(peer)
         ours = settings.terms(receiving, os.urandom(ID_SIZE))
         try:
-            return encodeTerms(PONG, ours), settings.agree(ours, self.terms, receiving, peer)
+            return settings.agree(ours, self.terms, receiving, peer)
         except LimitReached:
             receiving.close()
             raise
 
-    def acceptAgain(self, exchange: Exchange) -> bytes:
+    def acceptance(self, exchange: Exchange) -> bytes:
         """
-        The inlet has asked once more for what was accepted already.
-
-        @return: The Pong that says so.
+        @param exchange: What came of it.
+        @return: The Pong that says so, at the outlet.
         """
         return encodeTerms(PONG, self.settings.terms(exchange.receiving, exchange.stream))
 

@@ -50,6 +50,7 @@ class Opening:
     take: Callable[[], bytes] | None = None
     _told: bytes | None = None
     _said = b""
+    _asked: str | None = None
 
     def __init__(self, inlet: Inlet, local: Any) -> None:
         """
@@ -135,12 +136,23 @@ class Opening:
         if not self._hasAsked:
             self._hasAsked = True
             way.suspect("a new stream gets no answer", self._route)
-        elif way.route not in (None, self._route):
+        elif way.route not in (None, self._route) and self._mayAsk(way.route):
             with self._inlet.router.turn:
                 if not self.stream.retract():
                     self.stream.withdraw()
                     self._make()
             self._begin()
+
+    def _mayAsk(self, route: Route) -> bool:
+        """
+        Who may have been told what the client says is asked once more, and
+        nobody else while it lives: it alone knows.
+        """
+        return not self.stream.isHasty or self._identifierOf(route) == self._asked
+
+    def _identifierOf(self, route: Route) -> str | None:
+        peer = self._inlet.router.peers.find(route[0])
+        return None if peer is None else peer.identifier
 
     def opened(self) -> None:
         """
@@ -167,6 +179,7 @@ class Opening:
         with self._inlet.router.turn:
             if outlet is not None and self.take is not None and not self._said:
                 stream.early = self._said = self.take()
+                self._asked = self._identifierOf(route)
             if stream.state is State.NEW:
                 stream.ping(route, outlet)
 

@@ -256,7 +256,8 @@ class Outlet(Service):
         else:
             self._dial(ping, offer)
             return ()
-        settings.early.refused(peer, offer, self._clock.seconds(), settings.resumeTimeout)
+        if not refusal:
+            settings.early.refused(peer, offer, self._clock.seconds(), settings.resumeTimeout)
         return said
 
     def _askedAgain(

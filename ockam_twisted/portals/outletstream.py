@@ -58,20 +58,19 @@ class OutletStream(PortalStream):
             pong = PONG
             if self.offer is not None and self.peer is not None:
                 early = self.offer.early
-                if early:
-                    # While the target deals with it we do the rest.
-                    self.wasTold = True
-                    self.local.hear(early)
                 try:
-                    pong, exchange = self.offer.accept(self.peer)
+                    exchange = self.offer.accept(self.peer)
                 except LimitReached as error:
                     self.abandon(str(error), REFUSED)
                     return
                 if early:
+                    # While the target deals with it we do the rest.
+                    self.wasTold = True
+                    self.local.hear(early)
                     exchange.payloadReceived(len(early))
                     self.received += len(early)
                 # Who sends something with Ping knows us.
-                instance = self.offer.terms.instance
+                pong, instance = self.offer.acceptance(exchange), self.offer.terms.instance
                 self.extension = Extension(self, self.offer.settings, exchange, instance, isConfirmed=bool(early))
             # From now on payloads are taken without their routes.  Only then may
             # something be sent: that flow begins here, and would be resolved
@@ -96,7 +95,7 @@ class OutletStream(PortalStream):
         else:
             self.state = State.OPEN
         if self._hasMoved(message) and extension is not None:
-            self.emit((pong := offer.acceptAgain(extension.exchange),), len(pong))
+            self.emit((pong := offer.acceptance(extension.exchange),), len(pong))
             extension.askedAgain(offer.terms.limit)
 
     def resumeReceived(self, message: LocalMessage, resume: Resume) -> None:

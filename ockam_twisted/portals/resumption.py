@@ -168,7 +168,8 @@ class Resumptions:
         if not isinstance(resume, Resume) or peer is None:
             return None
         stream = self.streams.get(resume.stream)
-        if stream is None or stream.peer is None or stream.peer.identifier != peer.identifier:
+        extension = None if stream is None else stream.extension
+        if stream is None or extension is None or stream.peer is None or stream.peer.identifier != peer.identifier:
             answer = self.tombstones.find(resume.stream, peer.identifier)
             if answer is not None:
                 return encodeExtension(answer)
@@ -177,8 +178,7 @@ class Resumptions:
         if refusal:
             stream.abandon("it is not permitted any more", POLICY)
             return encodeExtension(Reset(POLICY, 0, ""))
-        assert stream.extension is not None
-        if resume.attempt <= stream.extension.exchange.attempt:
+        if resume.attempt <= extension.exchange.attempt:
             return None  # A late one, or a held-back one.
         self.found(stream)
         try:

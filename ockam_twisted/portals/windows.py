@@ -132,7 +132,7 @@ class SendWindow:
         size, needed = self.size, min(wanted, self.limit) - self.acknowledged
         if needed > size < self._largest:
             more = min(max(needed, 2 * size), self._largest) - size
-            if self._budget.take(more):
+            if self._budget.grow(more):
                 self.size = size + more
         self._bound = min(self.limit, self.acknowledged + self.size)
 
@@ -355,7 +355,7 @@ class ReceiveWindow:
         @param delivered: What was promised beyond that stays promised.
         """
         by = max(wanted, self.granted - delivered) - self.size
-        if by > 0 and not self._budget.take(by):
+        if by > 0 and not self._budget.grow(by):
             return
         if by < 0:
             self._budget.give(-by)

@@ -128,6 +128,15 @@ class FarOutput:
             source.pauseFor(self)
             self._link.settings.stalls.heldBack(self)
 
+    def letGo(self, source: ISource) -> None:
+        """
+        See L{IOutput}.
+        """
+        if source in self.held:
+            self.held.discard(source)
+            source.resumeFor(self)
+        self._link.output.letGo(source)
+
     def filled(self) -> None:
         """
         It is full, at the other side.

@@ -53,6 +53,12 @@ class LinkSource:
         """
         return bool(self._askers)
 
+    def moved(self) -> None:
+        """
+        See L{ISource.moved}.
+        """
+        raise NotImplementedError("no stream reads from a link")
+
     def pauseFor(self, asker: Hashable) -> None:
         """
         See L{ISource.pauseFor}.

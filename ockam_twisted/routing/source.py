@@ -96,6 +96,14 @@ class Source:
             return False
         return any(each is not output and each is not own and not each.lost for each in self._fed)
 
+    def moved(self) -> None:
+        """
+        See L{ISource.moved}.
+        """
+        fed, self._fed, self._last = self._fed, set(), None
+        for output in fed:
+            output.letGo(self)
+
     def owns(self, output: IOutput) -> bool:
         """
         See L{ISource.owns}.

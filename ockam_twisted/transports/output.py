@@ -197,6 +197,14 @@ class OutputQueue:
             source.pauseFor(self)
             self._heldBack(self)
 
+    def letGo(self, source: ISource) -> None:
+        """
+        See L{IOutput}.
+        """
+        if source in self.held:
+            self.held.discard(source)
+            source.resumeFor(self)
+
     def _letGo(self) -> None:
         held = self.held
         if held:

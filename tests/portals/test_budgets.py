@@ -29,6 +29,20 @@ class BudgetTests(SynchronousTestCase):
         one.give(60)
         self.assertEqual((node.used, one.used), (40, 0))
 
+    def test_grow(self) -> None:
+        """
+        Windows that grow leave a quarter, of the peer's and of the node's, to
+        those of new streams.
+        """
+        node = WindowBudget(1000)
+        one, other = WindowBudget(800, node), WindowBudget(800, node)
+        self.assertFalse(one.grow(601))
+        self.assertTrue(one.grow(600))
+        self.assertTrue(other.grow(150))
+        self.assertFalse(other.grow(1))
+        self.assertTrue(other.take(250))
+        self.assertEqual((one.used, other.used, node.used), (600, 400, 1000))
+
     def test_first(self) -> None:
         """
         The more is given out, the less a new stream gets, and in the end

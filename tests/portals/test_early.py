@@ -12,6 +12,7 @@ from twisted.internet.protocol import Factory
 
 from ockam_twisted.errors import DecodeError
 from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifier
+from ockam_twisted.portals.early import PEER_FLOORS
 from ockam_twisted.portals.exchange import FEATURES
 from ockam_twisted.portals.late import LATE
 from ockam_twisted.portals.opening import ASK_AFTER, LOOK_AFTER
@@ -387,6 +388,59 @@ class EarlyTests(EarlyTestCase):
         self.assertEqual((client.ending, self.heard()), ("", []))
         self.assertEqual([bytes(each.received) for each in others.made], [b"hello"])
 
+    def test_elsewhere(self) -> None:
+        """
+        While an outlet that may have been told lives, no other one is asked:
+        it alone knows.
+        """
+        self.begin()
+        waiting: list[Any] = []
+        target: Any = self.theOutlet.target
+        connect = type(target).connect
+        self.patch(type(target), "connect", lambda _, local: waiting.append((local, Deferred())) or waiting[-1][1])
+        client = self.says(b"hello")
+        other = MemoryNode(self.network, "other outlet")
+        other.listen(TrustIdentifier(self.inletNode.identifier))
+        hop = self.inletNode.connect(other)
+        making = self.inletNode.createChannel(hop.route("api"), TrustIdentifier(other.identifier))
+        self.way.change(Route((self.network.result(making).encryptor, OUTLET)))
+        self.network.advance(ASK_AFTER + 2 * LOOK_AFTER)
+        [(local, connecting)] = waiting
+        connect(target, local).addCallback(connecting.callback)
+        self.network.advance(1)
+        self.assertEqual((client.ending, self.heard()), ("", [b"hello"]))
+        self.assertOver(client, self.targets.made[-1])
+
+    def test_stopped(self) -> None:
+        """
+        That an outlet has stopped does not mean that it was not told: no other
+        one is.
+        """
+        self.begin()
+        self.hop.toClient.held = True
+        client = self.says(b"hello")
+        self.theOutlet.stopService()
+        self.theOutlet = self.outlet(settings=self.theOutlet.settings)
+        self.cut()
+        other = self.newRoute(self.inletNode.connect(self.outletNode))
+        self.patch(self.way, "suspect", lambda reason, route=None: setattr(self.way, "route", other))
+        self.newWay()
+        self.network.advance(1)
+        self.assertEqual((client.ending, self.heard()), ("ConnectionLost", [b"hello"]))
+
+    def test_noRoom(self) -> None:
+        """
+        Whose windows have no room is refused, and its target told nothing.
+        """
+        self.begin()
+        budget = self.theOutlet.settings.budget
+        taken = budget.limit - budget.used - 1000
+        budget.take(taken)
+        client = self.says(b"hello")
+        self.assertEqual((client.ending, self.heard()), ("ConnectionLost", [b""]))
+        budget.give(taken)
+        self.assertNothingLeft()
+
     def test_clientGone(self) -> None:
         """
         A client that has gone before Pong leaves nothing behind, at once or
@@ -566,6 +620,26 @@ class AttackTests(EarlyTestCase):
             self.assertEqual(self.ask(number), [UNKNOWN], number)
         self.assertEqual(self.told().count(b"7"), 1)
         self.assertEqual(self.ask(5001), ["opened"])
+
+    def test_manyProcesses(self) -> None:
+        """
+        Who says that it is many processes makes only what is known of itself
+        forgotten.
+        """
+        early = self.theOutlet.settings.early
+        early._forgotten(("victim", INSTANCE, 6))
+        for number in range(2 * PEER_FLOORS):
+            early._forgotten(("attacker", number.to_bytes(16, "big"), 1))
+        self.assertEqual(early.floors["victim"], {INSTANCE: 7})
+        self.assertEqual(len(early.floors["attacker"]), PEER_FLOORS)
+
+    def test_refusedOnes(self) -> None:
+        """
+        Nothing is remembered of who may not have streams.
+        """
+        self.theOutlet._decisions.admission = _Nobody()
+        self.assertEqual(self.ask(1, 2)[:1], [POLICY])
+        self.assertEqual(self.theOutlet.settings.early._ended.stones, {})
 
     def test_others(self) -> None:
         """

@@ -229,6 +229,28 @@ class WindowTests(_ExtendedTestCase):
         self.network.advance(1)
         self.assertEqual(len(target.received), 100_000)
 
+    def test_givenBack(self) -> None:
+        """
+        What a program still takes after its stream was reset costs the budget
+        nothing.
+        """
+        self.targets.kind = Halved
+        self.both()
+        budget = self.theOutlet.settings.budget
+        before = budget.used
+        client, target = self.another()
+        assert client.transport is not None
+        at, of = self.link(target).server, self.link(client).client
+        at.pauseProducing()
+        client.send(bytes(390_000))
+        self.network.pump()
+        of.abortConnection()
+        self.network.pump()
+        at.resumeProducing()
+        self.network.advance(10)
+        self.assertGreater(len(target.received), 0)
+        self.assertEqual((target.ending, budget.used), ("ConnectionLost", before))
+
     def test_budget(self) -> None:
         """
         When the windows of all streams together are too large there is no
@@ -550,6 +572,28 @@ class ResumeTests(_ExtendedTestCase):
             self.newWay()
             self.assertEqual(other.ending, "ConnectionLost")
             self.assertIdle(self.theInlet, self.theOutlet)
+
+    def test_heldBack(self) -> None:
+        """
+        A stream that has moved waits for no connection that it has left.
+        """
+        self.targets.kind = Halved
+        self.both()
+        pairs = [self.another() for _ in range(30)]
+        old = self.hop
+        below: Any = old.client.protocol
+        self.patch(below.output, "_highWater", 256 * 1024)
+        old.toServer.held = True
+        for client, _ in pairs:
+            client.send(bytes(300_000))
+        self.network.pump()
+        self.assertTrue(below.output.held)
+        self.newWay()
+        for client, _ in pairs:
+            client.send(bytes(100_000))
+        self.network.advance(10)
+        self.assertTrue(below.output.full)
+        self.assertEqual({len(target.received) for _, target in pairs}, {400_000})
 
     def test_tooLong(self) -> None:
         """

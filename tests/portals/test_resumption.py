@@ -8,9 +8,13 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from ockam_twisted.portals import resumption
+from ockam_twisted.portals.exchange import FEATURES
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
 from ockam_twisted.portals.resumption import RESTARTED
 from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.wire.extension import UNKNOWN, Reset, Resume, decodeExtension, encodeExtension
+from ockam_twisted.wire.portal import PING, encodePortalPayload
+from ockam_twisted.wire.terms import Terms, decodeTerms, encodeTerms
 from tests.portals.common import ChannelPortalTestCase, Program
 
 
@@ -126,6 +130,25 @@ class RefusedTests(ChannelPortalTestCase):
     """
     An outlet that gives no stream tells an inlet that understands it why.
     """
+
+    def test_plain(self) -> None:
+        """
+        A stream that has become plain cannot go on over another way.
+        """
+        self.outlet()
+        inbox = self.inletNode.inbox("strange")
+        assert self.way.route is not None
+        self.inletNode.send(self.way.route, encodeTerms(PING, Terms(FEATURES, 65536, bytes(16))), inbox)
+        self.network.pump()
+        pong = inbox.messages[-1]
+        terms = decodeTerms(pong.payload)
+        assert terms is not None and terms.stream is not None
+        self.inletNode.send(pong.return_route, encodePortalPayload(b"plain"), inbox)
+        self.inletNode.send(self.way.route, encodeExtension(Resume(terms.stream, 1, 0)), inbox)
+        self.network.pump()
+        answer = decodeExtension(inbox.payloads[-1])
+        self.assertIsInstance(answer, Reset)
+        self.assertEqual(getattr(answer, "code", None), UNKNOWN)
 
     def test_draining(self) -> None:
         """

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from twisted.trial.unittest import SynchronousTestCase
 
-from ockam_twisted.portals.extension import LINGER
 from ockam_twisted.portals.inlet import CONNECT_TIMEOUT
 from ockam_twisted.portals.late import LATE
+from ockam_twisted.portals.patience import LINGER
 from ockam_twisted.portals.plain import State
 from ockam_twisted.portals.shares import FIRST_WINDOW, SMALLEST_WINDOW
 from ockam_twisted.sessions.renewal import RETIRE_DELAY

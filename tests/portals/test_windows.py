@@ -75,6 +75,16 @@ class SendTests(SynchronousTestCase):
         window.close()
         self.assertEqual(budget.used, 0)
 
+    def test_leavesRoom(self) -> None:
+        """
+        A window does not grow into what is left for new streams.
+        """
+        budget = WindowBudget(8 * SMALLEST_WINDOW)
+        budget.take(6 * SMALLEST_WINDOW)
+        window = SendWindow(10**12, budget)
+        self.assertFalse(window.write(bytes(2 * SMALLEST_WINDOW)))
+        self.assertEqual((window.size, budget.used), (SMALLEST_WINDOW, 6 * SMALLEST_WINDOW))
+
     def test_smallPieces(self) -> None:
         """
         Small pieces are kept together, and stay as they were whatever is
@@ -204,6 +214,21 @@ class ReceiveTests(SynchronousTestCase):
         """
         for seconds in (8.1, 8.2, 8.3, 8.5):
             self.assertEqual(self.run_(0.8e6, 0.1, seconds, paused=3).size, 256 * KIB)
+
+    def test_leavesRoom(self) -> None:
+        """
+        A window does not grow into what is left for new streams.
+        """
+        sizes = []
+        for limit in (10_000, 600):
+            budget = WindowBudget(limit * KIB)
+            budget.take(256 * KIB)
+            window = ReceiveWindow(256 * KIB, budget, ChannelShare(0.0), 0.0)
+            for now in (0.01, 0.02, 0.03):
+                window.accept(window.granted - window.received)
+                window.grant(window.received, now)
+            sizes.append(window.size > 256 * KIB)
+        self.assertEqual(sizes, [True, False])
 
     def test_stopped(self) -> None:
         """
