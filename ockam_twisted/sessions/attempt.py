@@ -75,6 +75,7 @@ class Parts:
         def ended(reason: str) -> None:
             if not self.lost.called:
                 self.lost.callback(reason)
+                self.presence.lost(reason)
 
         lost.addCallback(ended)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from twisted.application.service import MultiService
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -19,6 +20,8 @@ from ockam_twisted.interfaces import IWay
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.sessions.destination import OutletSession
 from ockam_twisted.sessions.session import Session
+
+T = TypeVar("T")
 
 
 @implementer(IWay)
@@ -49,7 +52,8 @@ class Choice(MultiService):
         self._make = make
         self._routes: dict[Session, Route] = {}
         self._listeners: dict[object, Callable[[Route | None], None]] = {}
-        self._early: list[Deferred[Route]] = []
+        # Who waits, with what it has asked: of the outlets that there are.
+        self._waiting: dict[Deferred[Route], list[Deferred[Route]]] = {}
 
     def startService(self) -> None:
         """
@@ -61,13 +65,12 @@ class Choice(MultiService):
                 session.changed(partial(self._changed, session))
                 session.setServiceParent(self)
         super().startService()
-        early, self._early = self._early, []
-        for waiting in early:
-            self._ask(waiting)
+        self._askAll()
 
     def become(self, make: Callable[[], Sequence[OutletSession]], isTrustOther: bool) -> list[OutletSession]:
         """
-        Lead to other outlets.  What leads to one that stays goes on.
+        Lead to other outlets.  What leads to one that stays goes on; who
+        waits, waits for those that there are then.
 
         @param make: As at first.
         @param isTrustOther: Does something else say who must be there?
@@ -93,6 +96,7 @@ class Choice(MultiService):
         for session in left:
             if self._routes.pop(session, None) is not None:
                 self._lost(session)
+        self._askAll()
         return left
 
     def part(self, session: OutletSession) -> None:
@@ -135,14 +139,33 @@ class Choice(MultiService):
         if self.route is not None:
             return succeed(self.route)
         waiting: Deferred[Route] = Deferred()
-        if self.sessions:
-            self._ask(waiting)
-        else:
-            self._early.append(waiting)
+        self._waiting[waiting] = []
+        waiting.addBoth(self._served, waiting)
+        self._ask(waiting)
         return waiting
 
+    def _served(self, result: T, waiting: Deferred[Route]) -> T:
+        """
+        Somebody has a route, is refused, or has given up.
+        """
+        self._unask(waiting)
+        del self._waiting[waiting]
+        return result
+
+    def _unask(self, waiting: Deferred[Route]) -> None:
+        asked, self._waiting[waiting] = self._waiting[waiting], []
+        for each in asked:
+            each.cancel()
+
+    def _askAll(self) -> None:
+        for waiting in list(self._waiting):
+            # One of them may have canceled another one.
+            if waiting in self._waiting:
+                self._unask(waiting)
+                self._ask(waiting)
+
     def _ask(self, waiting: Deferred[Route]) -> None:
-        asked: list[Deferred[Route]] = []
+        asked = self._waiting[waiting]
         reasons: list[str] = []
 
         def up(route: Route) -> None:
@@ -152,19 +175,11 @@ class Choice(MultiService):
         def failed(failure: Failure) -> None:
             if failure.trap(CancelledError, NotAccepted) is NotAccepted:
                 reasons.append(failure.getErrorMessage())
-                if len(reasons) == len(self.sessions) and not waiting.called:
+                if len(reasons) == len(asked) and not waiting.called:
                     waiting.errback(NotAccepted("; ".join(dict.fromkeys(reasons))))
 
-        def done(result: object) -> object:
-            for each in asked:
-                each.cancel()
-            return result
-
-        if waiting.called:
-            return  # It was cancelled before the start.
         for session in self.sessions:
             asked.append(session.whenUp())
-        waiting.addBoth(done)
         for each in asked:
             each.addCallbacks(up, failed)
 

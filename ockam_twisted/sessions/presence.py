@@ -11,6 +11,8 @@ from typing import TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from ockam_twisted.errors import ConnectionClosed
+
 T = TypeVar("T")
 
 
@@ -28,6 +30,7 @@ class Presence:
         self._asking: Deferred[object] | None = None
         self._isInterrupted = False
         self._waiting: Deferred[None] | None = None
+        self._lost: str | None = None
 
     async def whilePresent(self, ask: Callable[[], Deferred[T]]) -> T:
         """
@@ -35,8 +38,11 @@ class Presence:
 
         @param ask: Begins a handshake.  If nobody is there it is canceled,
             and begun anew when somebody has come.
+        @raise ConnectionClosed: The way to the relay has ended.
         """
         while True:
+            if self._lost is not None:
+                raise ConnectionClosed(self._lost)
             if self.isAbsent:
                 self._waiting = Deferred()
                 await self._waiting
@@ -56,9 +62,7 @@ class Presence:
         Nobody is there.
         """
         self.isAbsent = True
-        if self._asking is not None:
-            self._isInterrupted = True
-            self._asking.cancel()
+        self._interrupt()
 
     def came(self) -> None:
         """
@@ -68,3 +72,18 @@ class Presence:
         waiting, self._waiting = self._waiting, None
         if waiting is not None:
             waiting.callback(None)
+
+    def lost(self, reason: str) -> None:
+        """
+        The way to the relay has ended: nobody will say who comes.
+        """
+        self._lost = reason
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.errback(ConnectionClosed(reason))
+        self._interrupt()
+
+    def _interrupt(self) -> None:
+        if self._asking is not None:
+            self._isInterrupted = True
+            self._asking.cancel()

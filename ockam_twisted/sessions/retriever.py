@@ -11,9 +11,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ockam_twisted.channels.party import Party
 from ockam_twisted.errors import (
@@ -29,11 +31,11 @@ from ockam_twisted.identity.credentials import CredentialAndPurposeKey, Verified
 from ockam_twisted.identity.history import ChangeHistory
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.interfaces import IIdentityStore
-from ockam_twisted.routing.addresses import printable
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.attempt import Walk
 from ockam_twisted.sessions.enrolment import enrol, fetchCredential
-from ockam_twisted.sessions.session import NETWORK_ERRORS
+from ockam_twisted.sessions.failures import NETWORK_ERRORS, reasonOf
+from ockam_twisted.sessions.session import ATTEMPT_TIMEOUT
 from ockam_twisted.wire import cbor
 
 #: Where it is kept.
@@ -106,7 +108,8 @@ class CredentialRetriever(Service):
         self._code = code
         self._redeemed = redeemed
         self._setting = setting
-        self._running: Deferred[None] | None = None
+        self._running: Deferred[float] | None = None
+        self._began = 0.0
         self._next: IDelayedCall | None = None
         self._delay = FIRST_DELAY
         self._number = 0
@@ -191,36 +194,44 @@ class CredentialRetriever(Service):
         self._next = clock.callLater(delay, self._start)
 
     def _start(self) -> None:
-        self._running = Deferred.fromCoroutine(self._attempt())
-        self._running.addErrback(lambda failure: failure.trap(CancelledError) and None)
-        self._running.addErrback(lambda failure: self._log.failure("No credential", failure, event="credential-failed"))
+        clock: Any = self._walk.clock
+        self._began = clock.seconds()
+        running = self._running = Deferred.fromCoroutine(self._attempt())
+        # An authority that is away may be waited for at a relay, for ever.
+        running.addTimeout(ATTEMPT_TIMEOUT, clock)
+        running.addErrback(self._failed)
+        running.addCallback(self._ended)
 
-    async def _attempt(self) -> None:
+    def _ended(self, delay: float) -> None:
+        if self.running:
+            self._again(delay)
+            self._tell()
+
+    async def _attempt(self) -> float:
+        """
+        @return: Seconds until the next one.
+        """
         way = self._ways[self._number % len(self._ways)]
         self._number += 1
         try:
             if self._code is not None:
                 await self._enrol(way, self._code)
             both = await fetchCredential(self._walk, way, self.authority)
+        finally:
             self._learnHistory()
-            verified = self._verify(both)
-            await self._store.storeSetting(self._setting, both.encode())
-        except (OckamError, *NETWORK_ERRORS) as error:
-            self._learnHistory()
-            self._failed(error)
-        else:
-            self._delay = FIRST_DELAY
-            if self._why or self._number == 1:
-                self._log.info(
-                    "{authority} attests who we are",
-                    authority=str(self.authority),
-                    event="credential-received",
-                    audit="allowed",
-                )
-            self._why = ""
-            self._present(both, verified)
-            self._again(max(1.0, (verified.expiresAt - verified.createdAt) / 2))
-        self._tell()
+        verified = self._verify(both)
+        await self._store.storeSetting(self._setting, both.encode())
+        self._delay = FIRST_DELAY
+        if self._why or self._number == 1:
+            self._log.info(
+                "{authority} attests who we are",
+                authority=str(self.authority),
+                event="credential-received",
+                audit="allowed",
+            )
+        self._why = ""
+        self._present(both, verified)
+        return max(1.0, (verified.expiresAt - verified.createdAt) / 2)
 
     async def _enrol(self, way: MultiAddr, code: bytes) -> None:
         try:
@@ -235,17 +246,27 @@ class CredentialRetriever(Service):
 
     def _tell(self) -> None:
         self._hasTried = True
-        waiting, self._waiting = self._waiting, []
-        for each in waiting:
-            each.callback(None)
+        while self._waiting:
+            # One of them may cancel another one.
+            self._waiting.pop(0).callback(None)
 
-    def _failed(self, error: Exception) -> None:
-        why = printable(str(error))
+    def _failed(self, failure: Failure) -> float:
+        """
+        Whatever it was, it is tried again.
+
+        @return: Seconds until then.
+        """
+        if not self.running:
+            # It was canceled.
+            return 0.0
+        error, why = failure.value, reasonOf(failure, ATTEMPT_TIMEOUT)
         if isinstance(error, RequestFailed) and error.status == 403:
             why = f"{self._party.identity.identifier} is no member there"
             if self._refused is not None:
                 why = str(self._refused)
         if why != self._why:
+            if not failure.check(OckamError, DeferredTimeout, *NETWORK_ERRORS):
+                self._log.failure("No credential", failure, event="credential-failed")
             self._log.warn(
                 "No credential of {authority}: {reason}",
                 authority=str(self.authority),
@@ -253,8 +274,9 @@ class CredentialRetriever(Service):
                 event="credential-missing",
             )
         self._why = why
-        self._again(self._delay * random.uniform(0.75, 1.25))
-        self._delay = min(MAX_DELAY, self._delay * 2)
+        delay, self._delay = self._delay * random.uniform(0.75, 1.25), min(MAX_DELAY, self._delay * 2)
+        # What it has taken counts: it may have waited at a relay.
+        return max(FIRST_DELAY, delay - max(0.0, self._walk.clock.seconds() - self._began))
 
     # ------------------------------------------------------------- results
 

@@ -19,6 +19,8 @@ from ockam_twisted.channels.listener import SecureChannelListener
 from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifier
 from ockam_twisted.interfaces import ITrustPolicy
 from ockam_twisted.membership import Membership, enrolmentPolicy, memberPolicy
+from ockam_twisted.relays.client import RelayClient
+from ockam_twisted.relays.service import RelayService
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.services.requests import request
@@ -27,6 +29,8 @@ from ockam_twisted.testing import MemoryNetwork, MemoryNode
 from ockam_twisted.wire.api import POST, Request, Response, newId
 
 BOB = MultiAddr.fromText("/dnsaddr/bob/tcp/4100/secure/api")
+#: To Bob, through a relay.
+VIA = MultiAddr.fromText("/dnsaddr/relay/tcp/4000/service/forward_to_bob/secure/api")
 
 
 class AuthorityTestCase(SynchronousTestCase):
@@ -73,6 +77,34 @@ class AuthorityTestCase(SynchronousTestCase):
         One more node.
         """
         return MemoryNode(self.network, name)
+
+    def relay(self) -> MemoryNode:
+        """
+        The relay of L{VIA}, where Bob is not yet.
+        """
+        node = self.node("relay")
+        service = RelayService(
+            router=node.router,
+            clock=self.network.clock,
+            names=node.store,
+            now=node.now,
+            consumerIds=(node.transport.listenerId,),
+        )
+        service.startService()
+        self.addCleanup(service.stopService)
+        return node
+
+    def register(self, relay: MemoryNode) -> None:
+        """
+        Bob comes to a relay.
+        """
+        road = self.bob.connect(relay).route()
+        flowId = self.bob.router.flowControls.producerId(road[0])
+        assert flowId is not None
+        self.bob.router.flowControls.addConsumer(Address.local("api"), flowId)
+        client = RelayClient(self.bob.router, self.network.clock, road, "bob", False)
+        self.network.result(client.register())
+        self.addCleanup(client.stop)
 
     def walk(self, node: MemoryNode) -> Walk:
         """

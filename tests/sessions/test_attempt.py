@@ -13,9 +13,10 @@ from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from ockam_twisted.errors import InvalidMultiAddr, PeerNotTrusted, TimedOut, VersionMismatch
+from ockam_twisted.errors import ConnectionClosed, InvalidMultiAddr, PeerNotTrusted, TimedOut, VersionMismatch
 from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifier
 from ockam_twisted.interfaces import IAttempt, ITrustPolicy
+from ockam_twisted.relays.service import RelayService
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.attempt import PATIENCE, SETTLE_TIMEOUT, Walk, WayAttempt
@@ -137,6 +138,28 @@ class WayTests(AttemptTestCase):
         self.assertNoResult(result)
         self.network.advance(0.1)
         self.failureResultOf(result, TimedOut)
+        self.assertNothingLeft()
+
+    def test_relayLost(self) -> None:
+        """
+        What waits at a relay for somebody to come ends with the connection
+        to the relay.
+        """
+        relay = RelayService(
+            router=self.bob.router,
+            clock=self.network.clock,
+            names=self.bob.store,
+            now=self.bob.now,
+            consumerIds=(self.bob.transport.listenerId,),
+        )
+        relay.startService()
+        result = self.try_("/dnsaddr/bob/tcp/4000/service/forward_to_nobody/secure/api")
+        self.network.advance(PATIENCE + 1)
+        self.assertNoResult(result)
+        self.network.links[-1].cut()
+        self.network.pump()
+        self.failureResultOf(result, ConnectionClosed)
+        relay.stopService()
         self.assertNothingLeft()
 
     def test_innermost(self) -> None:

@@ -14,9 +14,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from ockam_twisted.errors import NotAccepted, PeerNotTrusted, TimedOut
+from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.interfaces import IWay
 from ockam_twisted.routing.addresses import Route
+from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.choice import Choice
+from ockam_twisted.sessions.destination import Destination, OutletSession
+from ockam_twisted.sessions.life import Established
 from ockam_twisted.sessions.session import Session
 from tests.sessions.common import Attempts, Made
 
@@ -253,6 +257,128 @@ class ChoiceTests(SynchronousTestCase):
         self.assertIsNone(self.choice.route)
 
 
+def outlet(clock: Clock, attempts: Attempts, number: int) -> OutletSession:
+    """
+    The session of one outlet, which is told from others by its number.
+    """
+    way = MultiAddr.fromText(f"/dnsaddr/outlet/tcp/{4000 + number}/secure/api")
+    destination = Destination((way,), TrustEveryone(), f"I{number}")
+    return OutletSession(clock, attempts, f"way to outlet {number}", destination)
+
+
+class Ready(Attempts):
+    """
+    Attempts that succeed at once.
+    """
+
+    def start(self) -> Deferred[Established]:
+        started = super().start()
+        self.succeed("two")
+        return started
+
+
+class BecomeTests(SynchronousTestCase):
+    """
+    Who waits while the outlets become others.
+    """
+
+    def setUp(self) -> None:
+        """
+        A choice of outlets 0 and 1, and a client that waits.
+        """
+        self.clock = Clock()
+        self.attempts = [Attempts(f"I{number}") for number in range(4)]
+        self.choice = Choice(lambda: self.sessions(0, 1))
+        self.choice.startService()
+        self.addCleanup(self.choice.stopService)
+        self.waiting = self.choice.whenUp()
+
+    def sessions(self, *numbers: int) -> list[OutletSession]:
+        """
+        Sessions of outlets.
+        """
+        return [outlet(self.clock, self.attempts[each], each) for each in numbers]
+
+    def become(self, *numbers: int) -> None:
+        """
+        Lead to these; those that are left are ended.
+        """
+        for left in self.choice.become(lambda: self.sessions(*numbers), False):
+            self.choice.part(left)
+
+    def test_others(self) -> None:
+        """
+        The new ones serve who has waited for the old ones.
+        """
+        self.become(2, 3)
+        self.assertNoResult(self.waiting)
+        self.attempts[3].succeed("three")
+        self.assertEqual(self.successResultOf(self.waiting), Route.of("three"))
+
+    def test_oneMore(self) -> None:
+        """
+        So do those that stay, and the one that has come to them.
+        """
+        self.become(0, 1, 2)
+        other = self.choice.whenUp()
+        made = self.attempts[2].succeed("two")
+        for each in (self.waiting, other):
+            self.assertEqual(self.successResultOf(each), TWO)
+        made.lost.callback("killed")
+        waiting = self.choice.whenUp()
+        self.become(0, 3)
+        self.attempts[0].succeed("one")
+        self.assertEqual(self.successResultOf(waiting), ONE)
+
+    def test_refused(self) -> None:
+        """
+        What those that were left have said does not count any more; what
+        stays and what is new is waited for until all of them refuse.
+        """
+        self.attempts[0].fail(NotAccepted("not you"))
+        self.become(1, 2)
+        self.attempts[1].fail(NotAccepted("nor you"))
+        self.assertNoResult(self.waiting)
+        self.attempts[2].fail(NotAccepted("nobody"))
+        self.assertEqual(self.failureResultOf(self.waiting, NotAccepted).getErrorMessage(), "nor you; nobody")
+
+    def test_atOnce(self) -> None:
+        """
+        A new one may be up at once, and who is served make others give up.
+        """
+        other = self.choice.whenUp()
+        self.waiting.addCallback(lambda route: other.cancel() or route)
+        self.attempts[2] = Ready("I2")
+        self.become(2)
+        self.assertEqual(self.successResultOf(self.waiting), TWO)
+        self.failureResultOf(other, CancelledError)
+
+    def test_cancel(self) -> None:
+        """
+        Who gives up after that leaves nothing behind anywhere.
+        """
+        before = self.choice.sessions
+        self.become(1, 2)
+        self.waiting.cancel()
+        self.failureResultOf(self.waiting, CancelledError)
+        for each in (*before, *self.choice.sessions):
+            self.assertEqual(each._waiting, [])
+        self.assertEqual(self.choice._waiting, {})
+        self.attempts[2].succeed("two")
+
+    def test_beforeTheStart(self) -> None:
+        """
+        They may become others before anything has begun.
+        """
+        choice = Choice(lambda: self.sessions(0))
+        waiting = choice.whenUp()
+        self.assertEqual(choice.become(lambda: self.sessions(2), False), [])
+        choice.startService()
+        self.addCleanup(choice.stopService)
+        self.attempts[2].succeed("two")
+        self.assertEqual(self.successResultOf(waiting), TWO)
+
+
 class ChoiceMachine(RuleBasedStateMachine):
     """
     Outlets that come and go in any order.
@@ -266,18 +392,16 @@ class ChoiceMachine(RuleBasedStateMachine):
         self.count = 0
         self.waiting: list[Deferred[Route]] = []
         self.told: list[Route | None] = []
-        self.choice = Choice(
-            lambda: [Session(self.clock, each, "way", lambda low, high: high) for each in self.attempts]
-        )
+        self.choice = Choice(lambda: self.make(0, 1, 2))
         self.choice.changed(self.told.append)
         self.choice.startService()
         self.before: Session | None = None
 
-    def make(self) -> list[Session]:
+    def make(self, *numbers: int) -> list[OutletSession]:
         """
         A session for each.
         """
-        return [Session(self.clock, each, "way", lambda low, high: high) for each in self.attempts]
+        return [outlet(self.clock, self.attempts[each], each) for each in numbers]
 
     def teardown(self) -> None:
         """
@@ -286,6 +410,8 @@ class ChoiceMachine(RuleBasedStateMachine):
         for each in self.waiting:
             each.addErrback(lambda failure: failure.trap(CancelledError, NotAccepted) and None)
             each.cancel()
+        assert not self.choice._waiting
+        assert not any(each._waiting for each in self.choice.sessions)
         self.choice.stopService()
         assert not self.clock.getDelayedCalls()
 
@@ -344,6 +470,17 @@ class ChoiceMachine(RuleBasedStateMachine):
         A client waits.
         """
         self.waiting.append(self.choice.whenUp())
+
+    @rule(which=st.lists(st.integers(0, 2), min_size=1, unique=True))
+    def becomes(self, which: list[int]) -> None:
+        """
+        The outlets are others; those that are left are ended.
+        """
+        for session in self.choice.become(lambda: self.make(*which), False):
+            self.choice.part(session)
+            assert not session._waiting
+        for number in set(self.up) - set(which):
+            assert self.up.pop(number).isClosed
 
     @invariant()
     def usesOneThatIsUp(self) -> None:

@@ -9,10 +9,10 @@ import os
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from ockam_twisted.errors import EnrollmentRefused, PeerNotTrusted, RequestFailed
+from ockam_twisted.errors import ConnectionClosed, EnrollmentRefused, PeerNotTrusted, RequestFailed
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.enrolment import enrol, fetchCredential
-from tests.authority.common import BOB, AuthorityTestCase
+from tests.authority.common import BOB, VIA, AuthorityTestCase
 
 
 class EnrolmentTests(AuthorityTestCase):
@@ -97,3 +97,21 @@ class EnrolmentTests(AuthorityTestCase):
         outcome = self.settle(fetching)
         assert isinstance(outcome, Failure)
         outcome.trap(RequestFailed)
+
+    def test_relayLost(self) -> None:
+        """
+        Who waits at a relay for the issuer to come ends with the relay.
+        """
+        self.relay()
+        walk, bob = self.walk(self.alice), self.bob.identifier
+        asking = [
+            Deferred.fromCoroutine(enrol(walk, VIA, bob, os.urandom(32))),
+            Deferred.fromCoroutine(fetchCredential(walk, VIA, bob)),
+        ]
+        self.network.advance(15)
+        for each, link in zip(asking, self.network.links, strict=True):
+            self.assertNoResult(each)
+            link.cut()
+            self.network.pump()
+            self.failureResultOf(each, ConnectionClosed)
+        self.assertEqual(self.alice.transport.hops, set())

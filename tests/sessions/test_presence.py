@@ -9,7 +9,7 @@ from typing import Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from ockam_twisted.errors import TimedOut
+from ockam_twisted.errors import ConnectionClosed, TimedOut
 from ockam_twisted.sessions.presence import Presence
 
 
@@ -98,3 +98,22 @@ class PresenceTests(SynchronousTestCase):
         self.failureResultOf(result, CancelledError)
         self.presence.came()
         self.assertEqual(len(self.asked), 1)
+
+    def test_lost(self) -> None:
+        """
+        Whose way to the relay ends waits for nobody there, asks nobody there,
+        and begins neither.
+        """
+        self.presence.gone()
+        result = self.begin()
+        self.presence.lost("cut")
+        self.assertEqual(self.failureResultOf(result, ConnectionClosed).getErrorMessage(), "cut")
+        self.presence.came()
+        self.failureResultOf(self.begin(), ConnectionClosed)
+        self.assertEqual(self.asked, [])
+        self.presence = Presence()
+        result = self.begin()
+        self.presence.lost("cut")
+        self.assertEqual(self.failureResultOf(result, ConnectionClosed).getErrorMessage(), "cut")
+        self.assertEqual(len(self.asked), 1)
+        self.assertTrue(self.asked[0].called)

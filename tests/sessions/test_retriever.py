@@ -7,12 +7,15 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import maybeDeferred, succeed
+from twisted.internet.error import CannotListenError
 
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.trust import AnyTrust, TrustCredential, TrustEveryone, TrustIdentifier, TrustIdentifiers
 from ockam_twisted.routing.multiaddr import MultiAddr
+from ockam_twisted.sessions.attempt import Walk
 from ockam_twisted.sessions.retriever import SETTING, CredentialRetriever, decodePin, encodePin
-from tests.authority.common import BOB, AuthorityTestCase
+from ockam_twisted.sessions.session import ATTEMPT_TIMEOUT
+from tests.authority.common import BOB, VIA, AuthorityTestCase
 
 
 class RetrieverTests(AuthorityTestCase):
@@ -28,12 +31,12 @@ class RetrieverTests(AuthorityTestCase):
         self.successResultOf(self.authority.addMember(self.alice.identifier, ((b"team", b"web"),), "test"))
         self.redeemed: list[None] = []
 
-    def retriever(self, node: Any = None, **options: Any) -> CredentialRetriever:
+    def retriever(self, node: Any = None, ways: Any = (BOB,), **options: Any) -> CredentialRetriever:
         """
         Start one.
         """
         node = node or self.alice
-        made = CredentialRetriever(self.walk(node), node.party, node.store, self.bob.identifier, [BOB], **options)
+        made = CredentialRetriever(self.walk(node), node.party, node.store, self.bob.identifier, ways, **options)
         made.startService()
         self.addCleanup(lambda: made.running and made.stopService())
         return made
@@ -151,6 +154,94 @@ class RetrieverTests(AuthorityTestCase):
         self.successResultOf(retriever.whenTried())
         self.assertEqual(self.logged().count("No credential of"), 1)
         self.bob.transport.listen(self.network.endpoint("bob"))
+        self.network.advance(40)
+        self.assertTrue(self.alice.party.credential)
+
+    def test_absent(self) -> None:
+        """
+        An authority that does not come to its relay is not waited for for
+        ever: it is asked over the next way.
+        """
+        self.relay()
+        retriever = self.retriever(ways=(VIA, BOB))
+        tried = retriever.whenTried()
+        self.network.advance(ATTEMPT_TIMEOUT - 1)
+        self.assertNoResult(tried)
+        self.network.advance(3)
+        self.successResultOf(tried)
+        self.assertTrue(self.alice.party.credential)
+        self.assertEqual(self.alice.transport.hops, set())
+        self.assertEqual(self.logged().count("No credential of"), 1)
+
+    def test_comes(self) -> None:
+        """
+        Nearly all the time somebody waits at the relay, however often in
+        vain; so an authority that comes is asked soon.
+        """
+        relay = self.relay()
+        self.retriever(ways=(VIA,))
+        self.network.advance(10 * ATTEMPT_TIMEOUT)
+        away = 0
+        for _ in range(300):
+            self.network.advance(1)
+            away += not self.alice.transport.hops
+        self.assertLess(away, 80)
+        self.register(relay)
+        self.network.advance(9)
+        self.assertTrue(self.alice.party.credential)
+
+    def test_relayLost(self) -> None:
+        """
+        Whose relay goes while it waits there for the authority is at the
+        relay again soon, and gets its credential when the authority comes.
+        """
+        relay = self.relay()
+        retriever = self.retriever(ways=(VIA,))
+        self.network.advance(5)
+        [link] = self.network.links
+        link.cut()
+        self.network.pump()
+        self.successResultOf(retriever.whenTried())
+        self.network.advance(2)
+        self.assertEqual(len(self.network.links), 2)
+        self.register(relay)
+        self.network.advance(1)
+        self.assertTrue(self.alice.party.credential)
+
+    def test_stopped(self) -> None:
+        """
+        A stop while it waits at a relay leaves nothing.
+        """
+        self.relay()
+        retriever = self.retriever(ways=(VIA,))
+        self.network.advance(5)
+        before = len(self.network.links)
+        retriever.stopService()
+        self.network.advance(3 * ATTEMPT_TIMEOUT)
+        self.assertEqual((self.alice.transport.hops, len(self.network.links)), (set(), before))
+        self.assertNotIn("No credential", self.logged())
+
+    def test_unexpected(self) -> None:
+        """
+        An attempt that fails as none should is in the log, once, and another
+        one is made.
+        """
+        alice, isFree = self.alice, [False]
+
+        def dial(road: Any) -> Any:
+            if not isFree[0]:
+                raise CannotListenError("", 4000, OSError(98, "in use"))
+            return self.network.endpoint(road[0][1])
+
+        walk = Walk(alice.router, self.network.clock, alice.transport, lambda: alice.party, dial)
+        retriever = CredentialRetriever(walk, alice.party, alice.store, self.bob.identifier, [BOB])
+        retriever.startService()
+        self.addCleanup(retriever.stopService)
+        self.network.advance(20)
+        self.successResultOf(retriever.whenTried())
+        self.assertIn("in use", retriever.why)
+        self.assertEqual(len(self.flushLoggedErrors(CannotListenError)), 1)
+        isFree[0] = True
         self.network.advance(40)
         self.assertTrue(self.alice.party.credential)
 
