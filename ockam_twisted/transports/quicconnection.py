@@ -5,7 +5,8 @@ all the same, and in order.
 The protocol is C{aioquic}'s, which knows no sockets and no time.  It keeps whatever it
 is given to send, and makes room for whatever comes; so that neither grows without bounds a
 second stream carries credit: each end says there, as a number of 8 bytes, how many bytes of the
-first one the other may have sent, which grows only while somebody reads.
+first one the other may have sent, which grows only while somebody reads.  What the other end
+says there is not all: the library is given no more than a window beyond what was acknowledged.
 """
 
 from __future__ import annotations
@@ -158,6 +159,9 @@ class QUICTransport(Filling):
     def _flush(self) -> None:
         while (event := self._quic.next_event()) is not None:
             self._happened(event)
+        if self._waiting:
+            # What was acknowledged has made room.
+            self._feed()
         if self._isOver:
             return
         for data, addr in self._quic.datagrams_to_send(self._clock.seconds()):
@@ -278,8 +282,17 @@ class QUICTransport(Filling):
         self._feed()
         self.flush()
 
+    def _room(self) -> int:
+        """
+        So much may be given to be sent, bytes.  It is kept until it is acknowledged,
+        and may not leave: what the peer grants here says nothing of what QUIC may send.
+        """
+        stream = self._quic._streams.get(_DATA)
+        kept = 0 if stream is None else len(stream.sender._buffer)
+        return min(self._maySend - self._sent, WINDOW - kept)
+
     def _feed(self) -> None:
-        room = self._maySend - self._sent
+        room = self._room()
         if self._waiting and room > 0:
             part = bytes(self._waiting[:room])
             del self._waiting[:room]

@@ -15,7 +15,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ockam_twisted.transports import quic
+from ockam_twisted.transports import quic, quicconnection, quicsettings
 from ockam_twisted.transports.quic import GUESTS, PATIENCE
 from ockam_twisted.transports.quicsettings import IDLE, WINDOW
 
@@ -239,6 +239,40 @@ class QUICTests(SynchronousTestCase):
         self.network.wait(120, lambda: len(end.got) == written)
         self.assertEqual(len(end.got), written)
         self.assertFalse(client.isPaused)
+
+    def test_grants(self) -> None:
+        """
+        Who grants whatever one likes to send, acknowledges all that comes, and lets QUIC send
+        no more, is kept no more than a window for, and who writes is told to wait; once QUIC
+        may, everything comes, without another grant.
+        """
+        window = 256 * 1024
+        for module in (quicconnection, quicsettings):
+            self.patch(module, "WINDOW", window)
+        client, end = self.pair()
+        hostile, transport = client.transport, end.transport
+        stopped = [
+            self.patch(hostile._quic, name, lambda *_, **__: None)
+            for name in ("_write_stream_limits", "_write_connection_limits")
+        ]
+        hostile._granted = 2**62
+        hostile._quic.send_stream_data(4, hostile._granted.to_bytes(8, "big"))
+        hostile.flush()
+        self.network.wait(1)
+        written = 0
+        while not end.isPaused:
+            transport.write(b"x" * 50_000)  # type: ignore[union-attr]
+            written += 50_000
+            self.assertLess(written, 5 * window)
+            self.network.wait(0.2)
+        self.network.wait(20)
+        self.assertTrue(end.isPaused)
+        self.assertLessEqual(len(transport._quic._streams[0].sender._buffer), window)  # type: ignore[union-attr]
+        self.assertLessEqual(len(client.got), window)
+        for each in stopped:
+            each.restore()
+        self.network.wait(60, lambda: len(client.got) == written)
+        self.assertEqual((len(client.got), end.isPaused), (written, False))
 
     def test_vanished(self) -> None:
         """
