@@ -62,6 +62,7 @@ class QUICTransport(Filling):
     @ivar ids: The connection ids that datagrams for it may have.
     @ivar opened: Called once bytes can be sent.
     @ivar ended: Called when it is over, with the reason.
+    @ivar retired: Called with an id that datagrams for it may not have any more.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class QUICTransport(Filling):
         self.ids: set[bytes] = {quic.host_cid}
         self.opened: Callable[[], object] = lambda: None
         self.ended: Callable[[Exception], object] = lambda error: None
+        self.retired: Callable[[bytes], object] = lambda each: None
         self._quic = quic
         self._clock = clock
         self._sendDatagram = send
@@ -209,6 +211,7 @@ class QUICTransport(Filling):
             self.ids.add(event.connection_id)
         elif isinstance(event, ConnectionIdRetired):
             self.ids.discard(event.connection_id)
+            self.retired(event.connection_id)
         elif isinstance(event, StreamReset):
             self._why = ConnectionLost("the peer has reset the stream")
             self._quic.close()

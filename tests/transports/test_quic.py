@@ -307,6 +307,30 @@ class QUICTests(SynchronousTestCase):
         self.network.wait(10, lambda: len(client.got) == 5)
         self.assertEqual((bytes(end.got), bytes(client.got)), (b"from elsewhere", b"there"))
 
+    def test_retired(self) -> None:
+        """
+        Who retires ids on and on gets new ones, and nothing is kept of the old ones; it goes
+        on to be heard.
+        """
+        client, end = self.pair()
+        self.network.wait(1)
+        before = set(self.server.connections)
+        hostile = client.transport._quic
+        for _ in range(50):
+            hostile._retire_connection_ids.extend(each.sequence_number for each in hostile._peer_cid_available)
+            hostile._peer_cid_available.clear()
+            client.transport.flush()
+            self.network.wait(0.15)
+        self.network.wait(1)
+        after = set(self.server.connections)
+        self.assertLess(len(before & after), 4)
+        self.assertEqual(len(after), len(before))
+        client.transport.write(b"still")
+        self.network.wait(5, lambda: bool(end.got))
+        self.assertEqual(bytes(end.got), b"still")
+        client.transport.loseConnection()
+        self.finish()
+
     def test_abort(self) -> None:
         """
         An end that is aborted is at once over at one end, and soon at the
