@@ -21,6 +21,7 @@ from aioquic.quic.events import (
     ConnectionIdRetired,
     ConnectionTerminated,
     HandshakeCompleted,
+    StopSendingReceived,
     StreamDataReceived,
     StreamReset,
 )
@@ -215,6 +216,10 @@ class QUICTransport(Filling):
         elif isinstance(event, StreamReset):
             self._why = ConnectionLost("the peer has reset the stream")
             self._quic.close()
+        elif isinstance(event, StopSendingReceived):
+            # Whatever is written to such a stream, the library raises.
+            self._why = ConnectionLost("the peer has stopped the stream")
+            self.abortConnection()
         elif isinstance(event, ConnectionTerminated):
             self._terminated(event)
 

@@ -359,6 +359,22 @@ class QUICTests(SynchronousTestCase):
             self.network.wait(5, lambda goodEnd=goodEnd: bool(goodEnd.got))
             self.assertEqual(bytes(goodEnd.got), b"still")
 
+    def test_stopped(self) -> None:
+        """
+        Who wants nothing more of a stream, and goes on with the other one, is let go at once:
+        whoever writes to him, or reads from him, notices nothing else.
+        """
+        for number in (0, 4):
+            client, end = self.pair()
+            transport: Any = end.transport
+            client.transport._happened = lambda event: None
+            client.transport._quic.stop_stream(number, 1)
+            client.transport.flush()
+            self.network.wait(0.07)
+            transport.write(b"x")
+            transport.resumeProducing()
+            self.assertEqual(end.ending, "ConnectionLost")
+
     def test_unprepared(self) -> None:
         """
         What the library is not prepared for ends one connection, and is not
