@@ -17,6 +17,7 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
 
 from ockam_twisted.errors import DecodeError
+from ockam_twisted.routing.addresses import Address
 from ockam_twisted.wire.datagrams import Reassembly, split
 
 #: What the kernel is asked to hold of datagrams, each way, bytes.  The first pair of
@@ -63,11 +64,14 @@ class UDPPeer:
     One address that datagrams come from, and go to: a carrier.
 
     @ivar heardAt: When something came, last.
-    @ivar isProven: Has it said something that only who hears us can say?
+    @ivar proof: What only who hears us can say: see L{ockam_twisted.transports.message};
+        L{None}: the kernel hears nobody else.
+    @ivar isProven: Has it said that?
     """
 
-    def __init__(self, socket: UDPSocket, address: tuple[str, int], maximum: int) -> None:
+    def __init__(self, socket: UDPSocket, address: tuple[str, int], maximum: int, proof: Address | None = None) -> None:
         self.heardAt = socket.clock.seconds()
+        self.proof = proof
         self.isProven = False
         self._socket = socket
         self._address = address
@@ -102,12 +106,17 @@ class UDPPeer:
     def worked(self, isDirect: bool, seconds: float) -> None:
         """
         See L{ockam_twisted.transports.message}: what goes straight to where it
-        belongs has come through a channel, perhaps; a handshake is for anybody.
+        belongs takes little; a handshake is for anybody.
         """
-        if isDirect:
-            self.isProven = True
-        else:
+        if not isDirect:
             self._socket.worked(seconds)
+
+    def proven(self) -> None:
+        """
+        See L{ockam_twisted.transports.message}.
+        """
+        self.isProven = True
+        self._socket.proven(self._address)
 
     def write(self, data: bytes) -> None:
         """
@@ -231,6 +240,11 @@ class UDPSocket(DatagramSocket):
     def worked(self, seconds: float) -> None:
         """
         So long it took to deal with a message of somebody.
+        """
+
+    def proven(self, address: tuple[str, int]) -> None:
+        """
+        Somebody has said what only who hears us can say.
         """
 
     def send(self, message: bytes, address: tuple[str, int]) -> None:

@@ -24,22 +24,31 @@ class HopCensus:
     together.
 
     @ivar hops: All of them.
-    @ivar perAddress: How many there are from each source address.
+    @ivar counted: How many of them count towards the limits.
+    @ivar perAddress: How many of these there are from each source address.
     """
 
     def __init__(self) -> None:
         self.hops: set[HopProtocol] = set()
+        self.counted = 0
         self.perAddress = Guests()
 
-    def add(self, hop: HopProtocol, host: str) -> None:
+    def add(self, hop: HopProtocol) -> None:
         """
         There is one more, until it is lost.
         """
         self.hops.add(hop)
+        hop.whenLost().addCallback(lambda reason: self.hops.discard(hop))
+
+    def count(self, hop: HopProtocol, host: str) -> None:
+        """
+        One counts from now on.
+        """
+        self.counted += 1
         leave = self.perAddress.enter(host)
 
         def lost(reason: str) -> None:
-            self.hops.discard(hop)
+            self.counted -= 1
             leave()
 
         hop.whenLost().addCallback(lost)
@@ -75,17 +84,17 @@ class HopFactory(Factory):
         """
         settings, census = self.settings, self.census
         if self._spawnerId is None or (
-            census.perAddress[host] < settings.perAddress and len(census.hops) < settings.total
+            census.perAddress[host] < settings.perAddress and census.counted < settings.total
         ):
             return True
         self._log.warn("Refusing a connection from {host}: there are too many", host=host, event="connection-refused")
         return False
 
-    def count(self, hop: HopProtocol, host: str) -> None:
+    def made(self, hop: HopProtocol) -> None:
         """
-        One was made.
+        There is one more.
         """
-        self.census.add(hop, host)
+        self.census.add(hop)
         # Who listens has nobody waiting for it.
         if self._spawnerId is not None:
             hop.ready.addErrback(lambda failure: None)
@@ -106,7 +115,8 @@ class MessageStreamFactory(HopFactory):
         if not self.admits(host):
             return None
         hop = MessageStreamProtocol(self.settings, self._spawnerId, greets)
-        self.count(hop, host)
+        self.made(hop)
+        self.census.count(hop, host)
         return hop
 
 
@@ -126,11 +136,26 @@ class MessageFactory(HopFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> MessageProtocol | None:
         """
-        A connection was made.
+        A connection was made.  Who comes in datagrams may have written any
+        address on them: he counts once he is proven, and is let go then if there are
+        too many; how many others there may be is the carrier's to say.
         """
         host = str(getattr(addr, "host", ""))
-        if not self.admits(host):
+        isProven = self._spawnerId is None or getattr(addr, "type", "") != "UDP"
+        if isProven and not self.admits(host):
             return None
         hop = MessageProtocol(self.settings, self.codec, self._spawnerId)
-        self.count(hop, host)
+        self.made(hop)
+
+        def proven() -> None:
+            if self.admits(host):
+                self.census.count(hop, host)
+            else:
+                transport: Any = hop.transport
+                transport.loseConnection()
+
+        if isProven:
+            self.census.count(hop, host)
+        else:
+            hop.proven = proven
         return hop

@@ -7,11 +7,14 @@ one message, and which calls C{dataReceived} with one (C{docs/transports.rst}).
 If it has an attribute C{maxMessage}, bytes, longer messages are split: see
 L{ockam_twisted.transports.parts}.  One with a method C{worked} is told of each
 message whether it went straight to where it belongs, and how many seconds it took.
+One with an attribute C{proof}, an address that is not L{None}, has it in front of the
+return routes of what is sent; if the peer says it, so that he has heard that, its
+C{proven} is called.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from twisted.internet.protocol import connectionDone
@@ -19,7 +22,7 @@ from twisted.python.failure import Failure
 
 from ockam_twisted.errors import RemoteProtocolError
 from ockam_twisted.interfaces import Buffer, IFlow, PayloadReceiver
-from ockam_twisted.routing.addresses import Route
+from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.transports.hop import HopProtocol
 from ockam_twisted.transports.hops import HopSettings
@@ -36,6 +39,8 @@ _MAX_ROUTES = 256 * 1024
 class MessageProtocol(HopProtocol):
     """
     See the module.
+
+    @ivar proven: Called once the peer has said the carrier's C{proof}.
     """
 
     makeOutput = MessageQueue
@@ -53,6 +58,9 @@ class MessageProtocol(HopProtocol):
         self._routes = 0
         self._assembly = Assembly(settings.maxFrame)
         self._warnedOf = False
+        self._proof: Address | None = None
+        self._isProven = False
+        self.proven: Callable[[], object] = lambda: None
 
     def connectionMade(self) -> None:
         """
@@ -60,6 +68,7 @@ class MessageProtocol(HopProtocol):
         """
         super().connectionMade()
         self._worked = getattr(self.transport, "worked", None)
+        self._proof = getattr(self.transport, "proof", None)
         self.becomeReady()
 
     # ------------------------------------------------------------- inbound
@@ -116,6 +125,10 @@ class MessageProtocol(HopProtocol):
 
     def _open(self, key: Any) -> IFlow:
         onward, back = key
+        if onward[0] == self._proof:
+            # It is for us, and goes no farther.
+            onward = onward[1:]
+            self._prove()
         flow = self._settings.router.open(Route.fromWire(onward), Route.fromWire((self.address, *back)), self.receiver)
         size = sum(len(value) + 8 for route in key for _, value in route)
         self._routes += size
@@ -124,6 +137,13 @@ class MessageProtocol(HopProtocol):
             self._routes = size
         self._flows[key] = flow
         return flow
+
+    def _prove(self) -> None:
+        if not self._isProven:
+            self._isProven = True
+            transport: Any = self.transport
+            transport.proven()
+            self.proven()
 
     def _drop(self, why: str) -> None:
         if not self._warnedOf:
@@ -142,7 +162,10 @@ class MessageProtocol(HopProtocol):
         See L{IFlowReceiver.flowOpened}.
         """
         codec = self._codec
-        prefix = codec.prefix(message.onward_route[1:], message.return_route)
+        back = message.return_route
+        if self._proof is not None and back and not self._isProven:
+            back = back.prepend(self._proof)
+        prefix = codec.prefix(message.onward_route[1:], back)
         fixed = len(prefix) + len(codec.tail)
         write = self.output.write
         maximum = self._settings.maxFrame

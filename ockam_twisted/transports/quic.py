@@ -237,6 +237,7 @@ class _Server(DatagramSocket):
                 del self.connections[each]
 
         connection.opened, connection.ended = opened, ended
+        connection.retired = lambda each: self.connections.pop(each, None)
         self._learn(connection)
         connection.datagramReceived(datagram, address)
         self._learn(connection)

@@ -5,7 +5,8 @@ all the same, and in order.
 The protocol is C{aioquic}'s, which knows no sockets and no time.  It keeps whatever it
 is given to send, and makes room for whatever comes; so that neither grows without bounds a
 second stream carries credit: each end says there, as a number of 8 bytes, how many bytes of the
-first one the other may have sent, which grows only while somebody reads.
+first one the other may have sent, which grows only while somebody reads.  What the other end
+says there is not all: the library is given no more than a window beyond what was acknowledged.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from aioquic.quic.events import (
     ConnectionIdRetired,
     ConnectionTerminated,
     HandshakeCompleted,
+    StopSendingReceived,
     StreamDataReceived,
     StreamReset,
 )
@@ -61,6 +63,7 @@ class QUICTransport(Filling):
     @ivar ids: The connection ids that datagrams for it may have.
     @ivar opened: Called once bytes can be sent.
     @ivar ended: Called when it is over, with the reason.
+    @ivar retired: Called with an id that datagrams for it may not have any more.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class QUICTransport(Filling):
         self.ids: set[bytes] = {quic.host_cid}
         self.opened: Callable[[], object] = lambda: None
         self.ended: Callable[[Exception], object] = lambda error: None
+        self.retired: Callable[[bytes], object] = lambda each: None
         self._quic = quic
         self._clock = clock
         self._sendDatagram = send
@@ -158,6 +162,9 @@ class QUICTransport(Filling):
     def _flush(self) -> None:
         while (event := self._quic.next_event()) is not None:
             self._happened(event)
+        if self._waiting:
+            # What was acknowledged has made room.
+            self._feed()
         if self._isOver:
             return
         for data, addr in self._quic.datagrams_to_send(self._clock.seconds()):
@@ -205,9 +212,14 @@ class QUICTransport(Filling):
             self.ids.add(event.connection_id)
         elif isinstance(event, ConnectionIdRetired):
             self.ids.discard(event.connection_id)
+            self.retired(event.connection_id)
         elif isinstance(event, StreamReset):
             self._why = ConnectionLost("the peer has reset the stream")
             self._quic.close()
+        elif isinstance(event, StopSendingReceived):
+            # Whatever is written to such a stream, the library raises.
+            self._why = ConnectionLost("the peer has stopped the stream")
+            self.abortConnection()
         elif isinstance(event, ConnectionTerminated):
             self._terminated(event)
 
@@ -278,8 +290,17 @@ class QUICTransport(Filling):
         self._feed()
         self.flush()
 
+    def _room(self) -> int:
+        """
+        So much may be given to be sent, bytes.  It is kept until it is acknowledged,
+        and may not leave: what the peer grants here says nothing of what QUIC may send.
+        """
+        stream = self._quic._streams.get(_DATA)
+        kept = 0 if stream is None else len(stream.sender._buffer)
+        return min(self._maySend - self._sent, WINDOW - kept)
+
     def _feed(self) -> None:
-        room = self._maySend - self._sent
+        room = self._room()
         if self._waiting and room > 0:
             part = bytes(self._waiting[:room])
             del self._waiting[:room]

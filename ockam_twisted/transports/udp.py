@@ -19,6 +19,7 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort, IStreamCli
 from zope.interface import implementer
 
 from ockam_twisted.errors import DecodeError
+from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.multiaddr import Component
 from ockam_twisted.transports.datagrams import UDPPeer, UDPSocket, resolved
 from ockam_twisted.transports.roads import hostComponents
@@ -32,9 +33,12 @@ IDLE = 60.0
 #: and how many such there may be.
 FIRST, STRANGERS = 16 * 1024, 256
 
-#: For each second spent on those who have proven nothing, since anybody can write any
-#: address on a datagram, so many seconds none of theirs are heard; once that has come to
-#: more than so many.
+#: How many there may be who have, but have not proven that they hear us: anybody can write
+#: any address on a datagram.  The oldest one has to go.
+UNPROVEN = 512
+
+#: For each second spent on those, so many seconds none of theirs are heard; once that has
+#: come to more than so many.
 REST, SLACK = 9.0, 1.0
 
 
@@ -82,6 +86,7 @@ class _Server(UDPSocket):
         self._factory = factory
         self._maximum = maximum
         self._strangers: OrderedDict[tuple[str, int], UDPPeer] = OrderedDict()
+        self._unproven: OrderedDict[tuple[str, int], UDPPeer] = OrderedDict()
         self._looking: IDelayedCall | None = None
         self._closedUntil = 0.0
 
@@ -110,18 +115,43 @@ class _Server(UDPSocket):
                 self._strangers.popitem(last=False)
             return
         try:
-            CBOR.decode(message)
+            onward = CBOR.decode(message).onward_route
         except DecodeError:
             return
-        at: Any = UDPPeer(self, address, self._maximum)
-        hop = self._factory.buildProtocol(at.getPeer())
+        if onward:
+            # What is for nobody opens the way through a NAT (spec messaging, section 8.3).
+            self._come(address, message)
+
+    def _come(self, address: tuple[str, int], message: bytes) -> None:
+        """
+        Somebody is new here.
+        """
+        began = self.clock.seconds()
+        peer: Any = UDPPeer(self, address, self._maximum, Address.random())
+        hop = self._factory.buildProtocol(peer.getPeer())
         if hop is None:
             return
-        self.peers[address] = at
+        self.peers[address] = self._unproven[address] = peer
+        if len(self._unproven) > UNPROVEN:
+            next(iter(self._unproven.values())).loseConnection()
         if self._looking is None:
             self._looking = self.clock.callLater(IDLE / 2, self._look)
-        at.begin(hop)
+        peer.begin(hop)
+        self.worked(self.clock.seconds() - began)
         hop.dataReceived(message)
+
+    def proven(self, address: tuple[str, int]) -> None:
+        """
+        See L{UDPSocket.proven}.
+        """
+        self._unproven.pop(address, None)
+
+    def ended(self, address: tuple[str, int]) -> None:
+        """
+        See L{UDPSocket.ended}.
+        """
+        super().ended(address)
+        self._unproven.pop(address, None)
 
     def _look(self) -> None:
         """

@@ -74,3 +74,5 @@ class UDPTests(NodeTestCase):
             )  # fmt: skip
             self.assertEqual(await deferToThread(program.value, "Echoed"), str(count))
             await deferToThread(program.process.wait, 20)
+        # They have said what only who hears us can say.
+        self.assertEqual(node.transport.servers.census.counted, 2)

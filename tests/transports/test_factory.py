@@ -4,13 +4,15 @@ Tests for L{ockam_twisted.transports.factory}.
 
 from __future__ import annotations
 
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.testing import StringTransport
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from ockam_twisted.transports.factory import MessageStreamFactory
+from ockam_twisted.transports.factory import HopCensus, MessageFactory, MessageStreamFactory
 from ockam_twisted.transports.stream import MessageStreamProtocol
+from ockam_twisted.wire.codecs import BARE, DATAGRAMS
+from tests.transports.carriers import PEER, MessageTransport
 from tests.transports.test_stream import Node
 
 
@@ -61,6 +63,27 @@ class FactoryTests(SynchronousTestCase):
         factory = MessageStreamFactory(Node(perAddress=1, total=1).settings)
         self.assertIsNotNone(self.build(factory, "192.0.2.1"))
         self.assertIsNotNone(self.build(factory, "192.0.2.1"))
+
+    def test_datagrams(self) -> None:
+        """
+        Who comes in datagrams counts, together with all others, once he is proven; one
+        too many is let go then.
+        """
+        settings, census = Node(total=2).settings, HopCensus()
+        factory = MessageFactory(settings, DATAGRAMS, "listener", census)
+        hops = [factory.buildProtocol(PEER) for _ in range(4)]
+        carriers = [MessageTransport(hop) for hop in hops]
+        self.assertEqual((len(factory.hops), census.counted, dict(census.perAddress)), (4, 0, {}))
+        for hop in hops[:3]:
+            hop.proven()
+        self.assertEqual((census.counted, dict(census.perAddress)), (2, {PEER.host: 2}))
+        self.assertEqual([carrier.ending for carrier in carriers], ["", "", "lost", ""])
+        others = MessageFactory(settings, BARE, "listener", census)
+        self.assertIsNone(others.buildProtocol(UNIXAddress("/run/x")))
+        for carrier in carriers:
+            carrier.loseConnection()
+        self.assertEqual((factory.hops, census.counted, dict(census.perAddress)), (set(), 0, {}))
+        self.assertIsNotNone(others.buildProtocol(UNIXAddress("/run/x")))
 
     def test_nothingLeft(self) -> None:
         """

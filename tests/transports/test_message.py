@@ -94,6 +94,48 @@ class MessageTests(SynchronousTestCase):
             self.router.route(LocalMessage(back, Route((APP,)), b"answer"), APP)
             self.assertEqual(transport.written, [encoded(codec, "them", "app", b"answer")])
 
+    def test_proof(self) -> None:
+        """
+        A carrier on which anybody can write any address has a word that only who hears
+        it can say: it is in front of return routes until it was said, goes no farther, and
+        goes on to be understood.
+        """
+
+        class Carrier(MessageTransport):
+            proof = Address.local("word")
+            provenTimes = 0
+
+            def proven(self) -> None:
+                self.provenTimes += 1
+
+        hop = MessageProtocol(self.node.settings, BARE)
+        transport = Carrier(hop)
+        self.router.flowControls.addConsumer(APP, hop.flowId)
+        self.send(hop, b"", "them")
+        self.router.route(LocalMessage(Route((hop.address, Address.local("them"))), Route(), b""), APP)
+        hop.dataReceived(encoded(BARE, "app", "them", b"one"))
+        back = self.node.app.messages[0].return_route
+        self.router.route(LocalMessage(back, Route((APP,)), b"answer"), APP)
+        word = ((0, b"word"), (0, b"app"))
+        self.assertEqual(
+            transport.written,
+            [
+                BARE.prefix([(0, b"them")], word) + b"\0",
+                BARE.prefix([(0, b"them")], []) + b"\0",
+                BARE.prefix([(0, b"them")], word) + b"\x06answer",
+            ],
+        )
+        self.assertEqual(transport.provenTimes, 0)
+        for payload in (b"two", b"three"):
+            hop.dataReceived(BARE.prefix(word, [(0, b"them")]) + BARE.head(len(payload)) + payload)
+        hop.dataReceived(encoded(BARE, "word", "them", b"for nobody"))
+        self.assertEqual([bytes(each.payload) for each in self.node.app.messages], [b"one", b"two", b"three"])
+        self.assertEqual(self.node.app.messages[1].onward_route, Route((APP,)))
+        self.assertEqual(transport.provenTimes, 1)
+        self.router.route(LocalMessage(back, Route((APP,)), b"more"), APP)
+        self.assertEqual(transport.written[3], encoded(BARE, "them", "app", b"more"))
+        self.assertEqual(transport.ending, "")
+
     def test_noDoor(self) -> None:
         """
         A worker that is no consumer of what arrives is not reached.

@@ -15,7 +15,7 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ockam_twisted.transports import quic
+from ockam_twisted.transports import quic, quicconnection, quicsettings
 from ockam_twisted.transports.quic import GUESTS, PATIENCE
 from ockam_twisted.transports.quicsettings import IDLE, WINDOW
 
@@ -240,6 +240,40 @@ class QUICTests(SynchronousTestCase):
         self.assertEqual(len(end.got), written)
         self.assertFalse(client.isPaused)
 
+    def test_grants(self) -> None:
+        """
+        Who grants whatever one likes to send, acknowledges all that comes, and lets QUIC send
+        no more, is kept no more than a window for, and who writes is told to wait; once QUIC
+        may, everything comes, without another grant.
+        """
+        window = 256 * 1024
+        for module in (quicconnection, quicsettings):
+            self.patch(module, "WINDOW", window)
+        client, end = self.pair()
+        hostile, transport = client.transport, end.transport
+        stopped = [
+            self.patch(hostile._quic, name, lambda *_, **__: None)
+            for name in ("_write_stream_limits", "_write_connection_limits")
+        ]
+        hostile._granted = 2**62
+        hostile._quic.send_stream_data(4, hostile._granted.to_bytes(8, "big"))
+        hostile.flush()
+        self.network.wait(1)
+        written = 0
+        while not end.isPaused:
+            transport.write(b"x" * 50_000)  # type: ignore[union-attr]
+            written += 50_000
+            self.assertLess(written, 5 * window)
+            self.network.wait(0.2)
+        self.network.wait(20)
+        self.assertTrue(end.isPaused)
+        self.assertLessEqual(len(transport._quic._streams[0].sender._buffer), window)  # type: ignore[union-attr]
+        self.assertLessEqual(len(client.got), window)
+        for each in stopped:
+            each.restore()
+        self.network.wait(60, lambda: len(client.got) == written)
+        self.assertEqual((len(client.got), end.isPaused), (written, False))
+
     def test_vanished(self) -> None:
         """
         Who is gone without a word is noticed.
@@ -273,6 +307,30 @@ class QUICTests(SynchronousTestCase):
         self.network.wait(10, lambda: len(client.got) == 5)
         self.assertEqual((bytes(end.got), bytes(client.got)), (b"from elsewhere", b"there"))
 
+    def test_retired(self) -> None:
+        """
+        Who retires ids on and on gets new ones, and nothing is kept of the old ones; it goes
+        on to be heard.
+        """
+        client, end = self.pair()
+        self.network.wait(1)
+        before = set(self.server.connections)
+        hostile = client.transport._quic
+        for _ in range(50):
+            hostile._retire_connection_ids.extend(each.sequence_number for each in hostile._peer_cid_available)
+            hostile._peer_cid_available.clear()
+            client.transport.flush()
+            self.network.wait(0.15)
+        self.network.wait(1)
+        after = set(self.server.connections)
+        self.assertLess(len(before & after), 4)
+        self.assertEqual(len(after), len(before))
+        client.transport.write(b"still")
+        self.network.wait(5, lambda: bool(end.got))
+        self.assertEqual(bytes(end.got), b"still")
+        client.transport.loseConnection()
+        self.finish()
+
     def test_abort(self) -> None:
         """
         An end that is aborted is at once over at one end, and soon at the
@@ -300,6 +358,22 @@ class QUICTests(SynchronousTestCase):
             good.transport.write(b"still")
             self.network.wait(5, lambda goodEnd=goodEnd: bool(goodEnd.got))
             self.assertEqual(bytes(goodEnd.got), b"still")
+
+    def test_stopped(self) -> None:
+        """
+        Who wants nothing more of a stream, and goes on with the other one, is let go at once:
+        whoever writes to him, or reads from him, notices nothing else.
+        """
+        for number in (0, 4):
+            client, end = self.pair()
+            transport: Any = end.transport
+            client.transport._happened = lambda event: None
+            client.transport._quic.stop_stream(number, 1)
+            client.transport.flush()
+            self.network.wait(0.07)
+            transport.write(b"x")
+            transport.resumeProducing()
+            self.assertEqual(end.ending, "ConnectionLost")
 
     def test_unprepared(self) -> None:
         """

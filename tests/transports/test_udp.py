@@ -7,20 +7,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from ockam_twisted.routing.addresses import Route
+from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.transports import udp
 from ockam_twisted.transports.datagrams import UDPSocket, enlarge
-from ockam_twisted.transports.factory import MessageFactory
-from ockam_twisted.transports.udp import IDLE, SLACK, STRANGERS
+from ockam_twisted.transports.factory import MessageFactory, MessageStreamFactory
+from ockam_twisted.transports.udp import IDLE, SLACK, STRANGERS, UNPROVEN
 from ockam_twisted.wire.codecs import CBOR, DATAGRAMS
 from ockam_twisted.wire.datagrams import split
-from tests.transports.test_stream import APP, Node
+from tests.transports.test_stream import APP, FlowSink, Node
 
 HERE = ("192.0.2.1", 4000)
+
+
+def datagram(onward: list[Any], back: list[Any], number: int = 1) -> bytes:
+    """
+    A message in one datagram.
+    """
+    [made] = split(number, CBOR.prefix(onward, back) + CBOR.head(1) + b"x" + CBOR.tail)
+    return made
 
 
 class Port:
@@ -102,6 +111,35 @@ class UDPTests(SynchronousTestCase):
         Send a message to the application at the other end.
         """
         node.router.route(LocalMessage(Route((hop.address, APP)), Route((APP,)), payload), APP)
+
+    def introduced(self) -> tuple[Node, Any, Any]:
+        """
+        One that sends to it, has heard it, and says so.
+
+        @return: The node, its hop, and the hop at the other end.
+        """
+        node, hop = self.client()
+        node.router.flowControls.addConsumer(APP, hop.flowId)
+        before = set(self.servers.hops)
+        self.send(node, hop, b"hello")
+        self.network.deliver()
+        [other] = self.servers.hops - before
+        self.node.router.flowControls.addConsumer(APP, other.flowId)
+        self.send(self.node, other, b"who are you?")
+        self.network.deliver()
+        [question] = node.app.messages
+        node.router.route(LocalMessage(question.return_route, Route((APP,)), b"me"), APP)
+        self.network.deliver()
+        return node, hop, other
+
+    def forge(self, count: int, *, before: float = 0.0, onward: Any = ((0, b"app"),)) -> None:
+        """
+        Messages come from so many addresses, of which nobody hears what is sent there.
+        """
+        at = self.network.ports[HERE].protocol
+        for number in range(count):
+            self.network.advance(before)
+            at.datagramReceived(datagram(onward, [(0, b"x")]), (f"10.0.{number >> 8}.{number & 255}", 1000))
 
     def test_messages(self) -> None:
         """
@@ -194,7 +232,7 @@ class UDPTests(SynchronousTestCase):
         self.node.router.register(APP, slow)
         self.node.router.flowControls.addConsumer(APP, "listener")
         at = self.network.ports[HERE].protocol
-        [first] = split(1, CBOR.prefix([(0, b"app")], [(0, b"x")]) + CBOR.head(1) + b"x" + CBOR.tail)
+        first = datagram([(0, b"app")], [(0, b"x")])
         patched = MessageFactory.buildProtocol
 
         def build(factory: Any, addr: Any) -> Any:
@@ -212,20 +250,108 @@ class UDPTests(SynchronousTestCase):
         peer = next(iter(at.peers.values()))
         peer.isProven = True
         before = slow.count
-        [again] = split(9, CBOR.prefix([(0, b"app")], [(0, b"x")]) + CBOR.head(1) + b"x" + CBOR.tail)
-        at.datagramReceived(again, next(iter(at.peers)))
+        at.datagramReceived(datagram([(0, b"app")], [(0, b"x")], 9), next(iter(at.peers)))
         self.assertEqual(slow.count, before + 1)
 
     def test_tooMany(self) -> None:
         """
-        There are no more from one address than may be.
+        There are no more from one address than may be, and no more in all; who is one
+        too many is let go once he is known to hear us.
         """
         self.node.settings.perAddress = 3
-        for _ in range(5):
-            node, hop = self.client()
-            self.send(node, hop, b"x")
+        hops = [self.introduced()[2] for _ in range(5)]
+        self.assertEqual(self.servers.hops, set(hops[:3]))
+        self.assertEqual(len(self.network.ports[HERE].protocol.peers), 3)
+        self.node.settings.perAddress, self.node.settings.total = 100, 4
+        self.assertIn(self.introduced()[2], self.servers.hops)
+        self.assertNotIn(self.introduced()[2], self.servers.hops)
+
+    def test_forged(self) -> None:
+        """
+        However many addresses somebody makes up, who has proven to be at his is served, and
+        other transports have their room.
+        """
+        self.node.settings.total = 3
+        node, hop, other = self.introduced()
+        self.forge(3 * UNPROVEN)
+        self.assertEqual(len(self.servers.hops), UNPROVEN + 1)
+        self.assertEqual(len(self.network.ports[HERE].protocol.peers), UNPROVEN + 1)
+        self.send(node, hop, b"still here")
         self.network.deliver()
-        self.assertEqual(len(self.servers.hops), 3)
+        self.assertEqual(bytes(self.node.app.messages[-1].payload), b"still here")
+        self.assertIn(other, self.servers.hops)
+        streams = MessageStreamFactory(self.node.settings, "listener", self.servers.census)
+        self.assertIsNotNone(streams.buildProtocol(IPv4Address("TCP", "192.0.2.9", 1)))
+        self.assertIn(self.introduced()[2], self.servers.hops)
+        self.assertIsNone(streams.buildProtocol(IPv4Address("TCP", "192.0.2.9", 2)))
+
+    def test_oldest(self) -> None:
+        """
+        Of those who have proven nothing the oldest has to go, and not one who has just
+        come.
+        """
+        node, hop = self.client()
+        self.send(node, hop, b"x")
+        self.network.deliver()
+        self.forge(UNPROVEN - 1)
+        [first] = [each for each in self.servers.hops if each.peer.startswith("192.0.2.2")]
+        self.assertNoResult(first.whenLost())
+        self.forge(UNPROVEN)
+        self.successResultOf(first.whenLost())
+        newest = f"10.0.{UNPROVEN - 1 >> 8}.{UNPROVEN - 1 & 255}:1000"
+        self.assertIn(newest, {each.peer for each in self.servers.hops})
+
+    def test_heartbeats(self) -> None:
+        """
+        What is for nobody makes no connection, however much comes of it, and is not
+        answered; where there is one it is a sign of life.
+        """
+        self.forge(5000, onward=())
+        at = self.network.ports[HERE].protocol
+        self.assertEqual((self.servers.hops, at.peers, at._strangers, self.network.sent), (set(), {}, {}, []))
+        _, _, other = self.introduced()
+        for number in range(8):
+            at.datagramReceived(datagram([], [], number), ("192.0.2.2", 50_001))
+            self.network.advance(IDLE / 4)
+        self.assertEqual(self.servers.hops, {other})
+
+    def test_unheard(self) -> None:
+        """
+        Messages that anybody could have sent prove nothing, wherever they lead, and neither
+        does what was told to somebody else.
+        """
+        straight = FlowSink()
+        name = (0, b"forward_to_db")
+        self.node.router.register(Address.local("forward_to_db"), straight)
+        self.node.router.flowControls.addConsumer(Address.local("forward_to_db"), "listener")
+        node, _, other = self.introduced()
+        told = node.app.messages[0].return_route[1]
+        at = self.network.ports[HERE].protocol
+        place = ("198.51.100.1", 1)
+        for number, onward in enumerate(([name], [name], [name], [told, name], [(0, other.address.value), name])):
+            at.datagramReceived(datagram(onward, [(0, b"x")], number), place)
+        self.assertEqual(len(straight.messages), 3)
+        self.assertFalse(at.peers[place].isProven)
+        self.assertEqual(self.servers.census.counted, 1)
+
+    def test_making(self) -> None:
+        """
+        The time that it takes to make connections is spent on those who have proven
+        nothing, too.
+        """
+        made = 0
+        build = self.servers.buildProtocol
+
+        def slow(addr: Any) -> Any:
+            nonlocal made
+            made += 1
+            self.network.advance(0.01)
+            return build(addr)
+
+        self.patch(self.servers, "buildProtocol", slow)
+        self.forge(1000, before=0.001)
+        self.assertGreater(made, 5)
+        self.assertLess(made * 0.01, 0.15 * self.network.seconds() + SLACK / 9)
 
     def test_nobody(self) -> None:
         """
