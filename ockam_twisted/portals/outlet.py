@@ -132,7 +132,8 @@ class Outlet(Service):
         @param incoming: Which messages may reach this outlet and its streams.
         @param admission: Who may have streams; asked again when something has
             changed about who has one.
-        @param maxStreams: How many streams may be open at once.
+        @param maxStreams: How many streams may be open at once, of all peers;
+            one has three quarters of it at most.
         @param maxDialing: How many may wait for the target at once.
         """
         self.address = address
@@ -250,7 +251,7 @@ class Outlet(Service):
         elif self._draining:
             self._decisions.refused("the outlet is shutting down")
             said = self._said(offer, SHUTTING_DOWN, "the outlet is shutting down")
-        elif len(self.streams) >= self._maxStreams or len(self._dialing) >= self._maxDialing:
+        elif self._isFull(peer):
             self._decisions.refused(f"there are {len(self.streams)} already")
             said = REFUSAL
         else:
@@ -259,6 +260,20 @@ class Outlet(Service):
         if not refusal:
             settings.early.refused(peer, offer, self._clock.seconds(), settings.resumeTimeout)
         return said
+
+    def _isFull(self, peer: PeerIdentity | None) -> bool:
+        """
+        Is there no room for one more stream of a peer?  One peer alone leaves
+        a quarter to the others.
+        """
+        there, of = len(self.streams), self._maxStreams
+        if there >= of or len(self._dialing) >= self._maxDialing:
+            return True
+        most = of - of // 4
+        if peer is None or there < most:
+            return False
+        its = [each.peer for each in self.streams]
+        return sum(each is not None and each.identifier == peer.identifier for each in its) >= most
 
     def _askedAgain(
         self, ping: LocalMessage, offer: Offer | None, known: OutletStream | Reset, refusal: str

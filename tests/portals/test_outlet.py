@@ -13,12 +13,13 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from ockam_twisted.identity.trust import TrustIf
+from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifier, TrustIf
 from ockam_twisted.interfaces import IAdmission, ITarget, IWorker
 from ockam_twisted.portals.outlet import DIAL_TIMEOUT, Outlet, SocketTarget
 from ockam_twisted.portals.plain import REFUSAL
 from ockam_twisted.routing.access import DenyAll
-from ockam_twisted.testing import Inbox
+from ockam_twisted.routing.addresses import Route
+from ockam_twisted.testing import Inbox, MemoryNode
 from ockam_twisted.wire.portal import DISCONNECT, PING, PONG, encodePortalPayload
 from tests.decisions import decisions
 from tests.portals.common import OUTLET, ChannelPortalTestCase, PortalTestCase, Program
@@ -340,6 +341,21 @@ class DecisionTests(ChannelPortalTestCase):
     """
     Who may have a stream.
     """
+
+    def test_others(self) -> None:
+        """
+        One peer leaves a quarter of the streams to others.
+        """
+        listener = self.outletNode.listen(TrustEveryone(), name="all")
+        self.outlet(listener.flowId, maxStreams=4)
+        for node, most in ((self.inletNode, 3), (MemoryNode(self.network, "another"), 1)):
+            hop, there = node.connect(self.outletNode), TrustIdentifier(self.outletNode.identifier)
+            channel = self.network.result(node.createChannel(hop.route("all"), there))
+            inbox = node.inbox("peer")
+            for _ in range(most + 1):
+                node.send(Route((channel.encryptor, OUTLET)), PING, inbox)
+            self.network.pump()
+            self.assertEqual(inbox.payloads, [PONG] * most + list(REFUSAL))
 
     def test_allowed(self) -> None:
         """
