@@ -9,6 +9,7 @@ C{docs/transports.rst}.
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Coroutine
 from typing import Any
@@ -20,7 +21,7 @@ from zope.interface import implementer
 
 from ockam_twisted.routing.multiaddr import Component
 from ockam_twisted.transports.blelink import BLEAddress, BLELink
-from ockam_twisted.transports.bleradio import Radio, bumble, radioOf
+from ockam_twisted.transports.bleradio import Radio, bumble
 from ockam_twisted.transports.strings import arguments
 from ockam_twisted.wire.codecs import BARE
 
@@ -54,6 +55,20 @@ def _started(loop: Any, doing: Coroutine[Any, Any, Any]) -> Deferred[Any]:
 
 def _adapter() -> str:
     return os.environ.get(VARIABLE) or DEFAULT
+
+
+_RADIOS: dict[tuple[int, str], Radio] = {}
+
+
+def radioOf(adapter: str) -> Radio:
+    """
+    @return: The one there is of this adapter, in this loop.
+    """
+    key = (id(asyncio.get_running_loop()), adapter)
+    radio = _RADIOS.get(key)
+    if radio is None:
+        radio = _RADIOS[key] = Radio(adapter)
+    return radio
 
 
 class _Endpoint:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack, suppress
 from importlib import import_module
 from typing import Any
 
@@ -92,16 +93,23 @@ class Radio:
             raise ConnectError(string=f"no Bluetooth controller at {printable(self._adapter)}: {why}") from None
 
     async def _open(self) -> None:
-        async with asyncio.timeout(PATIENCE):
-            self._transport = transport = await bumble("transport").open_transport(self._adapter)
+        async with AsyncExitStack() as opened, asyncio.timeout(PATIENCE):
+            transport = await bumble("transport").open_transport(self._adapter)
+            opened.push_async_callback(self._shut, transport)
             device = bumble("device").Device.with_hci(
                 "ockam", bumble("hci").Address.generate_static_address(), transport.source, transport.sink
             )
             device.on("connection", self._connected)
             device.add_service(self._service())
             await device.power_on()
-        self._device = device
+            opened.pop_all()
+        self._device, self._transport = device, transport
         transport.source.terminated.add_done_callback(lambda _: self._gone(device))
+
+    async def _shut(self, transport: Any) -> None:
+        # Without its controller not all of it can be closed as it should be.
+        with suppress(Exception):
+            await asyncio.wait_for(transport.close(), PATIENCE)
 
     def _gone(self, device: Any) -> None:
         """
@@ -109,24 +117,32 @@ class Radio:
         """
         if device is not self._device:
             return
-        self._device = self._opening = None
-        for connection in list(self._links):
-            self._lost(connection)
+        self._forget()
         if self._accept is not None:
             self._log.warn("The Bluetooth controller is gone; waiting for it", event="bluetooth-gone")
             self._do(self._recover())
 
+    def _forget(self) -> None:
+        transport, self._transport = self._transport, None
+        self._device = self._opening = None
+        for connection in list(self._links):
+            self._lost(connection)
+        if transport is not None:
+            self._do(self._shut(transport))
+
     async def _recover(self) -> None:
         while self._accept is not None and self._opening is None:
             await asyncio.sleep(SCAN)
+            if self._opening is None:
+                self._opening = asyncio.get_running_loop().create_task(self._open())
+            opening = self._opening
             try:
-                if self._opening is None:
-                    self._opening = asyncio.get_running_loop().create_task(self._open())
-                await asyncio.shield(self._opening)
+                await asyncio.shield(opening)
                 await self._advertise()
             except Exception:
                 # Not yet.
-                self._opening = None
+                if self._opening is opening:
+                    self._forget()
 
     async def close(self) -> None:
         """
@@ -138,15 +154,15 @@ class Radio:
         self._users -= 1
         if self._users:
             return
-        if self._opening is not None:
-            self._opening.cancel()
-        self._opening = None
+        opening, self._opening = self._opening, None
         device, self._device = self._device, None
         transport, self._transport = self._transport, None
+        if opening is not None and opening.cancel():
+            # It closes what it has opened.
+            await asyncio.wait([opening], timeout=PATIENCE)
         if device is not None:
             device.host.on_transport_lost()
-        if transport is not None:
-            await transport.close()
+            await self._shut(transport)
 
     def _do(self, what: Coroutine[Any, Any, None]) -> None:
         doing = asyncio.ensure_future(what)
@@ -382,17 +398,3 @@ class Radio:
             await client.write_value(agreed, Window.hello(int(connection.att_mtu)), with_response=True)
         await client.subscribe(notified, lambda data: link.fragmentReceived(bytes(data)))
         return link
-
-
-_RADIOS: dict[tuple[int, str], Radio] = {}
-
-
-def radioOf(adapter: str) -> Radio:
-    """
-    @return: The one there is of this adapter, in this loop.
-    """
-    key = (id(asyncio.get_running_loop()), adapter)
-    radio = _RADIOS.get(key)
-    if radio is None:
-        radio = _RADIOS[key] = Radio(adapter)
-    return radio

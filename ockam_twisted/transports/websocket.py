@@ -13,7 +13,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, ConnectionLost, TimeoutError
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from wsproto import ConnectionType, WSConnection
@@ -30,6 +30,7 @@ from wsproto.events import (
     TextMessage,
 )
 from wsproto.utilities import ProtocolError
+from zope.interface import implementer
 
 from ockam_twisted.routing.addresses import printable
 from ockam_twisted.transports.carrier import CarrierProtocol
@@ -42,6 +43,51 @@ PATIENCE = 10.0
 #: answer are the end.
 PING = 25.0
 
+#: How many frames one message may be in: empty ones add nothing to its size.
+FRAMES = 4096
+
+
+@implementer(IPushProducer)
+class _Room:
+    """
+    Hears from the transport what the queue of the hop hears: whether it has
+    room.
+
+    @ivar isFull: It has none.
+    """
+
+    isFull = False
+
+    def __init__(self, queue: Any, freed: Callable[[], object]) -> None:
+        """
+        @param freed: Called when there is room again, before the queue hears
+            so: that may fill it at once.
+        """
+        self._queue = queue
+        self._freed = freed
+
+    def pauseProducing(self) -> None:
+        """
+        See C{IPushProducer}.
+        """
+        self.isFull = True
+        self._queue.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """
+        See C{IPushProducer}.
+        """
+        self.isFull = False
+        self._freed()
+        if not self.isFull:
+            self._queue.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """
+        See C{IPushProducer}.
+        """
+        self._queue.stopProducing()
+
 
 class WebSocketProtocol(CarrierProtocol):
     """
@@ -51,6 +97,8 @@ class WebSocketProtocol(CarrierProtocol):
     _deadline: IDelayedCall | None = None
     _pinging: IDelayedCall | None = None
     _silent = 0
+    _room: _Room | None = None
+    _pong: Pong | None = None
 
     def __init__(self, kind: ConnectionType, clock: IReactorTime, factory: Any, address: IAddress | None) -> None:
         """
@@ -61,8 +109,8 @@ class WebSocketProtocol(CarrierProtocol):
         self._address = address
         self._clock = clock
         self._maximum = 0
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._message = bytearray()
+        self._frames = 0
 
     def connectionMade(self) -> None:
         """
@@ -126,9 +174,12 @@ class WebSocketProtocol(CarrierProtocol):
     def _happened(self, event: Event) -> None:
         if isinstance(event, BytesMessage | TextMessage):
             data: Any = event.data
+            self._frames += event.frame_finished
             self._piece(data.encode() if isinstance(data, str) else data, event.message_finished)
         elif isinstance(event, Ping):
-            self._reply(event.response())
+            # Of several without an answer the last one needs it (RFC 6455, section 5.5.3).
+            self._pong = event.response()
+            self._answer()
         elif isinstance(event, CloseConnection):
             self._reply(event.response())
             self._isEnding = True
@@ -146,19 +197,26 @@ class WebSocketProtocol(CarrierProtocol):
         """
         A message, or a piece of one.
         """
-        self._size += len(data)
-        if self._size > self._maximum:
+        if len(self._message) + len(data) > self._maximum or self._frames > FRAMES:
             self._reply(CloseConnection(code=1009))
-            self._isEnding = True
-            self.abortConnection()
+            self.behind.abortConnection("a WebSocket message that is too long, or in too many frames")
             return
         if not isLast:
-            self._pieces.append(bytes(data))
+            self._message += data
             return
-        message = b"".join((*self._pieces, data)) if self._pieces else bytes(data)
-        self._pieces = []
-        self._size = 0
+        message = b"".join((self._message, data)) if self._message else bytes(data)
+        self._message = bytearray()
+        self._frames = 0
         self.behind.dataReceived(message)
+
+    def _answer(self) -> None:
+        """
+        Answer the last Ping as soon as there is room.  Whoever pings and reads
+        nothing could fill our memory otherwise.
+        """
+        if self._pong is not None and not (self._room is not None and self._room.isFull):
+            pong, self._pong = self._pong, None
+            self._reply(pong)
 
     def _reply(self, event: Event) -> None:
         try:
@@ -186,6 +244,13 @@ class WebSocketProtocol(CarrierProtocol):
         """
         if not self._isEnding:
             self._transport.write(self._ws.send(BytesMessage(data=data)))
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """
+        See C{IConsumer}.
+        """
+        self._room = _Room(producer, self._answer)
+        super().registerProducer(self._room, streaming)
 
     def loseConnection(self) -> None:
         """

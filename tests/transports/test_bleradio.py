@@ -18,7 +18,7 @@ from ockam_twisted.transports import bleradio
 from ockam_twisted.transports.blelink import BLELink
 from ockam_twisted.transports.bleradio import Radio, bumble
 from ockam_twisted.wire.ble import AGREED, FRAGMENT, NOTIFIED, SERVICE, WRITTEN, fragments
-from tests.transports.radios import inLoop
+from tests.transports.radios import Socket, inLoop
 from tests.transports.test_blelink import Behind
 
 
@@ -216,6 +216,70 @@ class RadioTests(SynchronousTestCase):
             await central.close()
 
         inLoop(2, doing)
+
+    def test_pulledOut(self) -> None:
+        """
+        A controller that is pulled out is let go, and so is each that does not work in its place, or does not
+        advertise; one that does is used, and let go in the end.
+        """
+        self.patch(bleradio, "SCAN", 0.05)
+
+        async def doing(one: str, other: str) -> None:
+            socket = Socket(one)
+            await socket.plug()
+            visitors, peripheral, central = Visitors(), Radio(socket.name), Radio(other)
+            await peripheral.open()
+            await peripheral.listen("otter", visitors)
+            socket.isMute = True
+            self.patch(bleradio, "PATIENCE", 0.2)
+            # What USB says when it is pulled out; whatever was opened stays open.
+            peripheral._transport.source.on_transport_lost()
+            await until(lambda: socket.tries > 5)
+            self.assertLessEqual(socket.open, 2)
+            advertise, tries, isBack = peripheral._advertise, 0, False
+
+            async def hesitant() -> None:
+                nonlocal tries, isBack
+                tries += 1
+                if tries < 4:
+                    raise ConnectError
+                await advertise()
+                isBack = True
+
+            peripheral._advertise = hesitant  # type: ignore[method-assign]
+            bleradio.PATIENCE = 10.0
+            socket.isMute = False
+            await until(lambda: isBack)
+            await central.open()
+            link = await central.connect("otter")
+            link.begin(Behind())
+            link.write(b"back again")
+            await until(lambda: visitors.behinds and visitors.behinds[0].messages)
+            self.assertEqual((visitors.behinds[0].messages, socket.open), ([b"back again"], 1))
+            await peripheral.stopListening()
+            await peripheral.close()
+            await central.close()
+            await until(lambda: not socket.open)
+
+        inLoop(2, doing)
+
+    def test_givenUp(self) -> None:
+        """
+        Who no longer wants a controller that has not answered yet has it let go, before that is over.
+        """
+
+        async def doing(one: str) -> None:
+            socket = Socket(one)
+            await socket.plug()
+            socket.isMute = True
+            opening = asyncio.ensure_future(Radio(socket.name).open())
+            await until(lambda: socket.open)
+            opening.cancel()
+            await asyncio.wait([opening])
+            self.assertTrue(opening.cancelled())
+            await until(lambda: not socket.open)
+
+        inLoop(1, doing)
 
     def test_missing(self) -> None:
         """

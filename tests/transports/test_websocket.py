@@ -4,21 +4,31 @@ Tests for L{ockam_twisted.transports.websocket}, in memory.
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, TimeoutError
 from twisted.internet.protocol import Protocol
+from twisted.internet.testing import MemoryReactor
 from twisted.test import iosim
 from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.routing.addresses import Route
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.transports.factory import MessageFactory
-from ockam_twisted.transports.websocket import PATIENCE, PING, WebSocketClientProtocol, WebSocketServerProtocol
+from ockam_twisted.transports.websocket import (
+    FRAMES,
+    PATIENCE,
+    PING,
+    WebSocketClientProtocol,
+    WebSocketServerProtocol,
+)
 from ockam_twisted.wire.codecs import BARE
+from tests.transports.carriers import PEER
 from tests.transports.test_stream import APP, Node
 
 #: What RFC 6455, section 1.3 has as an example.
@@ -44,6 +54,58 @@ class Raw(Protocol):
 
     def connectionLost(self, reason: Any = None) -> None:
         self.isLost = True
+
+
+class Deaf(FileDescriptor):
+    """
+    A transport of Twisted, whose peer reads when it is told to.
+
+    @ivar isRead: Does it read now?
+    @ivar taken: What it has read.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(MemoryReactor())
+        self.connected = 1
+        self.isAborted = False
+        self.taken = b""
+        self.isRead = False
+
+    @property
+    def waiting(self) -> int:
+        """
+        How many bytes wait here.
+        """
+        return len(self.dataBuffer) - self.offset + self._tempDataLen
+
+    def getPeer(self) -> Any:
+        return PEER
+
+    getHost = getPeer
+
+    def writeSomeData(self, data: bytes) -> int:
+        self.taken += bytes(data) if self.isRead else b""
+        return len(data) if self.isRead else 0
+
+    def read(self) -> None:
+        """
+        The peer reads all there is.
+        """
+        self.isRead = True
+        while self.waiting:
+            self.doWrite()
+        self.isRead = False
+
+    def abortConnection(self) -> None:
+        self.isAborted = True
+
+
+def frame(first: int, data: bytes = b"") -> bytes:
+    """
+    A frame of a client, with a mask of zeros.
+    """
+    assert len(data) < 126
+    return bytes((first, 0x80 | len(data))) + bytes(4) + data
 
 
 class WebSocketTests(SynchronousTestCase):
@@ -223,6 +285,129 @@ class WebSocketTests(SynchronousTestCase):
         pump.flush()
         self.assertTrue(client.isLost)
         self.finish(pump, self.server)
+
+    def deaf(self) -> tuple[WebSocketServerProtocol, Deaf]:
+        """
+        A server, and a client that does not read.
+        """
+        server, transport = self.serverEnd(), Deaf()
+        server.makeConnection(transport)
+        server.dataReceived(REQUEST + b"\r\n")
+        transport.read()
+        return server, transport
+
+    def test_pingsUnread(self) -> None:
+        """
+        Whoever pings and reads nothing makes no more wait than the transport
+        takes; once it reads, it has an answer to its last ping, before what
+        had to wait.
+        """
+        server, transport = self.deaf()
+        room, ping = transport.bufferSize, frame(0x89, b"x" * 125)
+        for _ in range(room // 127 + 1):
+            server.dataReceived(ping)
+        held = transport.waiting
+        self.assertGreater(held, room)
+        [hop] = self.servers.hops
+        self.server.router.route(LocalMessage(Route((hop.address, APP)), Route((APP,)), b"waits"), APP)
+        self.assertGreater(hop.output.queued, 0)
+        for number in range(1000):
+            server.dataReceived(ping + frame(0x89, b"%d" % number))
+        self.assertEqual((transport.waiting, transport.isAborted), (held, False))
+        transport.read()
+        answers, _, rest = transport.taken.rpartition(b"\x8a\x03999")
+        self.assertEqual(len(answers.partition(b"\r\n\r\n")[2]), held)
+        self.assertTrue(rest.endswith(b"waits"), rest)
+        self.assertEqual(hop.output.queued, 0)
+        server.dataReceived(frame(0x89, b"again"))
+        transport.read()
+        self.assertTrue(transport.taken.endswith(b"\x8a\x05again"))
+
+    def test_littleRoom(self) -> None:
+        """
+        An answer that fills the transport again lets nothing else out yet.
+        """
+        server, transport = self.deaf()
+        transport.bufferSize = 100
+        server.dataReceived(frame(0x89, b"x" * 125) * 2)
+        [hop] = self.servers.hops
+        self.server.router.route(LocalMessage(Route((hop.address, APP)), Route((APP,)), b"waits"), APP)
+        queued = hop.output.queued
+        transport.isRead = True
+        transport.doWrite()
+        self.assertEqual((transport.waiting, hop.output.queued), (127, queued))
+        transport.read()
+        self.assertEqual((transport.waiting, hop.output.queued), (0, 0))
+        self.assertTrue(transport.taken.endswith(b"waits"))
+
+    def test_pingsUnreadThenClosed(self) -> None:
+        """
+        Who closes meanwhile has a close for an answer, and nothing after it.
+        """
+        server, transport = self.deaf()
+        for _ in range(transport.bufferSize // 127 + 2):
+            server.dataReceived(frame(0x89, b"x" * 125))
+        server.dataReceived(frame(0x88, b"\x03\xe8"))
+        transport.read()
+        self.assertTrue(transport.taken.endswith(b"x\x88\x02\x03\xe8"), transport.taken[-10:])
+
+    def message(self, payload: bytes) -> bytes:
+        """
+        What a message to the application looks like.
+        """
+        [hop] = self.servers.hops
+        self.server.router.flowControls.addConsumer(APP, hop.flowId)
+        return BARE.prefix(Route((APP,)), ()) + BARE.head(len(payload)) + payload
+
+    def test_frames(self) -> None:
+        """
+        A message may be in frames, empty ones as well, with pings in between,
+        up to a number; the next message has as many.
+        """
+        server, transport = self.deaf()
+        data = self.message(b"hello")
+        for _ in range(2):
+            pieces = [b"", *(data[at : at + 1] for at in range(len(data)))]
+            pieces += [b""] * (FRAMES - 1 - len(pieces))
+            server.dataReceived(b"".join(frame(0x00 if at else 0x02, piece) for at, piece in enumerate(pieces)))
+            server.dataReceived(frame(0x89, b"there?") + frame(0x80))
+        self.assertEqual([bytes(each.payload) for each in self.server.app.messages], [b"hello", b"hello"])
+        transport.read()
+        self.assertEqual(transport.taken.count(b"\x8a\x06there?"), 2)
+
+    def test_manyFrames(self) -> None:
+        """
+        A message in more frames ends the connection, and the log says why,
+        whether they are empty or not.
+        """
+        for piece in (b"", b"x"):
+            server, transport = self.deaf()
+            [hop] = self.servers.hops
+            server.dataReceived(frame(0x02) + frame(0x00, piece) * (FRAMES - 1))
+            self.assertFalse(transport.isAborted)
+            server.dataReceived(frame(0x00, piece))
+            self.assertTrue(transport.isAborted)
+            server.connectionLost()
+            self.assertIn("in too many frames", self.successResultOf(hop.whenLost()))
+            self.assertEqual([call for call in self.server.clock.getDelayedCalls() if call.active()], [])
+
+    def test_crumbs(self) -> None:
+        """
+        A message that comes a few bytes at a time takes no more memory than
+        it has bytes, more or less.
+        """
+        server, _ = self.deaf()
+        size = 60_000
+        server.dataReceived(b"\x82\xfe" + size.to_bytes(2, "big") + bytes(4))
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            for _ in range(size // 2 - 1):
+                server.dataReceived(b"xx")
+            after, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        self.assertLess(after - before, 2 * size)
 
     def test_closed(self) -> None:
         """
