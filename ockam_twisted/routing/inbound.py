@@ -8,15 +8,26 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ockam_twisted.interfaces import IFlow
+from ockam_twisted.routing.addresses import Route
 
 #: How many pairs of routes one peer may have in its table, and how many
 #: different lengths these may have.
 MAX_FLOWS = 4096
 MAX_LENGTHS = 8
 
-#: How long all encoded pairs of routes in the table may be, bytes.  Decoded
-#: they take many times as much.
-MAX_PREFIXES = 512 * 1024
+#: What all pairs of routes in the table may weigh, and an address without its
+#: value, bytes: an address of three bytes on the wire is a tuple in memory.
+MAX_WEIGHT = 2 * 1024 * 1024
+ADDRESS_WEIGHT = 80
+
+
+def weigh(prefix: bytes, onward: Route, back: Route) -> int:
+    """
+    About how much memory a pair of routes takes, bytes.
+
+    @param prefix: What they are on the wire.
+    """
+    return len(prefix) + ADDRESS_WEIGHT * (len(onward) + len(back))
 
 
 class Inbound(NamedTuple):
@@ -34,12 +45,12 @@ class InboundFlows:
     A table of them.
     """
 
-    __slots__ = ("_flows", "_lengths", "_prefixes")
+    __slots__ = ("_flows", "_lengths", "_weight")
 
     def __init__(self) -> None:
         self._flows: dict[bytes, Inbound] = {}
         self._lengths: list[int] = []
-        self._prefixes = 0
+        self._weight = 0
 
     def __len__(self) -> int:
         return len(self._flows)
@@ -61,14 +72,15 @@ class InboundFlows:
         Messages that begin with C{prefix} go there.
         """
         found = Inbound(prefix, len(prefix), flow)
-        self._prefixes += found.size
-        if len(self._flows) >= MAX_FLOWS or self._prefixes > MAX_PREFIXES:
+        weight = weigh(prefix, flow.onward_route, flow.return_route)
+        self._weight += weight
+        if len(self._flows) >= MAX_FLOWS or self._weight > MAX_WEIGHT:
             # Closed they go at once; else they are left to the garbage
             # collector, which looks seldom.
             for each in self._flows.values():
                 each.flow.close()
             self._flows.clear()
-            self._prefixes = found.size
+            self._weight = weight
         if found.size not in self._lengths:
             if len(self._lengths) >= MAX_LENGTHS:
                 self._lengths.pop()
@@ -81,4 +93,4 @@ class InboundFlows:
         What was decided about them may not hold any more.
         """
         self._flows.clear()
-        self._prefixes = 0
+        self._weight = 0

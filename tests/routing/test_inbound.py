@@ -5,16 +5,20 @@ Tests for L{ockam_twisted.routing.inbound}.
 from __future__ import annotations
 
 import gc
+import tracemalloc
 from typing import Any, cast
 from weakref import ref
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.interfaces import IFlow
-from ockam_twisted.routing.addresses import Address, Route
-from ockam_twisted.routing.inbound import MAX_FLOWS, MAX_LENGTHS, MAX_PREFIXES, InboundFlows
+from ockam_twisted.routing.addresses import EMPTY, Address, Route
+from ockam_twisted.routing.inbound import MAX_FLOWS, MAX_LENGTHS, MAX_WEIGHT, InboundFlows, weigh
 from ockam_twisted.routing.router import Router
 from ockam_twisted.testing import Inbox
+from ockam_twisted.wire.messages import transportPrefix
+
+HERE = Address.local("here")
 
 
 class _Flow:
@@ -23,6 +27,10 @@ class _Flow:
     """
 
     isClosed = False
+
+    def __init__(self, onward: Route, back: Route) -> None:
+        self.onward_route = onward
+        self.return_route = back
 
     def close(self) -> None:
         """
@@ -42,11 +50,11 @@ class InboundFlowsTests(SynchronousTestCase):
         """
         self.table = InboundFlows()
 
-    def add(self, prefix: bytes) -> Any:
+    def add(self, prefix: bytes, onward: Route = EMPTY, back: Route = EMPTY) -> Any:
         """
         @return: What messages that begin so are sent to.
         """
-        flow: Any = _Flow()
+        flow: Any = _Flow(onward, back)
         self.table.add(prefix, cast(IFlow, flow))
         return flow
 
@@ -95,8 +103,55 @@ class InboundFlowsTests(SynchronousTestCase):
             self.assertLessEqual(len(self.table), MAX_FLOWS)
         for number in range(300):
             self.add(b"%06d" % number + bytes(8000))
-            self.assertLessEqual(len(self.table) * 8000, MAX_PREFIXES + MAX_FLOWS * 6)
-        self.assertLess(len(self.table), 66)
+            self.assertLessEqual(len(self.table) * 8000, MAX_WEIGHT)
+        self.assertGreater(len(self.table), 30)
+
+    def test_memory(self) -> None:
+        """
+        What it holds is bounded, not only what its routes are on the wire: who sends
+        many addresses of a byte or none gets no more than who sends long ones.
+        """
+        router = Router()
+        for size, most in ((0, 3), (4, 4), (255, 5)):
+            table = InboundFlows()
+            gc.collect()
+            tracemalloc.start()
+            self.addCleanup(tracemalloc.stop)
+            before = tracemalloc.get_traced_memory()[0]
+            largest = 0
+            for number in range(1200):
+                back = [(0, b"own"), (0, number.to_bytes(2, "big")), *((0, bytes((hop,)) * size) for hop in range(30))]
+                onward = back[2:]
+                prefix = transportPrefix(onward, back[1:])
+                flow = router.open(Route.fromWire(onward), Route.fromWire(back), HERE)
+                table.add(prefix, flow)
+                del flow, prefix, onward, back
+                if number % 20 == 0:
+                    largest = max(largest, tracemalloc.get_traced_memory()[0] - before)
+            tracemalloc.stop()
+            self.assertLess(largest, most * 1024 * 1024, size)
+
+    def test_honest(self) -> None:
+        """
+        As many flows as there may be fit, with the routes that they have over a relay.
+        """
+        names = [Address.local("forward_to_" + "n" * 20), Address.random(), Address.random(), Address.random()]
+        for number in range(MAX_FLOWS):
+            onward = Route(names[: number % 3 + 1])
+            back = Route((Address.local("own"), Address.local(f"{number:032}")))
+            self.add(transportPrefix(onward, back[1:]), onward, back)
+        self.assertEqual(len(self.table), MAX_FLOWS)
+
+    def test_weigh(self) -> None:
+        """
+        Each address of both routes weighs, whatever its size is.
+        """
+        one, two = Route.of("a"), Route.of("a", "b")
+        self.assertEqual(weigh(b"", EMPTY, EMPTY), 0)
+        self.assertEqual(weigh(b"xyz", EMPTY, EMPTY), 3)
+        self.assertEqual(weigh(b"", one, EMPTY), weigh(b"", EMPTY, one))
+        self.assertEqual(weigh(b"", one, two), 3 * weigh(b"", one, EMPTY))
+        self.assertGreater(weigh(b"", one, EMPTY), 50)
 
     def test_lengths(self) -> None:
         """
