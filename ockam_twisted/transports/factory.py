@@ -24,7 +24,7 @@ class HopCensus:
     together.
 
     @ivar hops: All of them.
-    @ivar perAddress: How many there are from each source address.
+    @ivar perAddress: How many there are from each source.
     """
 
     def __init__(self) -> None:
@@ -70,12 +70,12 @@ class HopFactory(Factory):
 
     def admits(self, host: str) -> bool:
         """
-        May there be one more from this source address?  Whoever is not
+        May there be one more from where this address is?  Whoever is not
         admitted is told of in the log.
         """
         settings, census = self.settings, self.census
         if self._spawnerId is None or (
-            census.perAddress[host] < settings.perAddress and len(census.hops) < settings.total
+            census.perAddress.near(host) < settings.perAddress and len(census.hops) < settings.total
         ):
             return True
         self._log.warn("Refusing a connection from {host}: there are too many", host=host, event="connection-refused")
