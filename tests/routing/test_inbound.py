@@ -13,7 +13,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.interfaces import IFlow
 from ockam_twisted.routing.addresses import EMPTY, Address, Route
-from ockam_twisted.routing.inbound import MAX_FLOWS, MAX_LENGTHS, MAX_WEIGHT, InboundFlows, weigh
+from ockam_twisted.routing.inbound import (
+    FLOW_WEIGHT,
+    MAX_FLOWS,
+    MAX_LENGTHS,
+    MAX_WEIGHT,
+    InboundBudget,
+    InboundFlows,
+    weigh,
+)
 from ockam_twisted.routing.router import Router
 from ockam_twisted.testing import Inbox
 from ockam_twisted.wire.messages import transportPrefix
@@ -48,7 +56,7 @@ class InboundFlowsTests(SynchronousTestCase):
         """
         An empty table.
         """
-        self.table = InboundFlows()
+        self.table = InboundFlows(InboundBudget())
 
     def add(self, prefix: bytes, onward: Route = EMPTY, back: Route = EMPTY) -> Any:
         """
@@ -113,7 +121,7 @@ class InboundFlowsTests(SynchronousTestCase):
         """
         router = Router()
         for size, most in ((0, 3), (4, 4), (255, 5)):
-            table = InboundFlows()
+            table = InboundFlows(InboundBudget())
             gc.collect()
             tracemalloc.start()
             self.addCleanup(tracemalloc.stop)
@@ -195,3 +203,77 @@ class InboundFlowsTests(SynchronousTestCase):
             self.assertIsNotNone(there())
             self.add(b"%06d" % number)
         self.assertIsNone(there())
+
+
+class InboundBudgetTests(SynchronousTestCase):
+    """
+    Tests for L{InboundBudget}.
+    """
+
+    LIMIT = 100 * (FLOW_WEIGHT + 10)
+
+    def setUp(self) -> None:
+        """
+        A node with two tables that hold little.
+        """
+        self.budget = InboundBudget(self.LIMIT)
+        self.small, self.other = [InboundFlows(self.budget) for _ in range(2)]
+        self.fill(self.small, 5)
+        self.fill(self.other, 7)
+
+    def fill(self, table: InboundFlows, count: int, start: int = 0) -> None:
+        """
+        Add flows of ten bytes each.
+        """
+        for number in range(start, start + count):
+            flow: Any = _Flow(EMPTY, EMPTY)
+            table.add(b"%010d" % number, cast(IFlow, flow))
+
+    def test_heaviest(self) -> None:
+        """
+        Whoever has most loses it, though it asks for nothing any more; others keep theirs.
+        """
+        heavy, heavier = [InboundFlows(self.budget) for _ in range(2)]
+        self.fill(heavy, 40)
+        self.fill(heavier, 48)
+        self.assertEqual(sum(map(len, (heavy, heavier, self.small, self.other))), 100)
+        self.fill(self.small, 1, 5)
+        self.assertEqual([len(each) for each in (heavier, heavy, self.other, self.small)], [0, 40, 7, 6])
+        known = self.small.find(b"%010d" % 5, 0)
+        self.assertIsNotNone(known)
+
+    def test_many(self) -> None:
+        """
+        However many tables there are, together they hold no more than may be.
+        """
+        tables = [InboundFlows(self.budget) for _ in range(50)]
+        for number in range(1000):
+            self.fill(tables[number % 50], 1, number)
+            together = sum(table.weight for table in (*tables, self.small, self.other))
+            self.assertLessEqual(together, self.LIMIT)
+        self.assertGreater(together, self.LIMIT // 2)
+
+    def test_forgotten(self) -> None:
+        """
+        Nothing is counted of what is forgotten or gone, so that nobody loses anything for it.
+        """
+        for _ in range(20):
+            table = InboundFlows(self.budget)
+            self.fill(table, 30)
+            table.clear()
+            gone = InboundFlows(self.budget)
+            self.fill(gone, 30)
+            del gone
+        self.assertEqual((len(self.small), len(self.other)), (5, 7))
+
+    def test_itself(self) -> None:
+        """
+        Who is the heaviest itself when it adds one is told of that one all the same.
+        """
+        table = InboundFlows(self.budget)
+        self.fill(table, 88)
+        flow: Any = _Flow(EMPTY, EMPTY)
+        found = table.add(b"last", cast(IFlow, flow))
+        self.assertIs(found.flow, flow)
+        self.assertFalse(flow.isClosed)
+        self.assertEqual((len(table), len(self.small), len(self.other)), (0, 5, 7))
