@@ -285,6 +285,7 @@ class IRouter(Interface):
     turn = Attribute("The L{ockam_twisted.routing.turn.Turn} that every entry from the reactor enters and leaves.")
     flowControls = Attribute("The L{ockam_twisted.routing.flow.FlowControls} of this node.")
     peers = Attribute("The L{ockam_twisted.routing.peers.Peers}: who is at the other end of channels.")
+    inbound = Attribute("The L{ockam_twisted.routing.inbound.InboundBudget} of what is known of messages that come.")
 
     def register(
         address: Address,

@@ -117,7 +117,7 @@ class SecureChannel:
         self._only = only
         self._reason: str | None = None
         self._lost: list[Deferred[str]] = []
-        self._flows = InboundFlows()
+        self._flows = InboundFlows(router.inbound)
         self._last: Inbound | None = None
         # The route that records come with; it changes seldom.
         self._back: Route | None = None

@@ -151,9 +151,7 @@ def _readNode(reader: cbor.Reader) -> Node:
         return kind, reader.readBool()
     if kind in (SEQUENCE, LIST):
         return kind, reader.readArrayHead(MAX_SIZE)
-    start = reader.position
-    reader.skip(0)
-    value = cbor.decode(reader.slice(start))
+    value = reader.readValue(1, 0)
     if kind == INT and type(value) is int and MIN_INT <= value <= MAX_INT:
         return kind, value
     if kind == FLOAT and type(value) is float:

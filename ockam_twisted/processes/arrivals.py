@@ -27,6 +27,7 @@ from ockam_twisted.routing.addresses import Address
 from ockam_twisted.transports.factory import MessageStreamFactory
 from ockam_twisted.transports.sockets import isPlainSocket
 from ockam_twisted.wire.frames import VERSION
+from ockam_twisted.wire.hosts import network
 from ockam_twisted.wire.messages import TAILED, TAILLESS, payloadBounds, readTransportRoutes
 from ockam_twisted.wire.relay import decodeNotice
 
@@ -219,15 +220,16 @@ class Arrivals(Factory):
         A connection was made.
         """
         host = str(getattr(addr, "host", ""))
-        if self._perAddress[host] >= self._settings.perAddress or self._total >= self._settings.total:
+        source = network(host)
+        if self._perAddress[source] >= self._settings.perAddress or self._total >= self._settings.total:
             self._log.warn(
                 "Refusing a connection from {host}: there are too many", host=host, event="connection-refused"
             )
             return None
-        self._perAddress[host] += 1
+        self._perAddress[source] += 1
         self._total += 1
         arrival = Arrival(self, addr)
-        self._pending[arrival] = host
+        self._pending[arrival] = source
         return arrival
 
     @property
@@ -244,11 +246,11 @@ class Arrivals(Factory):
         for arrival in [each for each in self._pending if each.isWaiting]:
             arrival.settle()
 
-    def _release(self, host: str) -> None:
+    def _release(self, source: str) -> None:
         self._total -= 1
-        self._perAddress[host] -= 1
-        if not self._perAddress[host]:
-            del self._perAddress[host]
+        self._perAddress[source] -= 1
+        if not self._perAddress[source]:
+            del self._perAddress[source]
 
     def ended(self, arrival: Arrival) -> None:
         """
@@ -262,14 +264,14 @@ class Arrivals(Factory):
         For L{Arrival}: it is for this process.
         """
         arrival.isOver = True
-        host = self._pending.pop(arrival)
+        source = self._pending.pop(arrival)
         transport: Any = arrival.transport
         hop = self._servers.buildProtocol(arrival.addr, greets=not isPlainSocket(transport))
         if hop is None:
-            self._release(host)
+            self._release(source)
             transport.abortConnection()
             return
-        hop.whenLost().addCallback(lambda _: self._release(host))
+        hop.whenLost().addCallback(lambda _: self._release(source))
         # Wrappers know their protocol by other names than transports do.
         arrival.dataReceived = hop.dataReceived  # type: ignore[method-assign]
         arrival.connectionLost = hop.connectionLost  # type: ignore[method-assign]
@@ -286,5 +288,5 @@ class Arrivals(Factory):
         @param over: Fires when it has ended there.
         """
         arrival.isOver = True
-        host = self._pending.pop(arrival)
-        over.addCallback(lambda _: self._release(host))
+        source = self._pending.pop(arrival)
+        over.addCallback(lambda _: self._release(source))

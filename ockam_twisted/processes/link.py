@@ -25,6 +25,7 @@ from ockam_twisted.processes.sources import LinkSource, Reports
 from ockam_twisted.processes.words import ASKED_FLOW, FLOW, MESSAGE, TOLD, Told, told
 from ockam_twisted.routing.access import DenyAll
 from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.routing.inbound import weigh
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.turn import Turn
 from ockam_twisted.transports.allowance import Allowance
@@ -185,14 +186,15 @@ class Link(Protocol):
         """
         number = numbers.find(key)
         if number is None:
-            if numbers.makeRoom():
+            isAsked, onward, back = key
+            prefix = transportPrefix(onward, back)
+            if numbers.makeRoom(weigh(prefix, onward, back)):
                 # What this turn has collected still goes by the old numbers.
                 for output in [*(far.output for far in self.far.values()), *self._asked.values()]:
                     output.flush()
                 self.say(Told.FORGET, origin)
             number = numbers.add(key)
-            isAsked, onward, back = key
-            body = b"".join((_head(0, ASKED_FLOW if isAsked else FLOW, number)[4:], transportPrefix(onward, back)))
+            body = _head(0, ASKED_FLOW if isAsked else FLOW, number)[4:] + prefix
             self.output.write((_length(len(body)) + body,), len(body) + 4)
         return number
 

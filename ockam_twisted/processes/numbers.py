@@ -11,8 +11,10 @@ from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.routing.inbound import MAX_WEIGHT
 
-#: How many flows of one origin have a number at the same time.
+#: How many flows of one origin have a number at the same time; what their routes
+#: weigh is bounded as well (L{ockam_twisted.routing.inbound.weigh}).
 MAX_FLOWS = 2048
 
 #: Is it asked of the other side whether its messages may pass; onward route;
@@ -30,7 +32,7 @@ class FlowNumbers:
     @ivar epoch: How often that was so: a number is good for one epoch.
     """
 
-    __slots__ = ("_maximum", "_next", "_numbers", "epoch")
+    __slots__ = ("_maximum", "_next", "_numbers", "_weight", "epoch")
 
     def __init__(self, next: Callable[[], int], maximum: int = MAX_FLOWS) -> None:
         """
@@ -40,6 +42,7 @@ class FlowNumbers:
         self._next = next
         self._maximum = maximum
         self._numbers: dict[FlowKey, int] = {}
+        self._weight = 0
 
     def __len__(self) -> int:
         return len(self._numbers)
@@ -50,15 +53,18 @@ class FlowNumbers:
         """
         return self._numbers.get(key)
 
-    def makeRoom(self) -> bool:
+    def makeRoom(self, weight: int) -> bool:
         """
         See that there is room for one more.
 
+        @param weight: What its routes weigh, bytes.
         @return: All were taken back: the other side has to be told.
         """
-        if len(self._numbers) < self._maximum:
+        self._weight += weight
+        if len(self._numbers) < self._maximum and self._weight <= MAX_WEIGHT:
             return False
         self._numbers.clear()
+        self._weight = weight
         self.epoch += 1
         return True
 

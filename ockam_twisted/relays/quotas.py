@@ -5,8 +5,6 @@ beyond the name (design, section 5).  Pure.
 
 from __future__ import annotations
 
-import ipaddress
-
 from attrs import frozen
 
 #: What follows the name when both sides are ours: this, and a byte of flags.
@@ -45,14 +43,3 @@ def extensionFlags(extension: bytes) -> int:
         of ours.
     """
     return extension[len(EXTENSION)] if extension.startswith(EXTENSION) and len(extension) > len(EXTENSION) else 0
-
-
-def network(host: str) -> str:
-    """
-    @return: What counts as one source: an IPv6 host has its whole /64.
-    """
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    return host if address.version == 4 else str(ipaddress.ip_network((address, 64), strict=False))

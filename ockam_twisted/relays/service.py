@@ -33,11 +33,12 @@ from ockam_twisted.relays.names import (
     relayAddress,
 )
 from ockam_twisted.relays.notices import Notices
-from ockam_twisted.relays.quotas import DIRECT, EXTENSION, NOTIFY, RelayQuotas, network
+from ockam_twisted.relays.quotas import DIRECT, EXTENSION, NOTIFY, RelayQuotas
 from ockam_twisted.relays.rechecks import Rechecks
 from ockam_twisted.relays.relay import Probe, Relay
 from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.local_message import LocalMessage
+from ockam_twisted.wire.hosts import network
 from ockam_twisted.wire.relay import decodeRegistration, encodeRegistration
 
 #: Seconds a registrant has to show that it lives.

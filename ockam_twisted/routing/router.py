@@ -16,6 +16,7 @@ from ockam_twisted.errors import AddressTaken
 from ockam_twisted.interfaces import Buffer, IAccessControl, IFlowReceiver, IRouter, IWorker, PayloadReceiver
 from ockam_twisted.routing.addresses import MAX_HOPS, Address, Route
 from ockam_twisted.routing.flow import Flow, FlowControls
+from ockam_twisted.routing.inbound import InboundBudget
 from ockam_twisted.routing.local_message import LocalInfo, LocalMessage
 from ockam_twisted.routing.peers import Peers
 from ockam_twisted.routing.turn import Turn
@@ -79,6 +80,7 @@ class Router(Service):
 
     @ivar turn: See L{IRouter}.
     @ivar flowControls: See L{IRouter}.
+    @ivar inbound: See L{IRouter}.
     @ivar dropped: How many messages were dropped, by reason.
     """
 
@@ -88,6 +90,7 @@ class Router(Service):
         self.turn = Turn()
         self.flowControls = FlowControls(self.invalidate)
         self.peers = Peers()
+        self.inbound = InboundBudget()
         self.dropped: Counter[str] = Counter()
         self._mailboxes: dict[Address, _Mailbox] = {}
 

@@ -25,7 +25,7 @@ class HopCensus:
 
     @ivar hops: All of them.
     @ivar counted: How many of them count towards the limits.
-    @ivar perAddress: How many of these there are from each source address.
+    @ivar perAddress: How many of these there are from each source.
     """
 
     def __init__(self) -> None:
@@ -79,12 +79,12 @@ class HopFactory(Factory):
 
     def admits(self, host: str) -> bool:
         """
-        May there be one more from this source address?  Whoever is not
+        May there be one more from where this address is?  Whoever is not
         admitted is told of in the log.
         """
         settings, census = self.settings, self.census
         if self._spawnerId is None or (
-            census.perAddress[host] < settings.perAddress and census.counted < settings.total
+            census.perAddress.near(host) < settings.perAddress and census.counted < settings.total
         ):
             return True
         self._log.warn("Refusing a connection from {host}: there are too many", host=host, event="connection-refused")

@@ -7,11 +7,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 
+from ockam_twisted.wire.hosts import network
+
 
 class Guests(Counter[str]):
     """
-    See the module; by source address.
+    See the module; by source (L{network}).
     """
+
+    def near(self, host: str) -> int:
+        """
+        How many there are from the source that C{host} is of.
+        """
+        return self[network(host)]
 
     def enter(self, host: str) -> Callable[[], None]:
         """
@@ -19,15 +27,16 @@ class Guests(Counter[str]):
 
         @return: To be called when it is none any more; once more does nothing.
         """
-        self[host] += 1
+        source = network(host)
+        self[source] += 1
         isThere = True
 
         def leave() -> None:
             nonlocal isThere
             if isThere:
                 isThere = False
-                self[host] -= 1
-                if not self[host]:
-                    del self[host]
+                self[source] -= 1
+                if not self[source]:
+                    del self[source]
 
         return leave

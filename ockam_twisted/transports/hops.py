@@ -19,7 +19,8 @@ class HopSettings:
     @ivar maxFrame: Largest frame accepted and sent, bytes.
     @ivar highWater: Bytes that may wait for a hop before its feeders pause.
     @ivar versionTimeout: Seconds the peer has to send its version byte.
-    @ivar perAddress: Connections accepted from one source address.
+    @ivar perAddress: Connections accepted from one source address (for IPv6: a
+        /64).
     @ivar total: Connections accepted in all.
     """
 

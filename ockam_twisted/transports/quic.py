@@ -203,7 +203,7 @@ class _Server(DatagramSocket):
             )
         except ValueError:
             return
-        if self._guests[address[0]] >= GUESTS or self._guests.total() >= ALL_GUESTS:
+        if self._guests.near(address[0]) >= GUESTS or self._guests.total() >= ALL_GUESTS:
             return
         self._accept(original, header.destination_cid, datagram, address)
 

@@ -70,7 +70,7 @@ class MessageStreamProtocol(HopProtocol):
         super().__init__(settings, spawnerId)
         self._greets = greets
         self._frames = FrameDecoder(settings.maxFrame)
-        self._flows = InboundFlows()
+        self._flows = InboundFlows(settings.router.inbound)
         self._last: Inbound | None = None
         self._spent = 0.0
         self._readSize = HOP_READ

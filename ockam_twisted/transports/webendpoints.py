@@ -69,7 +69,7 @@ class _ServerFactory(Factory):
     def buildProtocol(self, addr: IAddress | None) -> WebSocketServerProtocol | None:
         host = str(getattr(addr, "host", ""))
         guests = self._guests
-        if guests[host] >= GUESTS or guests.total() >= ALL_GUESTS:
+        if guests.near(host) >= GUESTS or guests.total() >= ALL_GUESTS:
             return None
         return WebSocketServerProtocol(self._clock, self._behind, addr, self._path, guests.enter(host))
 

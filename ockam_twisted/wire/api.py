@@ -172,7 +172,7 @@ def decodeRequest(payload: bytes | memoryview) -> Request:
 
     @raise DecodeError: It is none, or it is out of bounds.
     """
-    fields, body = _decode(payload, lambda reader: reader.readText(MAX_PATH))
+    fields, body = _decode(payload, lambda reader: reader.readText(MAX_PATH), cbor.MAX_ITEMS)
     method = fields.get(3)
     return Request(fields[1], fields[2], method if method in METHODS else None, body)
 
@@ -183,7 +183,8 @@ def decodeResponse(payload: bytes | memoryview) -> Response:
 
     @raise DecodeError: It is none, or it is out of bounds.
     """
-    fields, body = _decode(payload, _readId)
+    # Who answers was asked, and all members are many items.
+    fields, body = _decode(payload, _readId, len(payload))
     status = fields.get(3)
     return Response(fields[1], fields[2], status if status in STATUS else None, body)
 
@@ -193,15 +194,16 @@ def _readId(reader: cbor.Reader) -> int:
 
 
 def _decode(
-    payload: bytes | memoryview, readSecond: Callable[[cbor.Reader], Any]
+    payload: bytes | memoryview, readSecond: Callable[[cbor.Reader], Any], skippable: int
 ) -> tuple[dict[int, Any], bytes | None]:
     """
+    @param skippable: How many items the body and unknown fields may have.
     @return: The fields of the header, 1, 2 and 4 among them, and the body.
     """
     outer = bare.Reader(payload)
     content = outer.readData(len(payload))
     outer.expectEnd()
-    reader = cbor.Reader(content)
+    reader = cbor.Reader(content, skippable=skippable)
     fields = readFields(
         reader,
         {1: _readId, 2: readSecond, 3: cbor.Reader.readUint, 4: cbor.Reader.readBool},

@@ -24,6 +24,9 @@ NULL = b"\xf6"
 #: How deep arrays and maps may be nested.
 MAX_DEPTH = 16
 
+#: How many items a value may have, and how many may be skipped.
+MAX_ITEMS = 10000
+
 MAX_UINT = 2**64 - 1
 
 
@@ -143,15 +146,19 @@ class Reader:
     @ivar position: The offset of what comes next.
     """
 
-    __slots__ = ("_data", "_end", "position")
+    __slots__ = ("_data", "_end", "_skippable", "position")
 
-    def __init__(self, data: bytes | memoryview, position: int = 0, end: int | None = None) -> None:
+    def __init__(
+        self, data: bytes | memoryview, position: int = 0, end: int | None = None, skippable: int = MAX_ITEMS
+    ) -> None:
         """
         @param data: What to read from; contiguous bytes.
         @param position: Where to begin.
         @param end: Where to stop, not beyond the end of C{data}.
+        @param skippable: How many items L{skip} may read in all.
         """
         self._data = data
+        self._skippable = skippable
         self._end = len(data) if end is None else end
         self.position = position
 
@@ -295,19 +302,17 @@ class Reader:
         self.position += 1
         return True
 
-    def slice(self, start: int) -> bytes:
-        """
-        What has been read since C{start}.
-        """
-        return bytes(self._data[start : self.position])
-
     def skip(self, depth: int = MAX_DEPTH) -> None:
         """
         Read one item of any kind, with at most C{depth} levels of arrays,
-        maps and tags, and forget it.
+        maps and tags, and forget it.  Each item in it counts, since each
+        takes time.
         """
         levels: list[int] = []  # How many items are still to come, per level.
         while True:
+            self._skippable -= 1
+            if self._skippable < 0:
+                raise DecodeError("there are too many items to skip")
             major, info, argument = self._head()
             if major in (BYTES, TEXT):
                 if argument > self._end - self.position:
@@ -325,6 +330,16 @@ class Reader:
             if not levels:
                 return
             levels[-1] -= 1
+
+    def readValue(self, maximum_items: int = MAX_ITEMS, depth: int = MAX_DEPTH) -> Any:
+        """
+        Read one item as L{decode} has it.
+
+        @param maximum_items: How many items there may be in it, itself and
+            keys included.
+        @param depth: How many levels of arrays and maps there may be.
+        """
+        return self._value([maximum_items], depth)
 
     def _value(self, budget: list[int], depth: int) -> Any:
         budget[0] -= 1
@@ -369,7 +384,7 @@ _SIMPLE = {20: False, 21: True, 22: None}
 _FLOATS = {25: (">e", 2), 26: (">f", 4), 27: (">d", 8)}
 
 
-def decode(data: bytes | memoryview, maximum_items: int = 10000, depth: int = MAX_DEPTH) -> Any:
+def decode(data: bytes | memoryview, maximum_items: int = MAX_ITEMS, depth: int = MAX_DEPTH) -> Any:
     """
     Decode the one value that C{data} is, as what L{encode} takes; arrays
     become lists.  For control-plane values.
@@ -380,6 +395,6 @@ def decode(data: bytes | memoryview, maximum_items: int = 10000, depth: int = MA
         twice or a key other than an integer or string, or bytes follow it.
     """
     reader = Reader(data)
-    value = reader._value([maximum_items], depth)
+    value = reader.readValue(maximum_items, depth)
     reader.expectEnd()
     return value

@@ -93,6 +93,7 @@ def readRoute(buffer: bytes | memoryview, position: int, end: int) -> tuple[Wire
         reader = cbor.Reader(buffer, position, end)
         count = reader.readArrayHead(MAX_HOPS)
         position = reader.position
+    odd: cbor.Reader | None = None
     hops = []
     for _ in range(count):
         # What nearly every address looks like; the rest takes the long way.
@@ -108,16 +109,20 @@ def readRoute(buffer: bytes | memoryview, position: int, end: int) -> tuple[Wire
                 position = start + size
                 hops.append((transport_type, bytes(buffer[start:position])))
                 continue
-        hop, position = _readAddress(cbor.Reader(buffer, position, end))
-        hops.append(hop)
+        # One reader for all of a route, so that what may be skipped is bounded.
+        if odd is None:
+            odd = cbor.Reader(buffer, position, end)
+        odd.position = position
+        hops.append(_readAddress(odd))
+        position = odd.position
     return tuple(hops), position
 
 
-def _readAddress(reader: cbor.Reader) -> tuple[tuple[int, bytes], int]:
+def _readAddress(reader: cbor.Reader) -> tuple[int, bytes]:
     count = structHead(reader, 2)
     hop = (reader.readUint(255), reader.readBytes(MAX_ADDRESS))
     skipItems(reader, count - 2)
-    return hop, reader.position
+    return hop
 
 
 def structHead(reader: cbor.Reader, fields: int) -> int:
@@ -138,7 +143,8 @@ def skipItems(reader: cbor.Reader, count: int) -> None:
     """
     Skip C{count} items.
 
-    @raise DecodeError: There are less, or one is nested too deeply.
+    @raise DecodeError: There are less, one is nested too deeply, or there are
+        more in them than a reader skips.
     """
     for _ in range(count):
         reader.skip()

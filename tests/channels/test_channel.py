@@ -19,6 +19,7 @@ from ockam_twisted.portals.inlet import Inlet
 from ockam_twisted.portals.outlet import Outlet, SocketTarget
 from ockam_twisted.portals.settings import RESUME_TIMEOUT
 from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.routing.inbound import FLOW_WEIGHT, InboundBudget
 from ockam_twisted.routing.router import FLOW_CONTROL
 from ockam_twisted.testing import Inbox, MemoryNode, MemoryWay
 from ockam_twisted.wire.channel import CLOSE, PLAINTEXT_TAIL, ChannelRefresh, encodeRefresh, plaintextPrefix
@@ -157,6 +158,21 @@ class MessageTests(ChannelTestCase):
         self.network.pump()
         self.assertEqual(len(inbox.messages), 5010)
         self.assertEqual(inbox.messages[-1].return_route[-1], sources[9].address)
+
+    def test_flowsTogether(self) -> None:
+        """
+        What is known of the flows of all channels and connections has a bound together.
+        """
+        self.bob.router.inbound = InboundBudget(10 * (FLOW_WEIGHT + 300))
+        channels = [self.channel() for _ in range(3)]
+        echo = self.bob.inbox("bob's", self.listener.flowId, echo=True)
+        sources = [self.alice.inbox(f"alice's {number}") for number in range(20)]
+        for source in sources:
+            for mine, _ in channels:
+                self.alice.send(Route((mine.encryptor, echo.address)), b"x", source)
+            self.network.pump()
+            self.assertLessEqual(sum(len(theirs._flows) for _, theirs in channels), 12)
+        self.assertEqual([source.payloads for source in sources], [[b"x"] * 3] * 20)
 
     def test_manyRecords(self) -> None:
         """

@@ -98,6 +98,15 @@ class ExpressionTests(SynchronousTestCase):
         self.assertEqual(str(deep).count("("), MAX_NESTING)
         self.assertRaises(DecodeError, Expression.decode, level * (MAX_NESTING + 1) + inside)
 
+    def test_numbers(self) -> None:
+        """
+        As many numbers as there is room for are read, and nothing that is none.
+        """
+        many = Expression(((LIST, 20000), *((INT, 1), (FLOAT, 0.5)) * 10000))
+        self.assertEqual(Expression.decode(many.encode()), many)
+        for inside in ("8100", "a0", "c100", "f5", "f6", "4100", "6130", "1bffffffffffffffff", "18"):
+            self.assertRaises(DecodeError, Expression.decode, bytes((0x82, INT, 0x81)) + bytes.fromhex(inside))
+
     def test_sequence(self) -> None:
         """
         Brackets of both kinds are printed where they belong.

@@ -283,6 +283,22 @@ class ArrivalsTests(SynchronousTestCase):
         for taken, _, _ in self.places.taken:
             taken.close()
 
+    def test_networks(self) -> None:
+        """
+        Who has an IPv6 network is one of them; an IPv4 host is one however it is seen.
+        """
+        for hosts in (
+            [f"2001:db8::{number}" for number in range(4)],
+            ["192.0.2.1", "::ffff:192.0.2.1", "192.0.2.1", "::ffff:192.0.2.1"],
+        ):
+            made = [self.arrivals.buildProtocol(IPv4Address("TCP", host, 5)) for host in hosts]
+            self.assertEqual([each is None for each in made], [False, False, False, True])
+            for each in made[:3]:
+                assert each is not None
+                each.connectionLost()
+            self.assertEqual(self.arrivals.count, 0)
+            self.assertEqual(dict(self.arrivals._perAddress), {})
+
     def test_wrapped(self) -> None:
         """
         What is not a plain socket stays here, and works.

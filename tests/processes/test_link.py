@@ -13,11 +13,14 @@ from ockam_twisted.interfaces import IWorker
 from ockam_twisted.processes.far import FarConnection
 from ockam_twisted.processes.link import Link
 from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.routing.inbound import ADDRESS_WEIGHT, MAX_WEIGHT
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.router import NOBODY
 from ockam_twisted.testing import Inbox
 from ockam_twisted.transports.allowance import BURST
 from ockam_twisted.transports.stalls import OWN_SECONDS
+from ockam_twisted.wire.frames import encodeFrame
+from ockam_twisted.wire.messages import encodeTransport
 from tests.processes.common import HIGH_WATER, Peer, Process, ProcessesTestCase
 
 _PIECE = b"x" * 8192
@@ -414,6 +417,26 @@ class NumberTests(ProcessesTestCase):
         self.assertEqual(service.payloads, [b"hello", *expected])
         known = self.others[0].links[2]._inbound
         self.assertLess(len(known.known), 10)
+
+    def test_longRoutes(self) -> None:
+        """
+        Who makes up long routes does not have them held here or there, and loses nothing.
+        """
+        outlet, inlet = Peer(self, "outlet", self.others[0]), Peer(self, "inlet", self.others[1])
+        outlet.register("blue")
+        service = outlet.answers()
+        most = MAX_WEIGHT // (30 * (255 + ADDRESS_WEIGHT))
+        expected = []
+        for number in range(2 * most):
+            back = [Address.local(bytes((hop,)) * 255) for hop in range(29)]
+            onward = [(0, b"forward_to_blue"), (0, b"service")]
+            payload = b"%d" % number
+            inlet.hop.dataReceived(encodeFrame(encodeTransport(onward, [(0, b"%d" % number), *back], payload)))
+            expected.append(payload)
+            self.network.pump()
+            self.assertLessEqual(sum(map(len, self.others[1].links[1]._numbers.values())), most + 5)
+            self.assertLessEqual(len(self.others[0].links[2]._inbound.known), most + 5)
+        self.assertEqual(service.payloads, expected)
 
     def test_oneTurn(self) -> None:
         """

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.processes.numbers import FlowNumbers, NumberedFlows
 from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.routing.inbound import MAX_WEIGHT
 
 HERE, THERE = Address.local("here"), Address.local("there")
 
@@ -39,12 +40,23 @@ class FlowNumbersTests(SynchronousTestCase):
         numbers = FlowNumbers(count(1).__next__, 3)
         keys = [(False, Route((Address.local(str(number)),)), Route((HERE,))) for number in range(4)]
         for key in keys[:3]:
-            self.assertFalse(numbers.makeRoom())
+            self.assertFalse(numbers.makeRoom(1))
             numbers.add(key)
         self.assertEqual((numbers.epoch, len(numbers)), (0, 3))
-        self.assertTrue(numbers.makeRoom())
+        self.assertTrue(numbers.makeRoom(1))
         self.assertEqual((numbers.epoch, len(numbers)), (1, 0))
         self.assertEqual(numbers.add(keys[0]), 4)
+
+    def test_heavy(self) -> None:
+        """
+        So they are when their routes weigh too much, however few they are.
+        """
+        numbers = FlowNumbers(count(1).__next__)
+        for turn in range(3):
+            for number in range(4):
+                self.assertEqual(numbers.makeRoom(MAX_WEIGHT // 4), number == 0 and turn > 0)
+                numbers.add((False, Route((Address.local(str(number)),)), Route((HERE,))))
+            self.assertEqual((numbers.epoch, len(numbers)), (turn, 4))
 
 
 class NumberedFlowsTests(SynchronousTestCase):

@@ -485,6 +485,27 @@ class QuotaTests(RelayTestCase):
         again.gets("mine")
         again.gets(str(bob.node.identifier))
 
+    def test_bothFamilies(self) -> None:
+        """
+        IPv4 hosts that are seen through a socket of both families are one source each; the hosts
+        of an IPv6 network are one.
+        """
+        everybody = [self.anybody(f"somebody {number}") for number in range(5)]
+        for number, one in enumerate(everybody):
+            one.link.server.protocol.peer = f"::ffff:192.0.2.{number}:1"
+            one.gets(f"name{number}")
+        for one in everybody:
+            one.cut()
+        for number in range(5):
+            one = self.anybody(f"neighbour {number}")
+            one.link.server.protocol.peer = f"2001:db8::{number}:1"
+            if number < 4:
+                one.gets(f"other{number}")
+            else:
+                one.isRefused("more")
+                one.link.server.protocol.peer = "2001:db8:0:1::1:1"
+                one.gets("more")
+
     def test_total(self) -> None:
         """
         All together have so many, whoever they are.

@@ -46,6 +46,26 @@ class FactoryTests(SynchronousTestCase):
         self.assertIsNotNone(self.build(factory, "192.0.2.1"))
         self.assertIsNone(self.build(factory, "192.0.2.1"))
 
+    def test_networks(self) -> None:
+        """
+        Who has an IPv6 network is one, as is an IPv4 host however it is seen; where there is no
+        address it counts as one.
+        """
+        for hosts, other in (
+            (("2001:db8::1", "2001:db8::2:1"), "2001:db8:0:1::1"),
+            (("192.0.2.1", "::ffff:192.0.2.1"), "::ffff:192.0.2.2"),
+            (("", ""), "00:11:22:33:44:55"),
+        ):
+            factory = MessageStreamFactory(Node(perAddress=2).settings, "listener")
+            hops = [self.build(factory, host) for host in hosts]
+            for host in hosts:
+                self.assertIsNone(self.build(factory, host))
+            self.assertIsNotNone(self.build(factory, other))
+            for hop in hops:
+                hop.connectionLost()
+            for host in hosts:
+                self.assertIsNotNone(self.build(factory, host))
+
     def test_total(self) -> None:
         """
         Too many connections in all are refused.

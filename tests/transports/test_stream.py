@@ -23,6 +23,7 @@ from zope.interface.verify import verifyObject
 from ockam_twisted.errors import ConnectionClosed, DecodeError, TimedOut, VersionMismatch
 from ockam_twisted.interfaces import IFlowReceiver, IHop, IWorker
 from ockam_twisted.routing.addresses import Address, Route
+from ockam_twisted.routing.inbound import ADDRESS_WEIGHT, FLOW_WEIGHT, MAX_WEIGHT, InboundBudget
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.routing.router import FLOW_CONTROL, INCOMING, NOBODY, TOO_LONG, Router
 from ockam_twisted.transports import hop
@@ -453,8 +454,38 @@ class TableTests(StreamCase):
         for n in range(300):
             back = Route.of(*(f"{n:04}" + "a" * 251 for _ in range(31)))
             self.hop.dataReceived(encodeFrame(encodeTransport(Route.of("echo"), back, b"")))
-            self.assertLessEqual(len(self.hop._flows) * 31 * 255, 512 * 1024)
+            self.assertLessEqual(len(self.hop._flows) * 31 * (255 + ADDRESS_WEIGHT), MAX_WEIGHT)
         self.assertEqual(len(sink.messages), 300)
+
+    def test_shortAddresses(self) -> None:
+        """
+        Nor do long routes of short addresses, which take little on the wire.
+        """
+        sink = self.node.add("echo", Sink(), self.hop)
+        for n in range(1000):
+            back = Route.of(f"{n:04}", *[b""] * 30)
+            self.hop.dataReceived(encodeFrame(encodeTransport(Route.of("echo"), back, b"")))
+            self.assertLessEqual(len(self.hop._flows) * 32 * ADDRESS_WEIGHT, MAX_WEIGHT)
+        self.assertEqual(len(sink.messages), 1000)
+
+    def test_together(self) -> None:
+        """
+        The tables of all connections have a bound together, and emptying one loses no message.
+        """
+        self.node.router.inbound = InboundBudget(20 * (FLOW_WEIGHT + 200))
+        hops = [self.connected(self.node) for _ in range(4)]
+        sink = Sink()
+        self.node.router.register(Address.local("echo"), sink)
+        for each in hops:
+            each.dataReceived(b"\x01")
+            self.node.router.flowControls.addConsumer(Address.local("echo"), each.flowId)
+        for n in range(200):
+            # Twice the same: what it has found last stays good.
+            frame = encodeFrame(encodeTransport(Route.of("echo"), Route.of(f"{n:04}"), b"%d" % n))
+            hops[n % 4].dataReceived(frame)
+            hops[n % 4].dataReceived(frame * 2)
+            self.assertLessEqual(sum(len(each._flows) for each in hops), 24)
+        self.assertEqual([message.payload for message in sink.messages], [b"%d" % (n // 3) for n in range(600)])
 
     _names = st.sampled_from(("flow", "sink", "nobody", "x" * 23, "x" * 24, "x" * 255))
     _hops = st.tuples(st.sampled_from((0, 0, 0, 1, 24, 255)), _names)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.errors import DecodeError, EncodeError
-from ockam_twisted.wire import api, bare
+from ockam_twisted.wire import api, bare, cbor
 from ockam_twisted.wire.api import (
     ApiError,
     Request,
@@ -115,6 +115,15 @@ class RequestTests(SynchronousTestCase):
         ):
             self.assertRaises(DecodeError, decodeRequest, payload)
 
+    def test_tooMuchToSkip(self) -> None:
+        """
+        A body is bounded together with the newer keys of the header.
+        """
+        header = {1: 1, 2: "/", 3: 0, 4: True, 9: [0] * 99}
+        body = cbor2.dumps([0] * (cbor.MAX_ITEMS - 101))
+        self.assertEqual(decodeRequest(wrapped(header, body)).body, body)
+        self.assertRaises(DecodeError, decodeRequest, wrapped(header, cbor2.dumps([0] * (cbor.MAX_ITEMS - 100))))
+
     def test_unencodable(self) -> None:
         """
         Fields out of bounds are refused.
@@ -160,6 +169,13 @@ class ResponseTests(SynchronousTestCase):
         """
         for header in ({1: 1, 2: 0, 4: False}, {1: 1, 2: 0, 3: 299, 4: False}):
             self.assertEqual(decodeResponse(wrapped(header)), Response(1, 0, None))
+
+    def test_long(self) -> None:
+        """
+        A body may have as many items as all members are: it was asked for.
+        """
+        body = cbor2.dumps([0] * 2 * cbor.MAX_ITEMS)
+        self.assertEqual(decodeResponse(wrapped({1: 1, 2: 0, 3: 200, 4: True}, body)).body, body)
 
     def test_unencodable(self) -> None:
         """

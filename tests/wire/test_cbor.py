@@ -275,3 +275,30 @@ class ReaderTests(SynchronousTestCase):
         ):
             self.assertRaises(DecodeError, cbor.Reader(bytes.fromhex(encoded)).skip)
         self.assertRaises(DecodeError, cbor.Reader(b"\x81\x81\x81\x00").skip, 2)
+
+    def test_skippable(self) -> None:
+        """
+        So many items may be skipped by one reader, however they are nested and in however many calls.
+        """
+        most = cbor.MAX_ITEMS
+        for one, items in ((b"\x00", 1), (b"\x81\x00", 2), (b"\x81" * 15 + b"\x00", 16), (b"\xa1\x00\xc1\x00", 4)):
+            reader = cbor.Reader(one * (most // items + 1))
+            for _ in range(most // items):
+                reader.skip()
+            self.assertRaises(DecodeError, reader.skip)
+        within = cbor.arrayHead(most - 1) + b"\x00" * (most - 1)
+        cbor.Reader(within).skip()
+        beyond = cbor.arrayHead(most) + b"\x00" * most
+        self.assertRaises(DecodeError, cbor.Reader(beyond).skip)
+        cbor.Reader(beyond, skippable=most + 1).skip()
+
+    def test_readValue(self) -> None:
+        """
+        A value can be read among others, with the same bounds as if it were alone.
+        """
+        reader = cbor.Reader(b"\x82\x01\x61a\x02")
+        self.assertEqual(reader.readValue(3, 1), [1, "a"])
+        self.assertEqual(reader.readValue(1, 0), 2)
+        self.assertRaises(DecodeError, reader.readValue)
+        self.assertRaises(DecodeError, cbor.Reader(b"\x82\x01\x02").readValue, 2)
+        self.assertRaises(DecodeError, cbor.Reader(b"\x80").readValue, 1, 0)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.errors import DecodeError
+from ockam_twisted.wire import cbor
 from ockam_twisted.wire.channel import (
     BUNDLE_HEAD,
     CLOSE,
@@ -110,6 +111,20 @@ class ChannelMessageTests(SynchronousTestCase):
         self.assertEqual(decodeChannelMessage(cbor2.dumps([[2, [1]], b"pad", 1])), ChannelClose())
         refresh = decodeChannelMessage(cbor2.dumps([[1, [[[1], [[2]], 3], 4]], b"pad", 1]))
         self.assertEqual(refresh, ChannelRefresh(cbor2.dumps([1]), cbor2.dumps([[2]])))
+
+    def test_tooMuchToSkip(self) -> None:
+        """
+        What newer fields hold is bounded for a record as a whole, and so is what a refresh holds.
+        """
+        many = [0] * (cbor.MAX_ITEMS // 2)
+        hop: Any = [[[0, b"echo"]], [[0, b"app"]], b"\x05hello"]
+        self.assertEqual(decodeChannelMessage(cbor2.dumps([[0, [[*hop, *many], *many]], b""])), MESSAGE)
+        for plaintext in (
+            [[0, [[*hop, *many], *many]], b"", 0],
+            [[2, many], b"", *many, 0],
+            [[1, [[many], [many]]], b""],
+        ):
+            self.assertRaises(DecodeError, decodeChannelMessage, cbor2.dumps(plaintext))
 
     def test_paddingPiecewise(self) -> None:
         """

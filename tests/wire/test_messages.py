@@ -136,6 +136,19 @@ class RouteTests(SynchronousTestCase):
         data = cbor2.dumps([[0, b"a", {1: [2]}, "x"], [1, b"b"]])
         self.assertEqual(readRoute(data, 0, len(data)), (((0, b"a"), (1, b"b")), len(data)))
 
+    def test_tooManyElements(self) -> None:
+        """
+        What is skipped is bounded for a route, not for each of its addresses.
+        """
+        odd = cbor2.dumps([0, b"a", *[0] * (cbor.MAX_ITEMS // 2)])
+        for count, fits in ((1, True), (2, True), (3, False)):
+            # Plain addresses in between make no difference.
+            data = cbor.arrayHead(2 * count) + (odd + cbor2.dumps([0, b"b"])) * count
+            if fits:
+                self.assertEqual(readRoute(data, 0, len(data)), (((0, b"a"), (0, b"b")) * count, len(data)))
+            else:
+                self.assertRaises(DecodeError, readRoute, data, 0, len(data))
+
     @fuzz
     @given(routes)
     def test_oracle(self, route: messages.WireRoute) -> None:
@@ -217,6 +230,17 @@ class TransportTests(SynchronousTestCase):
         empty = TransportMessage((), (), b"")
         for encoded in ("84808040f6", "84808040 6178", "85808040f601", "868080 40 627b7d a10180 8100", "83808040"):
             self.assertEqual(decodeTransport(unhex(encoded)), empty)
+
+    def test_tooMuchToSkip(self) -> None:
+        """
+        Newer fields have a bound: their items take time, as many as a frame may have of them.
+        """
+        start = TransportMessage(((0, b"a"),), (), b"x")
+        most = cbor.MAX_ITEMS
+        fields = [[[[0, b"a"]], [], b"x", None, *more] for more in ([0] * most, [[0] * (most - 1)])]
+        for fits in fields:
+            self.assertEqual(decodeTransport(cbor2.dumps(fits)), start)
+            self.assertRaises(DecodeError, decodeTransport, cbor2.dumps([*fits, 0]))
 
     def test_refused(self) -> None:
         """
