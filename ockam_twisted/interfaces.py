@@ -110,6 +110,13 @@ class IFlowReceiver(IWorker):
         """
 
 
+class IBounded(IWorker):
+    """
+    A worker that is meant to be asked for much, by whom it has let in, and has
+    limits of its own: an outlet.
+    """
+
+
 class IAccessControl(Interface):
     """
     A decision about messages with given routes and origin.  Deterministic for
@@ -154,6 +161,12 @@ class ISource(Interface):
     def resumeFor(asker: Hashable) -> None:
         """
         C{asker} no longer minds.
+        """
+
+    def charge(seconds: float) -> None:
+        """
+        It has taken so long to do what was asked for by what was read.  What
+        goes the direct way is not counted.
         """
 
     def fed(output: IOutput) -> None:

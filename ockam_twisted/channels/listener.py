@@ -25,6 +25,7 @@ from ockam_twisted.channels.party import Party
 from ockam_twisted.errors import IdentityRefused, OckamError, PeerNotTrusted, TimedOut
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.payload import VerifiedPeer
+from ockam_twisted.identity.trust import isForAnybody
 from ockam_twisted.interfaces import IRouter, ITrustPolicy, IWorker
 from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.flow import newFlowId
@@ -248,6 +249,7 @@ class SecureChannelListener(Service):
             credential=peer.credential,
             party=self._party,
             only=None if isAccepted else self._enrolmentWorkers,
+            charging=None if isAccepted and not isForAnybody(self._trust) else self._clock,
         )
         if not isAccepted:
             self._enrols(channel)
