@@ -481,8 +481,8 @@ class ITrustPolicy(Interface):
 
     def confirms(identifier: Identifier, credential: VerifiedCredential | None) -> bool:
         """
-        Asked once everything is verified, of whom L{accepts} accepts; and
-        again whenever something has changed.
+        Asked of whom L{accepts} accepts: once the credential is verified,
+        again when everything is, and whenever something has changed.
 
         @param credential: What an authority of ours says of it.
         """
