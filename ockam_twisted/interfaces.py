@@ -110,6 +110,13 @@ class IFlowReceiver(IWorker):
         """
 
 
+class IBounded(IWorker):
+    """
+    A worker that is meant to be asked for much, by whom it has let in, and has
+    limits of its own: an outlet.
+    """
+
+
 class IAccessControl(Interface):
     """
     A decision about messages with given routes and origin.  Deterministic for
@@ -154,6 +161,12 @@ class ISource(Interface):
     def resumeFor(asker: Hashable) -> None:
         """
         C{asker} no longer minds.
+        """
+
+    def charge(seconds: float) -> None:
+        """
+        It has taken so long to do what was asked for by what was read.  What
+        goes the direct way is not counted.
         """
 
     def fed(output: IOutput) -> None:
@@ -480,8 +493,8 @@ class ITrustPolicy(Interface):
 
     def confirms(identifier: Identifier, credential: VerifiedCredential | None) -> bool:
         """
-        Asked once everything is verified, of whom L{accepts} accepts; and
-        again whenever something has changed.
+        Asked of whom L{accepts} accepts: once the credential is verified,
+        again when everything is, and whenever something has changed.
 
         @param credential: What an authority of ours says of it.
         """

@@ -13,42 +13,33 @@ from collections.abc import Callable, Container
 from functools import partial
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from ockam_twisted.channels.bundle import Bundle
 from ockam_twisted.channels.cipher import Decryptor, Encryptor, NoncesExhausted
+from ockam_twisted.channels.inward import Inward
 from ockam_twisted.channels.noise import Keys
 from ockam_twisted.channels.party import Party
 from ockam_twisted.channels.standing import Standing
 from ockam_twisted.channels.workers import EncryptorWorker, RecordReceiver
-from ockam_twisted.errors import DecodeError, OckamError, RecordRefused
+from ockam_twisted.errors import OckamError, RecordRefused
 from ockam_twisted.identity.credentials import VerifiedCredential
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.interfaces import Buffer, IRouter, ISecureChannel
 from ockam_twisted.routing.access import DenyAll
 from ockam_twisted.routing.addresses import EMPTY, Address, Route
 from ockam_twisted.routing.flow import newFlowId
-from ockam_twisted.routing.inbound import Inbound, InboundFlows
 from ockam_twisted.routing.local_message import LocalMessage, PeerIdentity
 from ockam_twisted.wire.channel import (
     BUNDLE_HEAD,
     CLOSE,
-    PLAINTEXT_HEAD,
     PLAINTEXT_TAIL,
     READS_BUNDLES,
-    REFUSED,
-    ChannelClose,
-    ChannelPayload,
     bundleBounds,
-    decodeChannelMessage,
     encodeRefresh,
-    plaintextBounds,
-    readPlaintextRoutes,
 )
-
-#: From this size on a payload is passed on as a view of the plaintext.
-_VIEW = 4096
 
 
 def _nothing() -> None:
@@ -87,6 +78,7 @@ class SecureChannel:
         credential: VerifiedCredential | None = None,
         party: Party | None = None,
         only: Container[Address] | None = None,
+        charging: IReactorTime | None = None,
     ) -> None:
         """
         @param remote: Our address that the handshake used; it is ours from
@@ -99,6 +91,7 @@ class SecureChannel:
         @param party: Our side of it; verifies what the peer presents anew.
         @param only: The workers that the peer may send to: it is refused when
             it tries another.  L{None}: access control alone decides.
+        @param charging: See L{Inward}.
         """
         self.encryptor = Address.random()
         self.decryptor = Address.random()
@@ -107,25 +100,22 @@ class SecureChannel:
         self.receiver = RecordReceiver(self.receiveRecord)
         self.peerIdentifier = peerIdentifier
         self.isInitiator = isInitiator
-        self.heard = self._dropped = 0
+        self.heard = 0
         self._router = router
         self._route = route
         self._encrypt = Encryptor(keys.send)
         ordered = ordered and router.peers.isOrdered(route)
         self._decrypt = Decryptor(keys.receive, ordered)
         self._ordered = ordered
-        self._only = only
         self._reason: str | None = None
         self._lost: list[Deferred[str]] = []
-        self._flows = InboundFlows(router.inbound)
-        self._last: Inbound | None = None
-        # The route that records come with; it changes seldom.
-        self._back: Route | None = None
         self._bundle = Bundle(router.turn, self._sendRecord)
         connection = router.peers.ofConnection(route)
         info = PeerIdentity(peerIdentifier, self.encryptor, route[0], connection=connection, isOrdered=ordered)
         self.standing = Standing(router, info, credential, party)
-        self.standing.changed = self._forgetFlows
+        self._inward = Inward(self, router, only, charging)
+        self._deliver = self._inward.deliver
+        self.standing.changed = self._inward.forget
         if party is not None:
             party.channels.add(self)
         router.register(self.encryptor, EncryptorWorker(self.sendPlaintext))
@@ -140,7 +130,7 @@ class SecureChannel:
         The end of the road below is our end; it may have come already.
         """
         self._unwatch()
-        self._unwatch = self._router.watch(self._route[0], partial(self._end, "the connection below it was lost"))
+        self._unwatch = self._router.watch(self._route[0], partial(self.end, "the connection below it was lost"))
 
     # ------------------------------------------------------------- sending
 
@@ -160,9 +150,15 @@ class SecureChannel:
         try:
             nonce, sealed = encrypt.encrypt(plaintext)
         except NoncesExhausted as error:
-            self._end(str(error))
+            self.end(str(error))
             return
         self._lower.send((nonce, sealed), len(sealed) + 8)
+
+    def bundlesRead(self) -> None:
+        """
+        The peer has said that it reads bundles.
+        """
+        self._bundle.isWelcome = self._ordered
 
     def presentCredential(self, change_history: bytes, credential: bytes) -> None:
         """
@@ -201,119 +197,30 @@ class SecureChannel:
         try:
             bounds = bundleBounds(plaintext)
         except OckamError as error:
-            self._drop(error)
+            self._inward.drop(error)
             return
         for start, end in bounds:
             # Nonsense must cost its sender as much as in records of its own.
             if not self._deliver(plaintext, start, end, back) or self._reason is not None:
                 break
 
-    def _deliver(self, plaintext: bytes, start: int, end: int, back: Route) -> bool:
-        """
-        One message of a record.
-
-        @return: Did it make sense?
-        """
-        try:
-            last = self._last
-            if last is None or not plaintext.startswith(last.prefix, start):
-                last = self._find(plaintext, start, end)
-                if last is None:
-                    return True
-                self._last = last
-            if back is not self._back:
-                self._followRoute(back)
-            begin, stop = plaintextBounds(plaintext, start + last.size, end)
-        except OckamError as error:
-            self._drop(error)
-            return False
-        size = stop - begin
-        last.flow.send((memoryview(plaintext)[begin:stop] if size >= _VIEW else plaintext[begin:stop],), size)
-        return True
-
-    def _drop(self, error: OckamError) -> None:
-        """
-        A record makes no sense.  One line for each channel is enough.
-        """
-        if not self._dropped:
-            self._log.warn(
-                "A record of {peer} was dropped: {reason}",
-                peer=self.peerIdentifier,
-                reason=str(error),
-                event="record-dropped",
-            )
-        self._dropped += 1
-
-    def _find(self, plaintext: bytes, start: int, end: int) -> Inbound | None:
-        """
-        Look up or open the flow of a message.
-
-        @return: L{None} if it is dealt with.
-        """
-        found = self._flows.find(plaintext, start)
-        if found is not None:
-            return found
-        if self.heard == 1 and self._ordered and plaintext.endswith(READS_BUNDLES):
-            self._bundle.isWelcome = True
-        if not plaintext.startswith(PLAINTEXT_HEAD, start):
-            if start:
-                raise DecodeError("there are only user messages in a bundle")
-            self._control(plaintext)
-            return None
-        onward, back, position = readPlaintextRoutes(plaintext, start, end)
-        if self._only is not None and (not onward or Address(*onward[0]) not in self._only):
-            self.fail("it asks for more than it may", REFUSED)
-            return None
-        flow = self._router.open(
-            Route.fromWire(onward), Route.fromWire((self.encryptor, *back)), self.decryptor, (self.standing.info,)
-        )
-        return self._flows.add(plaintext[start:position], flow)
-
-    def _forgetFlows(self) -> None:
-        """
-        What was decided about the peer's messages may not hold any more.
-        """
-        self._flows.clear()
-        self._last = None
-
-    def _control(self, plaintext: bytes) -> None:
-        """
-        Anything but the usual form of a payload.
-        """
-        message = decodeChannelMessage(plaintext)
-        if isinstance(message, ChannelPayload) and self._only is not None:
-            raise RecordRefused("its form is not the usual one")
-        if isinstance(message, ChannelPayload):
-            self._router.route(
-                LocalMessage(
-                    Route.fromWire(message.onward_route),
-                    Route.fromWire((self.encryptor, *message.return_route)),
-                    message.payload,
-                    (self.standing.info,),
-                ),
-                self.decryptor,
-            )
-        elif isinstance(message, ChannelClose):
-            self.wasRefused = plaintext == REFUSED
-            self._end("the peer does not accept us" if self.wasRefused else "the peer has closed it")
-        else:
-            self.standing.presented(message)
-
-    def _followRoute(self, back: Route) -> None:
+    def follow(self, back: Route) -> bool:
         """
         The peer's records come another way: answer that way (spec identity,
         section 6.9).  Only the responder does, and not for record 0.
+
+        @return: Is that way known from now on?
         """
         if not self.isInitiator:
             if not self._decrypt.lastNonce:
-                return
+                return False
             route = back.append(self._route[-1])
             if route != self._route:
                 self._route = route
                 self._lower.close()
                 self._lower = self._router.open(route, EMPTY, self.encryptor)
                 self._watch()
-        self._back = back
+        return True
 
     # -------------------------------------------------------------- ending
 
@@ -339,16 +246,19 @@ class SecureChannel:
                 else:
                     message = LocalMessage(self._route, Route((self.encryptor,)), nonce + sealed)
                     self._router.route(message, self.encryptor)
-                self._end(reason)
+                self.end(reason)
 
-    def _end(self, reason: str) -> None:
+    def end(self, reason: str) -> None:
+        """
+        It is over; nothing is said to the peer.
+        """
         if self._reason is not None:
             return
         self._reason = reason
         with self._router.turn:
             self._unwatch()
             self._lower.close()
-            self._forgetFlows()
+            self._inward.forget()
             self._bundle.clear()
             self.standing.end()
             for address in (self.remote, self.decryptor, self.encryptor):

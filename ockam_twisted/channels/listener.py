@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ockam_twisted.channels.channel import SecureChannel
+from ockam_twisted.channels.crowd import crowd
 from ockam_twisted.channels.handshake import initiate, respond
 from ockam_twisted.channels.noise import Keys
 from ockam_twisted.channels.pace import Pace
@@ -24,6 +25,7 @@ from ockam_twisted.channels.party import Party
 from ockam_twisted.errors import IdentityRefused, OckamError, PeerNotTrusted, TimedOut
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.payload import VerifiedPeer
+from ockam_twisted.identity.trust import isForAnybody
 from ockam_twisted.interfaces import IRouter, ITrustPolicy, IWorker
 from ockam_twisted.routing.addresses import Address, Route, printable
 from ockam_twisted.routing.flow import newFlowId
@@ -141,8 +143,9 @@ class SecureChannelListener(Service):
             the connection with most of them is given up.
         @param maxUnfinishedPerSource: The same, for each connection and what
             is behind it.
-        @param maxChannels: How many channels there may be; over it, one that
-            has been silent for long is closed.
+        @param maxChannels: How many channels there may be; over it, of the
+            connection with most of them one that has been silent for long is
+            closed.
         @param enrolment: Who may have a channel that reaches nothing but the
             consumers of L{enrolmentFlowId}, and ends soon.
         @param enrolmentWorkers: The only addresses that may be tried then.
@@ -246,6 +249,7 @@ class SecureChannelListener(Service):
             credential=peer.credential,
             party=self._party,
             only=None if isAccepted else self._enrolmentWorkers,
+            charging=None if isAccepted and not isForAnybody(self._trust) else self._clock,
         )
         if not isAccepted:
             self._enrols(channel)
@@ -265,7 +269,7 @@ class SecureChannelListener(Service):
 
         channel.whenLost().addCallback(lost)
         if len(self._enrolling) > self._maxUnfinished:
-            next(iter(self._enrolling)).fail("there are too many enrolments")
+            crowd(self._enrolling, self._router.peers)[0].fail("there are too many enrolments")
 
     def _peerChanged(self, encryptor: Address) -> None:
         for channel in list(self.channels):
@@ -339,7 +343,7 @@ class SecureChannelListener(Service):
         if channel.hasEnded or enrols:
             return
         if len(self.channels) >= self._maxChannels:
-            self._mostSilent().fail("there are too many channels")
+            self._mostSilent(channel).fail("there are too many channels")
         self.channels[channel] = 0
         channel.whenLost().addCallback(lambda reason: self.channels.pop(channel, None))
 
@@ -351,17 +355,19 @@ class SecureChannelListener(Service):
         [(connection, _)] = Counter(source[0] for source in self._unfinished.values()).most_common(1)
         return next(each for each, source in self._unfinished.items() if source[0] == connection)
 
-    def _mostSilent(self) -> SecureChannel:
+    def _mostSilent(self, new: SecureChannel) -> SecureChannel:
         """
-        The first channel that was not heard since it was last looked at here;
-        those that were heard go to the end of the line.
+        Of the connection with most channels, C{new} among them, the first one
+        that was not heard since it was last looked at here; those that were
+        heard go to the end of the line.
         """
-        for channel, heard in list(self.channels.items()):
-            if channel.heard == heard:
+        crowded = [each for each in crowd((*self.channels, new), self._router.peers) if each is not new]
+        for channel in crowded:
+            if channel.heard == self.channels[channel]:
                 return channel
             del self.channels[channel]
             self.channels[channel] = channel.heard
-        return next(iter(self.channels))
+        return crowded[0]
 
     def _failed(self, failure: Failure, source: Route) -> None:
         if failure.check(CancelledError, DeferredTimeout):

@@ -11,13 +11,13 @@ from attrs import define, field
 from twisted.internet.defer import DeferredLock
 from twisted.logger import Logger
 
-from ockam_twisted.errors import LocalProtocolError, PeerNotTrusted
+from ockam_twisted.errors import LocalProtocolError
 from ockam_twisted.identity.creation import Identity, PurposeKey, rotateStored, secureChannelKey
 from ockam_twisted.identity.credentials import VerifiedCredential
 from ockam_twisted.identity.history import ChangeHistory
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.payload import VerifiedPeer, verifyPayload, verifyRefresh
-from ockam_twisted.identity.trust import AnyTrust, TrustEveryone
+from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.interfaces import IIdentityStore, IPresenter, ITrustPolicy, IVault, Until
 from ockam_twisted.wire import cbor
 from ockam_twisted.wire.channel import ChannelRefresh
@@ -118,14 +118,14 @@ class Party:
         @raise PeerNotTrusted: Not somebody we accept.
         @raise IdentityRefused: It proves nothing.
         """
-        everybody = trust if enrolment is None else AnyTrust(trust, enrolment)
         peer = verifyPayload(
             payload,
             now=self.now(),
             known=self.store.changeHistory,
-            trust=everybody,
+            trust=trust,
             noiseStatic=noiseStatic,
             authorities=self.authorities,
+            enrolment=enrolment,
         )
         if peer.credentialRefused is not None:
             _log.warn(
@@ -134,10 +134,6 @@ class Party:
                 reason=peer.credentialRefused,
                 event="credential-refused",
                 audit="refused",
-            )
-        if not everybody.confirms(peer.identifier, peer.credential):
-            raise PeerNotTrusted(
-                f"the peer {peer.identifier} is not trusted here: it has no credential that says so", peer.identifier
             )
         # Anybody can make identities without end: those of strangers are
         # not worth a place on the disk.

@@ -10,12 +10,19 @@ from collections.abc import Callable
 from attrs import evolve
 from twisted.logger import Logger
 
+from ockam_twisted.channels.pace import Pace
 from ockam_twisted.channels.party import Party
+from ockam_twisted.errors import RecordRefused
 from ockam_twisted.identity.credentials import VerifiedCredential
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.interfaces import IRouter
 from ockam_twisted.routing.local_message import PeerIdentity
 from ockam_twisted.wire.channel import ChannelRefresh
+
+#: How often a peer may present something, at once and then in a second: a long
+#: history takes 10 ms to verify.
+BURST = 8
+RATE = 1.0
 
 #: Verifies what a peer presents anew; may raise an
 #: L{ockam_twisted.errors.OckamError}.
@@ -56,6 +63,8 @@ class Standing:
         self._router = router
         self._verify: Verify | None = None if party is None else party.refreshed
         self._until = None if party is None else party.until
+        self._now = None if party is None else party.now
+        self._pace = Pace(BURST, RATE)
         self._cancel: Callable[[], None] = _nothing
         self._take(credential)
         router.peers.add(self.info)
@@ -64,11 +73,14 @@ class Standing:
         """
         The peer has presented something anew.
 
-        @raise OckamError: It proves nothing; what it had presented before
-            still counts.
+        @raise OckamError: It proves nothing, or comes too soon; what it had
+            presented before still counts.
         """
-        if self._verify is not None:
-            self._replace(self._verify(Identifier(self.info.identifier), message))
+        if self._verify is None or self._now is None:
+            return
+        if not self._pace.permits("", self._now()):
+            raise RecordRefused("it presents its credentials too often")
+        self._replace(self._verify(Identifier(self.info.identifier), message))
 
     def _replace(self, credential: VerifiedCredential | None) -> None:
         self._take(credential)

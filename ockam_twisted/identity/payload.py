@@ -14,6 +14,7 @@ from ockam_twisted.identity.credentials import CredentialAndPurposeKey, Verified
 from ockam_twisted.identity.history import ChangeHistory, ReceivedHistory
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.purpose_keys import Attestation
+from ockam_twisted.identity.trust import AnyTrust
 from ockam_twisted.interfaces import ITrustPolicy
 from ockam_twisted.wire import cbor
 from ockam_twisted.wire.messages import skipItems, structHead
@@ -38,6 +39,11 @@ def readCredentials(reader: cbor.Reader) -> tuple[CredentialAndPurposeKey, ...]:
     if count > MAX_CREDENTIALS:
         raise IdentityRefused(f"a peer presents {count} credentials, more than {MAX_CREDENTIALS}")
     return tuple(CredentialAndPurposeKey.read(reader) for _ in range(count))
+
+
+#: How many changes the history of somebody may have who comes to enrol and of
+#: whom nothing is known: anybody can make one of any length.
+MAX_ENROLLING_CHANGES = 8
 
 
 @frozen
@@ -124,31 +130,30 @@ def verifyPayload(
     trust: ITrustPolicy,
     noiseStatic: bytes,
     authorities: Mapping[Identifier, ChangeHistory] | None = None,
+    enrolment: ITrustPolicy | None = None,
 ) -> VerifiedPeer:
     """
     Carry out what the receiver of a payload has to check (spec identity,
     section 6.4).  Trust is looked up before any signature is verified, so
-    that a stranger costs one hash (design, section 9).
+    that a stranger costs one hash (design, section 9); where a credential
+    decides, that is verified first: two signatures, and not those of a history.
 
     @param now: Epoch seconds.
     @param known: What is stored of somebody: L{IIdentityStore.changeHistory}.
     @param noiseStatic: The static key that the handshake proved, 32 bytes.
     @param authorities: The histories of whom we accept credentials from; if
         there are none, credentials are ignored.
+    @param enrolment: Who is accepted, too, if its history is short.
     @raise DecodeError: It does not decode.
-    @raise PeerNotTrusted: C{trust} does not accept the identifier.
+    @raise PeerNotTrusted: Neither C{trust} nor C{enrolment} accepts the peer.
     @raise IdentityRefused: It does not verify, or it is older than, or in
         conflict with, the known history.
     """
     received = IdentityPayload.decode(payload)
     identifier = received.history.identifier
-    if not trust.accepts(identifier):
+    everybody = trust if enrolment is None else AnyTrust(trust, enrolment)
+    if not everybody.accepts(identifier):
         raise PeerNotTrusted(f"the peer {identifier} is not trusted here", str(identifier))
-    history = received.history.verify()
-    newer = _isNewer(history, known(identifier))
-    received.attestation.verify(history, now)
-    if received.attestation.publicKey != noiseStatic:
-        raise IdentityRefused(f"{identifier} attests another key than the one of its handshake")
     credential: VerifiedCredential | None = None
     refused: str | None = None
     if authorities:
@@ -158,6 +163,29 @@ def verifyPayload(
             except IdentityRefused as error:
                 # The channel is established without it (spec, point 6).
                 refused = str(error)
+
+    def confirm() -> None:
+        if not everybody.confirms(identifier, credential):
+            why = "" if refused is None else f" ({refused})"
+            raise PeerNotTrusted(
+                f"the peer {identifier} is not trusted here: it has no credential that says so{why}", str(identifier)
+            )
+
+    # The peer has only said so far who it is; unless that is somebody we let
+    # in, there is no need to find out.
+    confirm()
+    if received.attestation.publicKey != noiseStatic:
+        raise IdentityRefused(f"{identifier} attests another key than the one of its handshake")
+    stored = known(identifier)
+    isLong = len(received.history.changes) > MAX_ENROLLING_CHANGES
+    if isLong and stored is None and not (trust.accepts(identifier) and trust.confirms(identifier, credential)):
+        raise IdentityRefused(
+            f"{identifier} has changed its key too often to enrol here, more than {MAX_ENROLLING_CHANGES - 1} times"
+        )
+    history = received.history.verify()
+    newer = _isNewer(history, stored)
+    received.attestation.verify(history, now)
+    confirm()
     return VerifiedPeer(
         identifier=identifier,
         history=history.encode(),

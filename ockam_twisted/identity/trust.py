@@ -175,3 +175,14 @@ class TrustIf(_ByIdentifier):
         Ask it.
         """
         return self.decide(identifier)
+
+
+def isForAnybody(trust: ITrustPolicy) -> bool:
+    """
+    Does a policy accept whoever proves an identity, whichever that is?
+    """
+    if isinstance(trust, AnyTrust):
+        return any(map(isForAnybody, trust.policies))
+    if isinstance(trust, AllTrust):
+        return all(map(isForAnybody, trust.policies))
+    return isinstance(trust, TrustEveryone)

@@ -68,6 +68,7 @@ EVENTS: dict[str, str] = {
     "connection-failed": _OURS,
     "datagrams-unheard": "The port for datagrams cannot be had, after a reload. Another program has it?",
     "descriptors-gone": "Connections wait until others end. Raise the limit, as the line says.",
+    "descriptor-missing": "A process of a relay (--processes) has as many connections as it may; what it has goes on.",
     "descriptors-back": "Those that have waited are accepted now.",
     "proxy-refused": "What has connected to a haproxy: endpoint is no proxy, or is not set up for it.",
     "message-too-large": "A peer sends messages above --max-frame.",

@@ -17,7 +17,7 @@ from twisted.internet.task import LoopingCall
 from zope.interface import implementer
 
 from ockam_twisted.errors import DecodeError
-from ockam_twisted.interfaces import IAdmission, IRouter, ISockets, IWorker
+from ockam_twisted.interfaces import IAdmission, IBounded, IRouter, ISockets
 from ockam_twisted.portals.datagrams import IDLE, DatagramFlow, DatagramTotals
 from ockam_twisted.portals.decisions import Decisions
 from ockam_twisted.portals.plain import REFUSAL
@@ -92,7 +92,7 @@ class _Target(DatagramProtocol):
             transport.stopListening()
 
 
-@implementer(IWorker)
+@implementer(IBounded)
 class DatagramOutlet(Service):
     """
     See the module.

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from ockam_twisted.errors import DecodeError, PortalRefused, TimedOut
-from ockam_twisted.interfaces import IAccessControl, IAdmission, ILocalSide, IRouter, ISockets, ITarget, IWorker
+from ockam_twisted.interfaces import IAccessControl, IAdmission, IBounded, ILocalSide, IRouter, ISockets, ITarget
 from ockam_twisted.portals.announced import AnnouncedSocket
 from ockam_twisted.portals.decisions import Decisions
 from ockam_twisted.portals.negotiation import Offer, readOffer
@@ -100,7 +100,7 @@ class SocketTarget:
         return self._endpoint.connect(_Dialed(local))
 
 
-@implementer(IWorker)
+@implementer(IBounded)
 class Outlet(Service):
     """
     See the module.

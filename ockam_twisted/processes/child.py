@@ -146,12 +146,12 @@ class Child(ProcessProtocol):
 
     # ------------------------------------------------------------- packets
 
-    def send(self, data: bytes, descriptors: Sequence[int] = ()) -> None:
+    def send(self, data: bytes, descriptors: Sequence[int] = (), unsent: Callable[[], object] = lambda: None) -> None:
         """
-        Send it a packet.
+        Send it a packet: see L{Packets.send}.
         """
         if self._packets is not None:
-            self._packets.send(data, descriptors)
+            self._packets.send(data, descriptors, unsent)
 
     @property
     def isBusy(self) -> bool:
@@ -171,10 +171,18 @@ class Child(ProcessProtocol):
         """
         See L{ITaker.take}.
         """
-        self._serial += 1
-        over = self._connections[self._serial] = Deferred()
-        self.send(packet(Word.CONNECTION, self._serial, int(family), data), (descriptor,))
+        number = self._serial = self._serial + 1
+        over = self._connections[number] = Deferred()
+        self.send(packet(Word.CONNECTION, number, int(family), data), (descriptor,), lambda: self._over(number))
         return over
+
+    def _over(self, number: int) -> None:
+        """
+        A connection has ended, or never got there.
+        """
+        over = self._connections.pop(number, None)
+        if over is not None:
+            over.callback(None)
 
     def link(self, number: int, end: socket.socket) -> None:
         """
@@ -214,9 +222,7 @@ class Child(ProcessProtocol):
             self.state = State.READY
             self._ready(self)
         elif word == Word.ENDED:
-            over = self._connections.pop(values[0], None)
-            if over is not None:
-                over.callback(None)
+            self._over(values[0])
         elif word == Word.KNOWN:
             self._directory.known(self.number, values[0])
         elif word == Word.SENDS:

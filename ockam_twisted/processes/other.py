@@ -141,7 +141,8 @@ class OtherProcess:
         try:
             word, *values = unpack(data)
             if word == Word.CONNECTION:
-                self._connect(descriptors.pop(), *values)
+                # The kernel drops what this process has no room for.
+                self._connect(descriptors.pop() if descriptors else None, *values)
             elif word == Word.LINK:
                 self._link(descriptors.pop(), *values)
             else:
@@ -194,7 +195,15 @@ class OtherProcess:
             # What is behind it is not reached any more.
             self._end()
 
-    def _connect(self, descriptor: int, number: int, family: int, data: bytes) -> None:
+    def _connect(self, descriptor: int | None, number: int, family: int, data: bytes) -> None:
+        if descriptor is None:
+            self._log.warn(
+                "A connection is lost: this process has no file descriptor left for it. Raise the limit with "
+                "LimitNOFILE= in the unit, or ulimit -n",
+                event="descriptor-missing",
+            )
+            self._packets.send(packet(Word.ENDED, number))
+            return
         servers: MessageStreamFactory = self.transport.servers
 
         def make(addr: IAddress | None) -> MessageStreamProtocol | None:

@@ -69,7 +69,7 @@ class Packets:
         self._socket: socket.socket | None = made
         self._received = received
         self._lost = lost
-        self._waiting: deque[tuple[bytes, Sequence[int]]] = deque()
+        self._waiting: deque[tuple[bytes, Sequence[int], Callable[[], object]]] = deque()
 
     def start(self) -> None:
         """
@@ -84,20 +84,22 @@ class Packets:
         """
         return self._socket is None or len(self._waiting) >= _MANY
 
-    def send(self, packet: bytes, descriptors: Sequence[int] = ()) -> None:
+    def send(self, packet: bytes, descriptors: Sequence[int] = (), unsent: Callable[[], object] = lambda: None) -> None:
         """
         Send a packet, now or once there is room.
 
         @param descriptors: They are closed here once they are sent.
+        @param unsent: Called if the system will not have it, as when too many
+            descriptors are on their way; not when this is closed.
         """
         if self._socket is None:
             _closeAll(descriptors)
-        elif self._waiting or not self._try(packet, descriptors):
-            self._waiting.append((packet, descriptors))
+        elif self._waiting or not self._try(packet, descriptors, unsent):
+            self._waiting.append((packet, descriptors, unsent))
             if self._socket is not None:
                 self._reactor.addWriter(self)
 
-    def _try(self, packet: bytes, descriptors: Sequence[int]) -> bool:
+    def _try(self, packet: bytes, descriptors: Sequence[int], unsent: Callable[[], object]) -> bool:
         """
         @return: It is dealt with.
         """
@@ -108,8 +110,10 @@ class Packets:
             return False
         except OSError:
             # That the other end is gone is noticed in reading.
-            pass
-        _closeAll(descriptors)
+            _closeAll(descriptors)
+            unsent()
+        else:
+            _closeAll(descriptors)
         return True
 
     def doWrite(self) -> None:

@@ -38,6 +38,7 @@ class LinkSource:
 
     def __init__(self, link: ILinkSide, address: Address) -> None:
         self.allowance: Allowance | None = None
+        self._isTaking = False
         self._link = link
         self._address = address
         # By asker: how much it had sent when that was last told.
@@ -86,10 +87,17 @@ class LinkSource:
         """
         What is done in here was asked for.
         """
-        began = clock.seconds()
+        began, self._isTaking = clock.seconds(), True
         yield
-        if self.allowance is not None:
-            self.allowance.take(clock.seconds() - began)
+        self._isTaking = False
+        self.charge(clock.seconds() - began)
+
+    def charge(self, seconds: float) -> None:
+        """
+        See L{ISource.charge}.  What is charged while it takes is a part of that.
+        """
+        if self.allowance is not None and not self._isTaking:
+            self.allowance.take(seconds)
 
     def tellProgress(self) -> None:
         """

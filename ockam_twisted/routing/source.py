@@ -26,7 +26,7 @@ class Source:
     @ivar isShared: See L{ISource}.
     """
 
-    __slots__ = ("_fed", "_isDead", "_last", "_lose", "_own", "_remembered", "isShared", "pauses")
+    __slots__ = ("_charge", "_fed", "_isDead", "_last", "_lose", "_own", "_remembered", "isShared", "pauses")
 
     def __init__(
         self,
@@ -36,6 +36,7 @@ class Source:
         isDead: Callable[[], bool],
         lose: Callable[[], object],
         isShared: bool = False,
+        charge: Callable[[float], object] | None = None,
     ) -> None:
         """
         @param own: The output of the same socket; feeding it serves nobody
@@ -43,7 +44,9 @@ class Source:
         @param isDead: Whether the peer has reset the connection.
         @param lose: Ends the connection.
         @param isShared: See L{ISource}.
+        @param charge: See L{ISource.charge}; L{None}: it may ask for anything.
         """
+        self._charge = charge
         self.isShared = isShared
         self.pauses = PauseSet(pause, resume)
         self._own = own
@@ -71,6 +74,13 @@ class Source:
         See L{ISource.resumeFor}.
         """
         self.pauses.discard(asker)
+
+    def charge(self, seconds: float) -> None:
+        """
+        See L{ISource.charge}.
+        """
+        if self._charge is not None:
+            self._charge(seconds)
 
     def fed(self, output: IOutput) -> None:
         """

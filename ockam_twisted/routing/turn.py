@@ -41,6 +41,11 @@ class Several:
         for each in self._sources:
             each.fed(output)
 
+    def charge(self, seconds: float) -> None:
+        """
+        See L{ISource.charge}: who has asked for it cannot be told.
+        """
+
     def waitFor(self, output: IOutput) -> None:
         """
         It is full.

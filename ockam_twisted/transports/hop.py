@@ -64,6 +64,8 @@ class HopProtocol(Protocol):
         self._settings = settings
         self._spawnerId = spawnerId
         self._isReady = False
+        # Seconds that what is being read has asked for.
+        self._spent = 0.0
         self._ended = False
         self._error: OckamError | None = None
         self._warned = False
@@ -112,6 +114,7 @@ class HopProtocol(Protocol):
             lambda: isDead(transport),
             lambda: self.abortConnection("the peer has reset the connection"),
             isShared=True,
+            charge=self.charge,
         )
         # Who we connect to is our choice, and brings what others send.
         self._allowance = None if self._spawnerId is None else Allowance(settings.clock, self.source)
@@ -119,6 +122,20 @@ class HopProtocol(Protocol):
         router.register(self.receiver, self, DenyAll())
         router.peers.connected(self.address, lambda: peerFacts(transport), self.isOrdered, self.isPatient)
         router.flowControls.addProducer(self.receiver, self.flowId, self._spawnerId, (self.address,))
+
+    def charge(self, seconds: float) -> None:
+        """
+        See L{ISource.charge}: it counts when all that was read is delivered.
+        """
+        self._spent += seconds
+
+    def pay(self) -> None:
+        """
+        What was read is delivered: it may have been too much.
+        """
+        spent, self._spent = self._spent, 0.0
+        if spent and self._allowance is not None:
+            self._allowance.take(spent)
 
     def becomeReady(self) -> None:
         """

@@ -118,8 +118,11 @@ class MessageProtocol(HopProtocol):
         isDirect = flow.isDirect
         flow.send((payload,), len(payload))
         spent = clock.seconds() - began
-        if not isDirect and self._allowance is not None:
-            self._allowance.take(spent)
+        if not isDirect:
+            # What was charged meanwhile is a part of that.
+            self._spent = spent
+        if self._spent:
+            self.pay()
         if self._worked is not None:
             self._worked(isDirect, spent)
 

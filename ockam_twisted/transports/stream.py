@@ -72,7 +72,6 @@ class MessageStreamProtocol(HopProtocol):
         self._frames = FrameDecoder(settings.maxFrame)
         self._flows = InboundFlows(settings.router.inbound)
         self._last: Inbound | None = None
-        self._spent = 0.0
         self._readSize = HOP_READ
 
     def connectionMade(self) -> None:
@@ -122,9 +121,10 @@ class MessageStreamProtocol(HopProtocol):
                 if flow.isDirect:
                     flow.send((memoryview(buffer)[begin:stop] if size >= _VIEW else buffer[begin:stop],), size)
                 else:
-                    began = self._settings.clock.seconds()
+                    # What is charged meanwhile is a part of that.
+                    began, spent = self._settings.clock.seconds(), self._spent
                     flow.send((buffer[begin:stop],), size)
-                    self._spent += self._settings.clock.seconds() - began
+                    self._spent = spent + self._settings.clock.seconds() - began
             self.received += len(data)
             self.messages += len(frames)
             self._chooseReadSize(len(frames))
@@ -143,14 +143,13 @@ class MessageStreamProtocol(HopProtocol):
         Read less at once from who asks for much, and make it wait if it asks
         for too much.
         """
-        spent, self._spent = self._spent, 0.0
-        size = HOP_READ_SMALL if frames > _MAX_FRAMES or spent > _MAX_SECONDS else HOP_READ
+        size = HOP_READ_SMALL if frames > _MAX_FRAMES or self._spent > _MAX_SECONDS else HOP_READ
         if size != self._readSize and self._isPlain:
             self._readSize = size
             transport: Any = self.transport
             transport.bufferSize = size
-        if spent and self._allowance is not None:
-            self._allowance.take(spent)
+        if self._spent:
+            self.pay()
 
     def _greet(self) -> None:
         """
@@ -170,11 +169,11 @@ class MessageStreamProtocol(HopProtocol):
         found = self._flows.find(buffer, start)
         if found is not None:
             return found
-        began = self._settings.clock.seconds()
+        began, spent = self._settings.clock.seconds(), self._spent
         try:
             return self._meet(buffer, start, end)
         finally:
-            self._spent += self._settings.clock.seconds() - began
+            self._spent = spent + self._settings.clock.seconds() - began
 
     def _meet(self, buffer: bytes, start: int, end: int) -> Inbound | None:
         """

@@ -10,7 +10,7 @@ from zope.interface.verify import verifyObject
 from ockam_twisted.channels.channel import SecureChannel
 from ockam_twisted.channels.listener import HANDSHAKE_TIMEOUT, SecureChannelListener
 from ockam_twisted.errors import TimedOut
-from ockam_twisted.identity.trust import TrustEveryone
+from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifier
 from ockam_twisted.interfaces import IWorker
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
@@ -226,3 +226,40 @@ class LimitTests(ChannelTestCase):
             use(channel)
         make()
         self.assertEqual(len(listener.channels), 3)
+
+    def test_crowd(self) -> None:
+        """
+        Whoever makes many channels, and uses all of them, loses its own;
+        silent ones of another connection stay.
+        """
+        listener = self.bob.listen(TrustEveryone(), name="few", maxChannels=4)
+        inbox, source = self.bob.inbox("bob's", listener.flowId), self.alice.inbox("alice's")
+        other = MemoryNode(self.network, "other")
+        link = other.connect(self.bob)
+        silent = [self.network.result(other.createChannel(link.route("few"), TrustEveryone())) for _ in range(2)]
+        made: list[SecureChannel] = []
+        for _ in range(8):
+            made.append(self.network.result(self.alice.createChannel(self.hop.route("few"), TrustEveryone())))
+            for channel in made:
+                if not channel.hasEnded:
+                    self.alice.send(Route((channel.encryptor, inbox.address)), b"x", source)
+            self.network.pump()
+        self.assertEqual([each.hasEnded for each in silent], [False, False])
+        self.assertEqual([each.hasEnded for each in made].count(False), 2)
+        self.assertFalse(made[-1].hasEnded)
+
+    def test_enrolments(self) -> None:
+        """
+        The same for channels of those who may only enrol: the oldest one of
+        the connection with most of them is closed.
+        """
+        listener = self.bob.listen(
+            TrustIdentifier(self.alice.identifier), name="few", maxUnfinished=3, enrolment=TrustEveryone()
+        )
+        honest, greedy = MemoryNode(self.network, "honest"), MemoryNode(self.network, "greedy")
+        links = [node.connect(self.bob) for node in (honest, greedy)]
+        first = self.network.result(honest.createChannel(links[0].route("few"), TrustEveryone()))
+        many = [self.network.result(greedy.createChannel(links[1].route("few"), TrustEveryone())) for _ in range(5)]
+        self.assertFalse(first.hasEnded)
+        self.assertEqual([each.hasEnded for each in many], [True, True, True, False, False])
+        self.assertEqual(listener.channels, {})

@@ -5,9 +5,12 @@ while a channel lives.
 
 from __future__ import annotations
 
+from ockam_twisted.channels.standing import BURST, RATE
 from ockam_twisted.identity.credentials import VerifiedCredential
+from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.testing import EPOCH
+from ockam_twisted.wire.channel import ChannelRefresh
 from tests.channels.common import ChannelTestCase
 
 
@@ -68,6 +71,36 @@ class StandingTests(ChannelTestCase):
         self.assertIsNotNone(theirs.credential)
         self.network.advance(30)
         self.assertIsNone(theirs.credential)
+
+    def test_tooOften(self) -> None:
+        """
+        What is presented too often is dropped before it is verified; later
+        it counts again.
+        """
+        mine, theirs = self.channel()
+        verified: list[ChannelRefresh] = []
+
+        def verify(identifier: Identifier, message: ChannelRefresh) -> VerifiedCredential | None:
+            verified.append(message)
+            return None
+
+        theirs.standing._verify = verify
+
+        def present(times: int) -> int:
+            for _ in range(times):
+                mine.presentCredential(self.alice.party.identity.history.encode(), b"")
+            self.network.pump()
+            return len(verified)
+
+        self.assertEqual(present(BURST), BURST)
+        self.assertEqual(present(10), BURST)
+        self.network.advance(3 / RATE)
+        self.assertEqual(present(10), BURST + 3)
+        self.assertFalse(theirs.hasEnded)
+        self.assertEqual(
+            self.lines(),
+            [f"A record of {self.alice.identifier} was dropped: it presents its credentials too often"],
+        )
 
     def test_end(self) -> None:
         """

@@ -20,11 +20,11 @@ from ockam_twisted.identity.creation import (
     rotateIdentity,
 )
 from ockam_twisted.identity.credentials import CredentialAndPurposeKey
-from ockam_twisted.identity.history import ReceivedHistory
+from ockam_twisted.identity.history import ChangeHistory, ReceivedHistory
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.identity.payload import IdentityPayload, verifyPayload
+from ockam_twisted.identity.payload import MAX_ENROLLING_CHANGES, IdentityPayload, verifyPayload
 from ockam_twisted.identity.purpose_keys import Attestation
-from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifier, TrustIdentifiers
+from ockam_twisted.identity.trust import TrustCredential, TrustEveryone, TrustIdentifier, TrustIdentifiers
 from ockam_twisted.vault.primitives import Signature
 from ockam_twisted.vault.software import SoftwareVault
 from tests.identity.samples import ATTESTATIONS, NOW, VECTORS, fresh, history, run
@@ -151,6 +151,113 @@ class VerifyTests(SynchronousTestCase):
         # Trusted, the same is found out to be a forgery.
         trust = TrustIdentifier(self.peer.identifier)
         self.assertRaises(IdentityRefused, verifyPayload, data, NOW, known, trust, self.static)
+
+    def rotate(self, times: int) -> Identity:
+        """
+        The peer changes its key so often.
+        """
+        for _ in range(times):
+            self.peer = run(rotateIdentity(self.vault, self.peer, NOW))
+        self.key = run(attestSecureChannelKey(self.vault, self.peer, NOW))
+        assert isinstance(self.key.publicKey, bytes)
+        self.static = self.key.publicKey
+        return self.peer
+
+    def verified(self) -> list[object]:
+        """
+        @return: Will have what histories were verified.
+        """
+        verified: list[object] = []
+        verify = ReceivedHistory.verify
+
+        def noted(history: ReceivedHistory, expected: Identifier | None = None) -> ChangeHistory:
+            verified.append(history)
+            return verify(history, expected)
+
+        self.patch(ReceivedHistory, "verify", noted)
+        return verified
+
+    def test_credentialFirst(self) -> None:
+        """
+        Where a credential decides, who has none that counts, or somebody
+        else's, is refused before a history is verified; who has one is
+        verified to the end.
+        """
+        authority, stranger, other = (fresh(self.vault) for _ in range(3))
+        authorities = {authority.identifier: authority.history}
+        trust = TrustCredential(authority.identifier)
+        key = run(attestCredentialKey(self.vault, authority, NOW))
+        others = run(issueCredential(self.vault, key, other.identifier, {b"a": b"1"}, NOW, 10))
+        good = self.credential(authority)
+        forged = evolve(good, credential=evolve(good.credential, signature=Signature(0, bytes(64))))
+        self.rotate(2)
+        verified = self.verified()
+        for presented, why in (
+            ((), "no credential that says so"),
+            ((self.credential(stranger),), "who is no authority here"),
+            ((others,), "not of"),
+            ((forged,), "the signature of a credential is wrong"),
+        ):
+            data = self.payload(*presented).encode()
+            error = self.assertRaises(
+                PeerNotTrusted, verifyPayload, data, NOW, nothing, trust, self.static, authorities
+            )
+            self.assertIn(why, str(error))
+            self.assertEqual(error.identifier, str(self.peer.identifier))
+        self.assertEqual(verified, [])
+        peer = verifyPayload(self.payload(good).encode(), NOW, nothing, trust, self.static, authorities)
+        assert peer.credential is not None
+        self.assertEqual((len(verified), peer.credential.authority), (1, authority.identifier))
+
+    def test_credentialIsNotEnough(self) -> None:
+        """
+        With a right credential everything else has to be right, too: the
+        history, the key of the handshake, and what attests it.
+        """
+        authority = fresh(self.vault)
+        authorities = {authority.identifier: authority.history}
+        trust = TrustCredential(authority.identifier)
+        good = self.payload(self.credential(authority))
+        mallory = fresh(self.vault)
+        hers = run(attestSecureChannelKey(self.vault, mallory, NOW))
+        assert isinstance(hers.publicKey, bytes)
+        first = evolve(self.peer.history.latest, signature=Signature(0, bytes(64)))
+        forgedHistory = evolve(good, history=ReceivedHistory((first,)))
+        otherAttestation = evolve(good, attestation=Attestation.decode(hers.attestation))
+        forgedAttestation = evolve(good, attestation=evolve(good.attestation, signature=Signature(0, bytes(64))))
+        for payload, static in (
+            (forgedHistory, self.static),
+            (otherAttestation, hers.publicKey),
+            (forgedAttestation, self.static),
+            (good, hers.publicKey),
+        ):
+            self.assertRaises(
+                IdentityRefused, verifyPayload, payload.encode(), NOW, nothing, trust, static, authorities
+            )
+        verifyPayload(good.encode(), NOW, nothing, trust, self.static, authorities)
+
+    def test_enrolment(self) -> None:
+        """
+        Who is accepted for enrolment only may have a few changes, unless it
+        is known; who is accepted anyway may have as many as there may be.
+        """
+        verified = self.verified()
+        nobody, everyone = TrustIdentifiers([]), TrustEveryone()
+        before = self.peer.history.encode()
+        self.rotate(MAX_ENROLLING_CHANGES - 1)
+        verifyPayload(self.payload().encode(), NOW, nothing, nobody, self.static, enrolment=everyone)
+        self.rotate(1)
+        del verified[:]
+        data = self.payload().encode()
+        error = self.assertRaises(
+            IdentityRefused, verifyPayload, data, NOW, nothing, nobody, self.static, enrolment=everyone
+        )
+        self.assertIn("too often to enrol", str(error))
+        self.assertEqual(verified, [])
+        verifyPayload(data, NOW, lambda _: before, nobody, self.static, enrolment=everyone)
+        one = TrustIdentifier(self.peer.identifier)
+        peer = verifyPayload(data, NOW, nothing, one, self.static, enrolment=everyone)
+        self.assertEqual(peer.identifier, self.peer.identifier)
 
     def test_known(self) -> None:
         """

@@ -10,7 +10,15 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.identity.trust import AllTrust, AnyTrust, TrustEveryone, TrustIdentifier, TrustIdentifiers
+from ockam_twisted.identity.trust import (
+    AllTrust,
+    AnyTrust,
+    TrustCredential,
+    TrustEveryone,
+    TrustIdentifier,
+    TrustIdentifiers,
+    isForAnybody,
+)
 from ockam_twisted.interfaces import ITrustPolicy
 
 A, B, C = (Identifier.fromDigest(bytes([n]) * 32) for n in range(3))
@@ -70,3 +78,15 @@ class TrustTests(SynchronousTestCase):
         self.assertTrue(AnyTrust(TrustEveryone(), last).accepts(A))
         self.assertFalse(AllTrust(TrustIdentifier(B), last).accepts(A))
         self.assertEqual(last.times, 0)
+
+    def test_forAnybody(self) -> None:
+        """
+        It can be told which policies let everybody in.
+        """
+        one, everyone = TrustIdentifier(A), TrustEveryone()
+        for policy in (everyone, AnyTrust(one, everyone), AllTrust(everyone, AnyTrust(everyone))):
+            self.assertTrue(isForAnybody(policy))
+        for policy in (one, TrustIdentifiers([A]), AnyTrust(), AnyTrust(one), AllTrust(everyone, one)):
+            self.assertFalse(isForAnybody(policy))
+        # Who that is, is asked of an authority.
+        self.assertFalse(isForAnybody(TrustCredential(A)))

@@ -243,6 +243,24 @@ class AskedTests(ProcessesTestCase):
         self.assertEqual(work.done, 22)
         self.assertFalse(greedy.link.server.isPaused)
 
+    def test_allowanceOfChannel(self) -> None:
+        """
+        The same for who asks through a channel to the first process.
+        """
+        work = Work(self)
+        self.first.router.flowControls.addConsumer(Address.local("work"), self.listener.flowId)
+        greedy, modest = Peer(self, "greedy", self.others[0]), Peer(self, "modest", self.others[0])
+        road = greedy.prove()
+        for _ in range(20):
+            greedy.node.send(road.append(Address.local("work")), b"x", greedy.inbox)
+            self.network.pump()
+        self.assertLess(work.done, 10)
+        self.assertTrue(greedy.link.server.isPaused)
+        modest.send("work")
+        self.assertFalse(modest.link.server.isPaused)
+        self.network.advance(60)
+        self.assertEqual(work.done, 21)
+
     def test_closed(self) -> None:
         """
         A worker of the first process that is not for strangers is not reached

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import socket
 import struct
 from typing import Any
@@ -159,6 +160,40 @@ class OtherProcessTests(SynchronousTestCase):
         self.assertRaises(OSError, accepted.getpeername)
         self.tell(Word.CONNECTION, 9, socket.AF_INET, b"", descriptor=accepted.detach())
         self.assertEqual(self.said[-1], [Word.ENDED, 9])
+
+    def test_noDescriptor(self) -> None:
+        """
+        A connection that there is no descriptor for has ended; what there is
+        goes on.
+        """
+        client = self.connect(7, VERSION)
+        self.tell(Word.CONNECTION, 8, socket.AF_INET, VERSION)
+        self.assertEqual(self.said[-1], [Word.ENDED, 8])
+        self.assertFalse(self.reactor.isStopped)
+        self.assertEqual(set(self.other.hops), {7})
+        client.sendall(encodeFrame(encodeTransport([(0, b"echo")], [(0, b"me")], b"hello")))
+        self.reactor.turn()
+        self.assertEqual(decodeTransport(client.recv(1000), 4)[2], b"hello")
+
+    def test_noRoomForDescriptor(self) -> None:
+        """
+        That is what the kernel makes of one that this process may not have.
+        """
+        self.connect(7, VERSION)
+        read, write = os.pipe()
+        self.addCleanup(os.close, read)
+        self.packets.send(packet(Word.CONNECTION, 8, socket.AF_INET, VERSION), (write,))
+        lowest = os.dup(read)
+        os.close(lowest)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+        try:
+            self.reactor.turn()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        self.assertEqual(self.said[-1], [Word.ENDED, 8])
+        self.assertFalse(self.reactor.isStopped)
+        self.assertEqual(set(self.other.hops), {7})
 
     def test_names(self) -> None:
         """

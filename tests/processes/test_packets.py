@@ -4,6 +4,7 @@ Tests of L{ockam_twisted.processes.packets}, over real pairs of sockets.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from typing import Any
@@ -108,6 +109,39 @@ class PacketsTests(SynchronousTestCase):
         self.assertFalse(self.one.isBusy)
         [there] = self.got[count][1]
         os.close(there)
+
+    def test_unsent(self) -> None:
+        """
+        What the system refuses is told to who has sent it, now or later, and
+        what it carried is closed; what comes after it is sent.
+        """
+        read, write = os.pipe()
+        self.addCleanup(os.close, read)
+        said: list[str] = []
+        send, refused = socket.send_fds, OSError(errno.ETOOMANYREFS, "Too many references: cannot splice")
+
+        def sendOnly(made: Any, packets: Any, descriptors: Any, *rest: Any) -> int:
+            if descriptors:
+                raise refused
+            return send(made, packets, descriptors, *rest)
+
+        self.patch(socket, "send_fds", sendOnly)
+        self.one.send(b"with", (os.dup(write),), lambda: said.append("at once"))
+        self.assertEqual(said, ["at once"])
+        count = 0
+        while not self.reactor.writers:
+            self.one.send(b"x" * 50_000)
+            count += 1
+        self.one.send(b"with", (write,), lambda: said.append("later"))
+        self.one.send(b"without", (), lambda: said.append("never"))
+        self.assertEqual(said, ["at once"])
+        while self.reactor.writers:
+            self.two.doRead()
+            self.one.doWrite()
+        self.two.doRead()
+        self.assertEqual(said, ["at once", "later"])
+        self.assertRaises(OSError, os.fstat, write)
+        self.assertEqual([len(packet) for packet, _ in self.got], [50_000] * count + [7])
 
     def test_lost(self) -> None:
         """

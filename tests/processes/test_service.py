@@ -5,6 +5,7 @@ processes that are started by nobody, and what the first one makes of them.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -240,6 +241,21 @@ class ProcessesTests(SynchronousTestCase):
         os.close(write)
         over: Deferred[None] = child.take(read, socket.AF_INET, b"data")
         return over
+
+    def test_notTaken(self) -> None:
+        """
+        A connection that the system does not let through to a process is
+        over, and not one of that process.
+        """
+        self.ready()
+        child: Any = self.processes.choose(None)
+
+        def refuse(*arguments: Any) -> int:
+            raise OSError(errno.ETOOMANYREFS, "Too many references: cannot splice")
+
+        self.patch(socket, "send_fds", refuse)
+        self.successResultOf(self.take(child))
+        self.assertEqual(child.connections, 0)
 
     def test_choose(self) -> None:
         """

@@ -12,6 +12,7 @@ from zope.interface.verify import verifyObject
 from ockam_twisted.interfaces import ISource
 from ockam_twisted.processes.sources import LinkSource
 from ockam_twisted.processes.words import Told
+from ockam_twisted.transports.allowance import BURST, Allowance
 from tests.processes.links import WHERE, FarTestCase, Feeder
 
 
@@ -74,6 +75,21 @@ class LinkSourceTests(FarTestCase):
             self.source.resumeFor(self.one)
         told = [each[1] for each in self.link.said if each[0] == Told.PROGRESS]
         self.assertEqual(told, [10, 10, 10])
+
+    def test_charge(self) -> None:
+        """
+        A connection that asks for more than it may is paused; what comes from
+        a process that has let it pass is not.
+        """
+        self.source.charge(BURST + 1)
+        self.assertFalse(self.source.isPaused)
+        self.source.allowance = Allowance(self.clock, self.source)
+        self.source.charge(BURST)
+        self.assertFalse(self.source.isPaused)
+        self.source.charge(0.001)
+        self.assertTrue(self.source.isPaused)
+        self.source.allowance.close()
+        self.link.reports.stop()
 
     def test_stop(self) -> None:
         """

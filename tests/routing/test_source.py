@@ -142,3 +142,15 @@ class SourceTests(SynchronousTestCase):
         self.dead = True
         self.assertFalse(self.source.checkLiveness())
         self.assertEqual(self.events, ["lose"])
+
+    def test_charge(self) -> None:
+        """
+        Who has made it hears how long it took to do what was asked for; with
+        nobody to hear, it may ask for anything.
+        """
+        charged: list[float] = []
+        source = Source(lambda: None, lambda: None, None, lambda: False, lambda: None, charge=charged.append)
+        source.charge(1.5)
+        self.source.charge(1.5)
+        self.assertEqual(charged, [1.5])
+        self.assertEqual(self.events, [])

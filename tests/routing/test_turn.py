@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from ockam_twisted.interfaces import IBundle, IOutput, ISource
-from ockam_twisted.routing.turn import Turn
+from ockam_twisted.routing.turn import Several, Turn
 
 
 @implementer(IOutput)
@@ -90,6 +90,7 @@ class Source:
 
     def __init__(self) -> None:
         self.outputs: list[object] = []
+        self.charged: list[float] = []
 
     def fed(self, output):
         self.outputs.append(output)
@@ -101,6 +102,9 @@ class Source:
 
     resumeFor = pauseFor
     servesOthers = owns = pauseFor
+
+    def charge(self, seconds):
+        self.charged.append(seconds)
 
     def checkLiveness(self):
         """
@@ -377,3 +381,14 @@ class TurnTests(SynchronousTestCase):
             self.turn.afterwards(lambda: done.append("third"))
         self.assertEqual(done, ["second", "third"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_severalPayNothing(self) -> None:
+        """
+        Of what several have sent together nobody can tell who has asked for
+        it.
+        """
+        sources = [Source(), Source()]
+        self.turn.enter(Several({*sources}))
+        self.turn.source.charge(1.0)
+        self.turn.leave()
+        self.assertEqual([each.charged for each in sources], [[], []])

@@ -14,10 +14,11 @@ from zope.interface.verify import verifyObject
 from ockam_twisted.interfaces import IHop
 from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.local_message import LocalMessage
+from ockam_twisted.transports.allowance import BURST
 from ockam_twisted.transports.message import MessageProtocol
 from ockam_twisted.wire.codecs import BARE, CBOR, PATIENT, Codec
 from tests.transports.carriers import MessageTransport
-from tests.transports.test_stream import APP, Node
+from tests.transports.test_stream import APP, FlowSink, Node
 
 ECHO = Address.local("echo")
 
@@ -268,6 +269,30 @@ class MessageTests(SynchronousTestCase):
         self.assertEqual(events[0]["reason"], "for a reason")
         hop.dataReceived(encoded(BARE, "app", "them", b"late"))
         self.assertEqual(self.node.app.messages, [])
+
+    def test_charge(self) -> None:
+        """
+        What goes the direct way and takes long all the same pauses a
+        connection that we have accepted; one that we have made is read on.
+        """
+        turn = self.router.turn
+
+        class Within(FlowSink):
+            def flowOpened(self, message: LocalMessage) -> Any:
+                return lambda pieces, size: turn.source.charge(BURST)
+
+        for spawnerId in ("listener", None):
+            hop, _ = self.hop(spawnerId=spawnerId)
+            name = f"within {spawnerId}"
+            self.router.register(Address.local(name), Within())
+            self.router.flowControls.addConsumer(Address.local(name), hop.flowId)
+            message = encoded(BARE, name, "them", b"x")
+            # The first one is what is prepared for.
+            hop.dataReceived(message)
+            hop.dataReceived(message)
+            self.assertFalse(hop.source.pauses)
+            hop.dataReceived(message)
+            self.assertEqual(bool(hop.source.pauses), spawnerId is not None)
 
     def test_patient(self) -> None:
         """

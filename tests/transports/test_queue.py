@@ -98,6 +98,11 @@ class Source:
 
     servesOthers = owns = fed
 
+    def charge(self, seconds):
+        """
+        Not asked here.
+        """
+
     def checkLiveness(self):
         """
         Not asked here.

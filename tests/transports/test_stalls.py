@@ -82,6 +82,11 @@ class Source:
     def owns(self, output):
         return self.own
 
+    def charge(self, seconds):
+        """
+        Not asked here.
+        """
+
     def checkLiveness(self):
         self.looked += 1
         self.whenLooked()

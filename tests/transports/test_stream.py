@@ -888,6 +888,30 @@ class AllowanceTests(StreamCase):
         self.accepted.dataReceived(frame * 100)
         self.assertFalse(self.accepted.source.pauses)
 
+    def test_within(self) -> None:
+        """
+        What goes the direct way and takes long all the same, as somebody finds
+        who looks into it, is counted when all that was read is delivered.
+        """
+        received = FlowSink()
+        seen: list[bool] = []
+
+        def flowOpened(message: LocalMessage) -> Any:
+            def receive(pieces: Any, size: int) -> None:
+                self.node.router.turn.source.charge(0.1)
+                seen.append(bool(self.accepted.source.pauses))
+
+            return receive
+
+        received.flowOpened = flowOpened  # type: ignore[method-assign]
+        self.node.add("fast", received, self.accepted)
+        frame = encodeFrame(encodeTransport((Address.local("fast"),), (Address.local("me"),), b"x"))
+        self.accepted.dataReceived(frame)
+        self.assertFalse(self.accepted.source.pauses)
+        self.accepted.dataReceived(frame * 3)
+        self.assertEqual(seen, [False] * 4)
+        self.assertTrue(self.accepted.source.pauses)
+
     def test_ours(self) -> None:
         """
         A connection that we have made brings what others send: it is never
