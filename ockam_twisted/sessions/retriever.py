@@ -130,7 +130,7 @@ class CredentialRetriever(Service):
         super().startService()
         self._learnHistory()
         stored = self._store.setting(self._setting)
-        if stored is not None and self._code is None:
+        if stored is not None:
             try:
                 both = CredentialAndPurposeKey.decode(stored)
                 verified = self._verify(both)
@@ -138,10 +138,11 @@ class CredentialRetriever(Service):
                 pass
             else:
                 self._present(both, verified)
-                self._tell()
-                now = self._party.now()
-                self._again(max(0.0, (verified.createdAt + verified.expiresAt) / 2 - now))
-                return
+                self.tell()
+                if self._code is None:
+                    now = self._party.now()
+                    self._again(max(0.0, (verified.createdAt + verified.expiresAt) / 2 - now))
+                    return
         self._again(0.0)
 
     def stopService(self) -> None:
@@ -220,7 +221,7 @@ class CredentialRetriever(Service):
             self._why = ""
             self._present(both, verified)
             self._again(max(1.0, (verified.expiresAt - verified.createdAt) / 2))
-        self._tell()
+        self.tell()
 
     async def _enrol(self, way: MultiAddr, code: bytes) -> None:
         try:
@@ -233,7 +234,10 @@ class CredentialRetriever(Service):
         if self._redeemed is not None:
             await self._redeemed()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """
+        Let those go on who wait.
+        """
         self._hasTried = True
         waiting, self._waiting = self._waiting, []
         for each in waiting:
