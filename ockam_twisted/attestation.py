@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from attrs import evolve
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -57,12 +57,37 @@ def inletTrust(config: NodeConfig, inlet: InletConfig) -> ITrustPolicy:
     policies: list[ITrustPolicy] = []
     if trust.authorized:
         policies.append(TrustIdentifiers([Identifier.parse(each) for each in trust.authorized]))
-    if trust.allow:
-        authority = Ticket.fromText(inlet.ticket).authority if inlet.ticket and not inlet.authority else None
-        if config.authorities or authority is None:
-            authority = authorityOf(config, inlet.authority)
+    authority = outletAuthority(config, inlet)
+    if authority is not None:
         policies.append(TrustCredential(authority, outletDemand(Policy.fromText(trust.allow), "outlet")))
     return policies[0] if len(policies) == 1 else AnyTrust(*policies)
+
+
+def outletAuthority(config: NodeConfig, inlet: InletConfig) -> Identifier | None:
+    """
+    Whose word about the outlet of an inlet counts; L{None} if nobody's does.
+    """
+    if inlet.saysWho or inlet.trust.everyone or not inlet.trust.allow:
+        return None
+    authority = Ticket.fromText(inlet.ticket).authority if inlet.ticket and not inlet.authority else None
+    if config.authorities or authority is None:
+        authority = authorityOf(config, inlet.authority)
+    return authority
+
+
+@frozen
+class _Source:
+    """
+    How our credential of an authority is had.
+
+    @ivar isMain: Is it the one that the node itself presents?
+    @ivar ways: To the authority.
+    @ivar ticket: To be redeemed first.
+    """
+
+    isMain: bool
+    ways: tuple[MultiAddr, ...]
+    ticket: Ticket | None
 
 
 class Attestation:
@@ -81,6 +106,7 @@ class Attestation:
         self._config = config
         self._node = node
         self._parties: dict[Identifier, Party] = {}
+        self._sources: dict[Identifier, _Source] = {}
 
     @property
     def retriever(self) -> CredentialRetriever | None:
@@ -93,36 +119,64 @@ class Attestation:
         """
         Have our credentials fetched.  The node has its identity.
         """
-        node, store = self._node, self._node.store
-        found = self._ways()
-        self.authorities = tuple(found)
-        for number, (authority, (ways, ticket)) in enumerate(found.items()):
-            party = node.requireParty()
-            if number:
-                party = self._parties[authority] = evolve(party, credential=b"", channels=type(party.channels)())
-            code, redeemed = None, None
-            if ticket is not None and store.setting(redeemedSetting(ticket.digest)) is None:
-                code, redeemed = ticket.code, partial(self._redeemed, ticket)
-            setting = f"{SETTING}:{authority}" if number else SETTING
-            made = CredentialRetriever(node.walk, party, store, authority, ways, code, redeemed, setting)
-            self.retrievers[authority] = made
-            made.setServiceParent(node)
+        self._become(None)
 
     def change(self, config: NodeConfig) -> None:
         """
-        The configuration is another one.
+        The configuration is another one: what attests us as before goes on.
         """
         before, self._config = self._config, config
-        if (before.authorities, before.authorityTicket) == (config.authorities, config.authorityTicket):
-            return
-        for retriever in self.retrievers.values():
-            self._node.removeService(retriever)
-        self.retrievers.clear()
-        self._parties.clear()
-        party = self._node.requireParty()
-        party.credential = b""
-        party.authorities.clear()
-        self.begin()
+        isSame = (before.authorities, before.authorityTicket) == (config.authorities, config.authorityTicket)
+        # Whose credential the node presents does not depend on which inlet comes first.
+        self._become(self.authorities[0] if isSame and self.authorities else None)
+
+    def _become(self, main: Identifier | None) -> None:
+        """
+        Make, end or replace what is not as the configuration says.
+
+        @param main: Whose credential the node is to present, if that is one
+            of them; else that of the first one.
+        """
+        found = self._ways()
+        if main not in found:
+            main = next(iter(found), None)
+        # The first one stays in front.
+        order = sorted(found, key=lambda each: each != main)
+        sources = {each: _Source(each == main, *found[each]) for each in order}
+        ended = {}
+        for authority, source in self._sources.items():
+            if evolve(source, ticket=self._unredeemed(source.ticket)) != sources.get(authority):
+                ended[authority] = self._end(authority, sources.get(authority))
+        made = {each: self.retrievers.get(each) or self._make(each, source) for each, source in sources.items()}
+        self.authorities, self.retrievers, self._sources = tuple(sources), made, sources
+        for authority, retriever in ended.items():
+            if authority in made:
+                made[authority].whenTried().addCallback(lambda _, old: old.tell(), retriever)
+            else:
+                retriever.tell()
+
+    def _make(self, authority: Identifier, source: _Source) -> CredentialRetriever:
+        node, party, setting = self._node, self._node.requireParty(), SETTING
+        if not source.isMain:
+            setting = f"{SETTING}:{authority}"
+            if authority not in self._parties:
+                self._parties[authority] = evolve(party, credential=b"", channels=type(party.channels)())
+            party = self._parties[authority]
+        ticket = source.ticket
+        code, redeemed = (None, None) if ticket is None else (ticket.code, partial(self._redeemed, ticket))
+        made = CredentialRetriever(node.walk, party, node.store, authority, source.ways, code, redeemed, setting)
+        made.setServiceParent(node)
+        return made
+
+    def _end(self, authority: Identifier, successor: _Source | None) -> CredentialRetriever:
+        retriever, main = self.retrievers.pop(authority), self._node.requireParty()
+        self._node.removeService(retriever)
+        self._parties.get(authority, main).credential = b""
+        # All parties have the same.
+        main.authorities.pop(authority, None)
+        if successor is None or successor.isMain:
+            self._parties.pop(authority, None)
+        return retriever
 
     def expire(self) -> None:
         """
@@ -179,7 +233,7 @@ class Attestation:
     def _ways(self) -> dict[Identifier, tuple[tuple[MultiAddr, ...], Ticket | None]]:
         """
         Who the authorities are, how each is reached, and what makes us a
-        member there.
+        member there: a ticket that was not redeemed yet.
         """
         config, store = self._config, self._node.store
         found: dict[Identifier, tuple[tuple[MultiAddr, ...], Ticket | None]] = {}
@@ -189,26 +243,33 @@ class Attestation:
             ticket = Ticket.fromText(text) if text else None
             if ticket is None or ticket.authority is None:
                 continue
+            unredeemed = self._unredeemed(ticket)
             if ticket.authority in found:
-                found[ticket.authority] = (found[ticket.authority][0], ticket)
+                ways, other = found[ticket.authority]
+                found[ticket.authority] = (ways, unredeemed or other)
             elif config.authorities:
                 self._log.warn(
                     "The ticket is of another authority than --authority, and is not used",
                     event="ticket-of-another-authority",
                 )
             else:
-                found[ticket.authority] = (ticket.authorityWays, ticket)
-        if found:
+                found[ticket.authority] = (ticket.authorityWays, unredeemed)
+        if found and (config.authorities or config.authorityTicket):
             return found
         for inlet in config.inlets:
             pinned = storedPairing(store.setting(pairingSetting(inlet.name)))
             if pinned is not None and pinned.authority is not None:
-                found[pinned.authority] = (pinned.authorityWays, None)
+                found.setdefault(pinned.authority, (pinned.authorityWays, None))
         stored = decodePin(store.setting(AUTHORITY))
         saysWho = config.trust.authorized or config.trust.everyone
         if not found and stored is not None and not saysWho and all(each.isPaired for each in config.inlets):
             found[stored[0]] = (stored[1], None)
         return found
+
+    def _unredeemed(self, ticket: Ticket | None) -> Ticket | None:
+        if ticket is None or self._node.store.setting(redeemedSetting(ticket.digest)) is not None:
+            return None
+        return ticket
 
     def _redeemed(self, ticket: Ticket) -> Deferred[None]:
         """

@@ -552,6 +552,15 @@ class IIdentityStore(Interface):
         Forget a named value.
         """
 
+    def whenStored(what: str | bytes) -> Deferred[None]:
+        """
+        @param what: An identifier, a handle, a name, or the hash of a code.
+        @return: Fires once it is on the disk what reads say of that, as it
+            may not be if a write has failed or is under way; fails with
+            L{ockam_twisted.errors.StateUnusable}.  For who finds that there
+            is nothing to write, before somebody is told.
+        """
+
 
 class IMemberStore(Interface):
     """
@@ -593,6 +602,15 @@ class IMemberStore(Interface):
     def deleteTokens(codeHashes: Iterable[bytes]) -> Deferred[None]:
         """
         Forget tokens.
+        """
+
+    def whenStored(what: str | bytes) -> Deferred[None]:
+        """
+        @param what: An identifier, a handle, a name, or the hash of a code.
+        @return: Fires once it is on the disk what reads say of that, as it
+            may not be if a write has failed or is under way; fails with
+            L{ockam_twisted.errors.StateUnusable}.  For who finds that there
+            is nothing to write, before somebody is told.
         """
 
 

@@ -134,6 +134,8 @@ class AuthorityAnswers:
             return refuse(request, FORBIDDEN, "unauthorized member")
 
         async def issue(member: Member) -> Response:
+            # Whom a restart makes a stranger is attested nothing.
+            await self._authority.whenStored(member.identifier)
             credential = await self._issue(member.identifier, member.attributes)
             self._log.info(
                 "{peer} was given a credential",

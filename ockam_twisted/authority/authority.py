@@ -57,6 +57,7 @@ class Authority:
         self.redeemed: list[Callable[[EnrollmentToken, Member], object]] = []
         self._store = store
         self._now = now
+        self._untold: dict[Identifier, tuple[EnrollmentToken, Member]] = {}
 
     # ------------------------------------------------------------- members
 
@@ -65,6 +66,13 @@ class Authority:
         What is known of a member.
         """
         return self._store.members().get(identifier)  # type: ignore[call-overload, no-any-return]
+
+    def whenStored(self, identifier: Identifier) -> Deferred[None]:
+        """
+        @return: Fires once it is on the disk whether somebody is a member;
+            fails with L{ockam_twisted.errors.StateUnusable}.
+        """
+        return self._store.whenStored(identifier)
 
     def members(self) -> list[Member]:
         """
@@ -102,7 +110,8 @@ class Authority:
             had here has ended by then.
         """
         if identifier not in self._store.members():
-            return succeed(False)
+            # It may be there again after a restart, if that was not stored.
+            return self.whenStored(identifier).addCallback(lambda _: False)
         for token in self.openTokensOf(identifier):
             self._revoke(token)
         removing = self._store.deleteMember(identifier)
@@ -241,7 +250,7 @@ class Authority:
 
         @return: Fires with the member once it is stored; fails with
             L{EnrollmentRefused}, whose text is for our log and not for the
-            peer.
+            peer, or with L{ockam_twisted.errors.StateUnusable}.
         """
         digest = hashCode(code)
         token: EnrollmentToken | None = None
@@ -254,7 +263,7 @@ class Authority:
         if token is None:
             why = "the code is unknown"
         elif token.isRedeemedBy(identifier) and member is not None:
-            return succeed(member)
+            return self._redeemed(self.whenStored(identifier), member)
         elif token.isRedeemedBy(identifier) and token.isOpen(now):
             why = f"it was removed after it had used ticket {token.id}"
         elif token.isRevoked:
@@ -280,13 +289,23 @@ class Authority:
             isStartup=token.isStartup,
         )
         made = Member(identifier, token.attributes, now, f"ticket {token.id}")
+        self._untold[identifier] = used, made
         storing = self._store.storeRedemption(used, made)
         self._changed(identifier)
+        return self._redeemed(storing, made)
+
+    def _redeemed(self, storing: Deferred[None], member: Member) -> Deferred[Member]:
+        """
+        Say of a redemption, once it is stored, that it was made; only once,
+        however often it is repeated.
+        """
 
         def stored(_: None) -> Member:
-            for call in list(self.redeemed):
-                call(used, made)
-            return made
+            untold = self._untold.pop(member.identifier, None)
+            if untold is not None:
+                for call in list(self.redeemed):
+                    call(*untold)
+            return member
 
         return storing.addCallback(stored)
 

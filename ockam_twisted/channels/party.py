@@ -140,6 +140,9 @@ class Party:
         isAccepted = not isinstance(trust, TrustEveryone) and self.accepts(trust, peer)
         if peer.historyIsNewer and (isAccepted or self._isKnown(peer.identifier)):
             await self.store.storeChangeHistory(peer.identifier, peer.history)
+        else:
+            # An earlier handshake may have failed to.
+            await self.store.whenStored(peer.identifier)
         return peer
 
     def _isKnown(self, identifier: Identifier) -> bool:

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.logger import Logger
 
-from ockam_twisted.attestation import Attestation, inletTrust
+from ockam_twisted.attestation import Attestation, inletTrust, outletAuthority
 from ockam_twisted.authority.ticket import Ticket
 from ockam_twisted.config import InletConfig, NodeConfig
 from ockam_twisted.errors import StateUnusable
@@ -105,6 +105,7 @@ class InletPart(Part):
         self._whole = whole
         self._leaving = leaving
         self._say = say
+        self._attestedBy = outletAuthority(whole(), config)
         self._choice = node.addChoice(self._way())
         self.inlet = node.addInlet(self._choice, config.connectTimeout, config.tellsClient)
         self.datagrams: DatagramInlet | None = None
@@ -158,24 +159,24 @@ class InletPart(Part):
         """
         return len(self.inlet.streams)
 
-    def change(self, config: InletConfig, areAuthoritiesOther: bool = False) -> None:
+    def change(self, config: InletConfig) -> None:
         """
         See L{Part.change}: streams that may stay, do.
-
-        @param areAuthoritiesOther: Are those of the node others?
         """
         before, self.config = self.config, config
+        attestedBy, self._attestedBy = self._attestedBy, outletAuthority(self._whole(), config)
         if before.udpListen != config.udpListen:
             self._hearElsewhere()
         elif self.datagrams is not None:
             self.datagrams.idle = config.udpIdle
         self.inlet.connectTimeout = config.connectTimeout
         self.inlet.tellsClient = config.tellsClient
-        isTrustOther = (before.trust, before.ticket, before.authority) != (
+        isTrustOther = (before.trust, before.ticket, before.authority, attestedBy) != (
             config.trust,
             config.ticket,
             config.authority,
-        ) or (areAuthoritiesOther and bool(config.trust.allow))
+            self._attestedBy,
+        )
         if not isTrustOther and before.to == config.to:
             return
         left = self._choice.become(self._way(), isTrustOther)

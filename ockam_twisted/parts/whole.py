@@ -137,8 +137,7 @@ class Parts:
         """
         self._checkDatagrams(change)
         doors = await self._open(change)
-        node, before = self._node, self.config
-        self.config = config
+        node, self.config = self._node, config
         node.streamSettings.resumeTimeout = config.resumeTimeout
         node.punctures.become(config.rendezvous)
         node.transport.settings.maxFrame = config.maxFrame
@@ -157,15 +156,15 @@ class Parts:
             self._remove(key)
         for port in left:
             port.stopListening()
-        others = (before.authorities, before.authorityTicket) != (config.authorities, config.authorityTicket)
         for key, each in change.changed.items():
-            self._change(key, each, others)
+            self._change(key, each)
         for key in change.kept:
             part = self.parts[key]
             if isinstance(part, OutletPart):
                 part.recheck()
-            elif isinstance(part, InletPart) and others:
-                part.change(part.config, others)
+            elif isinstance(part, InletPart):
+                # The authority that attests its outlet may be another one.
+                part.change(part.config)
         self.offers.change(config)
 
     def _checkDatagrams(self, change: Difference) -> None:
@@ -212,15 +211,12 @@ class Parts:
             part.enter(door)
         return [port for port in ports if port is not None]
 
-    def _change(self, key: Key, config: Any, areAuthoritiesOther: bool) -> None:
+    def _change(self, key: Key, config: Any) -> None:
         part = self.parts[key]
-        if isinstance(part, InletPart):
-            if not _place(key, config) and part.door is not None:
-                part.door = None
-                part.inlet.drain()
-            part.change(config, areAuthoritiesOther)
-        else:
-            part.change(config)
+        if isinstance(part, InletPart) and not _place(key, config) and part.door is not None:
+            part.door = None
+            part.inlet.drain()
+        part.change(config)
 
     # --------------------------------------------------------------- doors
 

@@ -14,7 +14,7 @@ from ockam_twisted.routing.addresses import Address, Route
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.services.requests import accepted, request
 from ockam_twisted.sessions.attempt import Parts, Walk
-from ockam_twisted.wire.api import POST, Request, newId
+from ockam_twisted.wire.api import INTERNAL_ERROR, POST, Request, newId
 from ockam_twisted.wire.authority import encodeCode
 
 #: Seconds that the issuer has to answer.
@@ -69,6 +69,9 @@ async def enrol(walk: Walk, way: MultiAddr, issuer: Identifier, code: bytes) -> 
         try:
             await ask(walk, route, TOKEN_ACCEPTOR, encodeCode(code))
         except RequestFailed as error:
+            if error.status >= INTERNAL_ERROR:
+                # The issuer cannot, as its disk is full: the code still counts.
+                raise
             raise EnrollmentRefused(REFUSED if error.status == 403 else f"the ticket was refused: {error}") from None
         except (ConnectionClosed, NoRoute):
             if parts.channels and parts.channels[-1].wasRefused:

@@ -162,6 +162,8 @@ class Pairing:
         pinned = self.pinned().encode()
         if self.store.setting(self._setting) != pinned:
             await self.store.storeSetting(self._setting, pinned)
+        else:
+            await self.store.whenStored(self._setting)
 
     def destinations(self) -> tuple[Destination, ...]:
         """

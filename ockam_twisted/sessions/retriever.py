@@ -133,7 +133,7 @@ class CredentialRetriever(Service):
         super().startService()
         self._learnHistory()
         stored = self._store.setting(self._setting)
-        if stored is not None and self._code is None:
+        if stored is not None:
             try:
                 both = CredentialAndPurposeKey.decode(stored)
                 verified = self._verify(both)
@@ -141,10 +141,11 @@ class CredentialRetriever(Service):
                 pass
             else:
                 self._present(both, verified)
-                self._tell()
-                now = self._party.now()
-                self._again(max(0.0, (verified.createdAt + verified.expiresAt) / 2 - now))
-                return
+                self.tell()
+                if self._code is None:
+                    now = self._party.now()
+                    self._again(max(0.0, (verified.createdAt + verified.expiresAt) / 2 - now))
+                    return
         self._again(0.0)
 
     def stopService(self) -> None:
@@ -205,7 +206,7 @@ class CredentialRetriever(Service):
     def _ended(self, delay: float) -> None:
         if self.running:
             self._again(delay)
-            self._tell()
+            self.tell()
 
     async def _attempt(self) -> float:
         """
@@ -244,7 +245,10 @@ class CredentialRetriever(Service):
         if self._redeemed is not None:
             await self._redeemed()
 
-    def _tell(self) -> None:
+    def tell(self) -> None:
+        """
+        Let those go on who wait.
+        """
         self._hasTried = True
         while self._waiting:
             # One of them may cancel another one.

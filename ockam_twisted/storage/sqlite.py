@@ -92,7 +92,8 @@ class SQLiteStore(MemoryStore):
     Reads answer from memory.  A write shows in reads at once, and its
     Deferred fires after the commit: acknowledge nothing to a peer before
     that.  If it fails (the disk is full), memory is ahead of the disk until
-    the process ends.
+    the next write succeeds: who finds that nothing is left to be done waits
+    for L{whenStored}.
     """
 
     def __init__(self, path: str | Path, reactor: IReactorFromThreads) -> None:
@@ -139,6 +140,14 @@ class SQLiteStore(MemoryStore):
         """
         return succeed(None) if self._writer is None else self._writer.close()
 
+    def whenStored(self, what: str | bytes) -> Deferred[None]:
+        """
+        See L{IIdentityStore.whenStored}.
+        """
+        if self._writer is None:
+            return fail(StateUnusable(f"the database {self._path} is not open"))
+        return self._writer.whenWritten(what)
+
     def _write(self, *statements: Statement) -> Deferred[None]:
         if self._writer is None:
             return fail(StateUnusable(f"the database {self._path} is not open"))
@@ -158,7 +167,7 @@ class SQLiteStore(MemoryStore):
         See L{IIdentityStore.deleteSecret}.
         """
         if handle not in self._secrets:
-            return succeed(None)
+            return self.whenStored(handle)
         super().deleteSecret(handle)
         return self._write(("DELETE FROM secrets WHERE handle = ?", (handle,)))
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 
+from twisted.internet.defer import fail
+
 from ockam_twisted.authority.answers import (
     CREDENTIAL_ISSUER,
     DIRECT_AUTHENTICATOR,
@@ -14,11 +16,20 @@ from ockam_twisted.authority.answers import (
     TOKEN_ACCEPTOR,
     TOKEN_ISSUER,
 )
-from ockam_twisted.errors import ConnectionClosed, TimedOut
+from ockam_twisted.errors import ConnectionClosed, StateUnusable, TimedOut
 from ockam_twisted.identity.credentials import CredentialAndPurposeKey
 from ockam_twisted.identity.history import ChangeHistory
 from ockam_twisted.identity.identifiers import Identifier
-from ockam_twisted.wire.api import BAD_REQUEST, DELETE, FORBIDDEN, GET, METHOD_NOT_ALLOWED, OK, decodeApiError
+from ockam_twisted.wire.api import (
+    BAD_REQUEST,
+    DELETE,
+    FORBIDDEN,
+    GET,
+    INTERNAL_ERROR,
+    METHOD_NOT_ALLOWED,
+    OK,
+    decodeApiError,
+)
 from ockam_twisted.wire.authority import (
     TokenRequest,
     decodeCode,
@@ -167,6 +178,17 @@ class MemberTests(AuthorityTestCase):
         self.assertEqual(
             self.successResultOf(self.ask(self.channel_, CREDENTIAL_ISSUER, path="/v0")).status, BAD_REQUEST
         )
+
+    def test_notStored(self) -> None:
+        """
+        Nothing is attested of somebody whom a restart would make a stranger.
+        """
+        channel = self.channel()
+        self.patch(self.bob.store, "whenStored", lambda what: fail(StateUnusable(what)))
+        response = self.successResultOf(self.ask(channel, CREDENTIAL_ISSUER))
+        self.assertEqual(response.status, INTERNAL_ERROR)
+        [failure] = self.flushLoggedErrors(StateUnusable)
+        self.assertEqual(failure.getErrorMessage(), self.alice.identifier)
 
     def test_notEnroller(self) -> None:
         """

@@ -4,18 +4,21 @@ Tests for L{ockam_twisted.authority.authority}.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.trial.unittest import SynchronousTestCase
 
 from ockam_twisted.authority import authority as module
 from ockam_twisted.authority.authority import Authority
-from ockam_twisted.errors import EnrollmentRefused, LimitReached, LocalProtocolError
+from ockam_twisted.errors import EnrollmentRefused, LimitReached, LocalProtocolError, StateUnusable
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.members import EnrollmentToken, Member
 from ockam_twisted.storage.memory import MemoryStore
+from ockam_twisted.storage.sqlite import readState
 from tests.decisions import decisions
+from tests.storage.common import FailingDiskTestCase
 
 A, B, C = (Identifier.fromDigest(bytes([number]) * 32) for number in range(3))
 
@@ -282,3 +285,48 @@ class AuthorityTests(SynchronousTestCase):
         self.successResultOf(self.authority.addMember(A, (), "test"))
         self.assertEqual(self.changes, [A])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class FailingDiskTests(FailingDiskTestCase):
+    """
+    An authority whose disk is full for a while.
+    """
+
+    @inlineCallbacks
+    def test_redeemed(self) -> Generator[Deferred[Any], Any, None]:
+        """
+        A redemption is acknowledged, and said, once it is on the disk, and
+        not because it is in memory since the first attempt.
+        """
+        store = self.open()
+        authority, told = Authority(store, lambda: 1000), []
+        authority.redeemed.append(lambda token, member: told.append((token.id, member.identifier)))
+        token, code = yield authority.createToken()
+        self.failWrites()
+        for _ in range(2):
+            yield self.assertFailure(authority.redeem(code, A), StateUnusable)
+            yield self.assertFailure(authority.whenStored(A), StateUnusable)
+        self.assertEqual(told, [])
+        self.mend()
+        for _ in range(2):
+            member = yield authority.redeem(code, A)
+            self.assertEqual(told, [(token.id, A)])
+        copy = readState(self.path)
+        self.assertEqual(copy.members(), {A: member})
+        self.assertTrue(copy.tokens()[token.codeHash].isRedeemedBy(A))
+
+    @inlineCallbacks
+    def test_removed(self) -> Generator[Deferred[Any], Any, None]:
+        """
+        The same for a removal: who asks again is not told that there was
+        nobody, while there would be after a restart.
+        """
+        authority = Authority(self.open(), lambda: 1000)
+        yield authority.addMember(A, (), "test")
+        self.failWrites()
+        for _ in range(2):
+            yield self.assertFailure(authority.removeMember(A), StateUnusable)
+        self.assertIsNone(authority.member(A))
+        self.mend()
+        self.assertFalse((yield authority.removeMember(A)))
+        self.assertEqual(readState(self.path).members(), {})

@@ -171,7 +171,7 @@ class MessageTests(ChannelTestCase):
             for mine, _ in channels:
                 self.alice.send(Route((mine.encryptor, echo.address)), b"x", source)
             self.network.pump()
-            self.assertLessEqual(sum(len(theirs._flows) for _, theirs in channels), 12)
+            self.assertLessEqual(sum(len(theirs._inward._flows) for _, theirs in channels), 12)
         self.assertEqual([source.payloads for source in sources], [[b"x"] * 3] * 20)
 
     def test_manyRecords(self) -> None:

@@ -142,6 +142,33 @@ class PartyTests(ChannelTestCase):
         refused = Deferred.fromCoroutine(alice.verify(*old, everybody))
         self.failureResultOf(refused, IdentityRefused)
 
+    def test_notStored(self) -> None:
+        """
+        A newer history that could not be stored is not gone by later on
+        either, before it is: after a restart the old key would count again.
+        """
+        from twisted.internet.defer import Deferred, fail
+
+        from ockam_twisted.errors import StateUnusable
+        from ockam_twisted.identity.trust import TrustIdentifier
+
+        bob, alice, store = self.bob.party, self.alice.party, self.alice.store
+
+        def full(identifier: object, history: bytes = b"") -> Deferred[None]:
+            return fail(StateUnusable("the disk is full"))
+
+        def verify() -> Deferred[object]:
+            proof = bob.payload(), bob.staticKey()[1]
+            return Deferred.fromCoroutine(alice.verify(*proof, TrustIdentifier(self.bob.identifier)))
+
+        storing = store.storeChangeHistory
+        full_ = self.patch(store, "storeChangeHistory", lambda *both: storing(*both).addCallback(full))
+        waiting = self.patch(store, "whenStored", full)
+        for _ in range(2):
+            self.failureResultOf(verify(), StateUnusable)
+        full_.restore(), waiting.restore()
+        self.successResultOf(verify())
+
     def test_rotate(self) -> None:
         """
         The channel goes on, the peer knows the new key, new channels use it,

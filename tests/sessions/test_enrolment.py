@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import os
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
-from ockam_twisted.errors import ConnectionClosed, EnrollmentRefused, PeerNotTrusted, RequestFailed
+from ockam_twisted.errors import ConnectionClosed, EnrollmentRefused, PeerNotTrusted, RequestFailed, StateUnusable
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.enrolment import enrol, fetchCredential
 from tests.authority.common import BOB, VIA, AuthorityTestCase
@@ -53,6 +53,18 @@ class EnrolmentTests(AuthorityTestCase):
         self.code()
         self.assertRefused(self.enrol(os.urandom(32)))
         self.assertEqual(self.alice.transport.hops, set())
+
+    def test_cannot(self) -> None:
+        """
+        An issuer that cannot make a member, as its disk is full, has not
+        refused the code.
+        """
+        code = self.code()
+        self.patch(self.authority, "redeem", lambda *_: fail(StateUnusable("full")))
+        outcome = self.enrol(code)
+        assert isinstance(outcome, Failure)
+        outcome.trap(RequestFailed)
+        self.flushLoggedErrors(StateUnusable)
 
     def test_closedDoor(self) -> None:
         """

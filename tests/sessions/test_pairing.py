@@ -5,14 +5,23 @@ Tests for L{ockam_twisted.sessions.pairing}.
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
+from typing import Any
 
 from attrs import evolve
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, inlineCallbacks
 from twisted.internet.error import ConnectionRefusedError
 from twisted.python.failure import Failure
 
 from ockam_twisted.authority.ticket import PinnedOutlet, Ticket
-from ockam_twisted.errors import EnrollmentRefused, InvalidTicket, NoRoute, PeerNotTrusted
+from ockam_twisted.errors import (
+    EnrollmentRefused,
+    InvalidTicket,
+    NoRoute,
+    PeerNotTrusted,
+    RequestFailed,
+    StateUnusable,
+)
 from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.identity.trust import TrustCredential, TrustIdentifier
 from ockam_twisted.routing.addresses import Address
@@ -29,9 +38,11 @@ from ockam_twisted.sessions.pairing import (
 )
 from ockam_twisted.sessions.retriever import redeemedSetting
 from ockam_twisted.sessions.session import Established
+from ockam_twisted.storage.sqlite import readState
 from ockam_twisted.testing import EPOCH
 from ockam_twisted.wire import cbor
 from tests.authority.common import AuthorityTestCase
+from tests.storage.common import FailingDiskTestCase
 
 WAY = MultiAddr.fromText("/dnsaddr/bob/tcp/4000/secure/api/service/outlet")
 NOWHERE = MultiAddr.fromText("/dnsaddr/nowhere/tcp/1/secure/api/service/outlet")
@@ -112,6 +123,28 @@ class PairingTests(AuthorityTestCase):
         self.assertFailed(self.attempt(ticket), PeerNotTrusted)
         self.assertEqual(inbox.messages, [])
         self.assertEqual(storedPairing(self.alice.store.setting(PAIRING)), evolve(ticket, code=None))
+
+    def test_notPinned(self) -> None:
+        """
+        While the pin is not on the disk nobody hears of the code, however
+        often it is tried.
+        """
+        ticket, store = self.ticket(), self.alice.store
+        self.patch(store, "whenStored", lambda what: fail(StateUnusable(what)))
+        self.successResultOf(Deferred.fromCoroutine(Pairing(store, ticket).keep()))
+        self.assertEqual(self.assertFailed(self.attempt(ticket), StateUnusable), PAIRING)
+        self.assertIsNone(self.authority.member(self.alice.identifier))
+
+    def test_issuerCannot(self) -> None:
+        """
+        The outlet could not make a member of us: the code is presented again.
+        """
+        ticket = self.ticket()
+        cannot = self.patch(self.authority, "redeem", lambda *_: fail(StateUnusable("full")))
+        self.assertFailed(self.attempt(ticket), RequestFailed)
+        self.flushLoggedErrors(StateUnusable)
+        cannot.restore()
+        self.assertIsInstance(self.again(), Established)
 
     def test_answerLost(self) -> None:
         """
@@ -310,3 +343,24 @@ class PairingTests(AuthorityTestCase):
             (Destination((WAY,), TrustIdentifier(self.bob.identifier), str(self.bob.identifier)),),
         )
         self.assertIsInstance(self.reach(pairing, 0), Established)
+
+
+class FailingDiskTests(FailingDiskTestCase):
+    """
+    An inlet whose disk is full for a while.
+    """
+
+    @inlineCallbacks
+    def test_keep(self) -> Generator[Deferred[Any], Any, None]:
+        """
+        What a ticket pins is kept when it is on the disk, and not because it
+        is in memory since the first attempt.
+        """
+        ticket = Ticket((WAY,), OTHER, EPOCH + 600, bytes(32))
+        pairing = Pairing(self.open(), ticket)
+        self.failWrites()
+        for _ in range(2):
+            yield self.assertFailure(Deferred.fromCoroutine(pairing.keep()), StateUnusable)
+        self.mend()
+        yield Deferred.fromCoroutine(pairing.keep())
+        self.assertEqual(storedPairing(readState(self.path).setting(PAIRING)), evolve(ticket, code=None))

@@ -128,6 +128,23 @@ class RetrieverTests(AuthorityTestCase):
         self.assertEqual(len(self.redeemed), 1)
         self.assertTrue(node.party.credential)
 
+    def test_anotherCode(self) -> None:
+        """
+        What is kept is presented while a new code is still under way: who has
+        that has not lost what it had before.
+        """
+        first = self.retriever()
+        self.network.advance(1)
+        first.stopService()
+        kept, self.alice.party.credential = self.alice.party.credential, b""
+        self.successResultOf(self.authority.removeMember(self.alice.identifier))
+        retriever = self.retriever(code=self.code())
+        self.successResultOf(retriever.whenTried())
+        self.assertEqual(self.alice.party.credential, kept)
+        self.network.advance(1)
+        self.assertNotIn(self.alice.party.credential, (b"", kept))
+        self.assertIsNotNone(self.authority.member(self.alice.identifier))
+
     def test_clockSetBack(self) -> None:
         """
         A clock that cannot be trusted: what is kept counts no more, and

@@ -29,6 +29,13 @@ class MemoryStoreTests(SynchronousTestCase):
         for interface in (IIdentityStore, INameStore):
             self.assertTrue(verifyObject(interface, self.store))
 
+    def test_whenStored(self) -> None:
+        """
+        What is only in memory has nothing to wait for.
+        """
+        self.store.storeSetting("s", b"")
+        self.assertIsNone(self.successResultOf(self.store.whenStored("s")))
+
     def test_identities(self) -> None:
         """
         Secrets, histories and settings are there after they were stored, the

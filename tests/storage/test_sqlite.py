@@ -25,6 +25,7 @@ from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.interfaces import IIdentityStore, INameStore
 from ockam_twisted.storage.sqlite import SQLiteStore, readState
 from ockam_twisted.vault.software import SoftwareVault
+from tests.storage.common import FailingDiskTestCase
 
 A, B = Identifier.fromDigest(bytes(32)), Identifier.fromDigest(b"\x01" * 32)
 
@@ -239,6 +240,7 @@ class SQLiteStoreTests(TestCase):
 
         store = SQLiteStore(self.path, reactor)  # type: ignore[arg-type]
         self.failureResultOf(store.storeSetting("s", b""), StateUnusable)
+        self.failureResultOf(store.whenStored("s"), StateUnusable)
         self.assertIsNone(self.successResultOf(store.close()))
         self.assertFalse(self.path.exists())
 
@@ -316,3 +318,42 @@ class SQLiteStoreTests(TestCase):
         acknowledged += [int(line) for line in rest.split(b"\n")[:-1]]
         store = self.open()
         self.assertEqual([n for n in acknowledged if store.setting(str(n)) != b"%d" % n], [])
+
+
+class FailingDiskTests(FailingDiskTestCase):
+    """
+    Memory is ahead of the disk.
+    """
+
+    @inlineCallbacks
+    def test_whenStored(self) -> Steps:
+        """
+        What could not be written is in memory; who waits for it is told once
+        it is on the disk, and of nothing else is there anything to wait for.
+        """
+        store = self.open()
+        yield store.storeSetting("before", b"")
+        self.failWrites()
+        yield self.assertFailure(store.storeSetting("s", b"v"), StateUnusable)
+        self.assertEqual(store.setting("s"), b"v")
+        yield self.assertFailure(store.whenStored("s"), StateUnusable)
+        self.assertIsNone(self.successResultOf(store.whenStored("before")))
+        self.assertIsNone(self.successResultOf(store.whenStored("never")))
+        self.mend()
+        yield store.whenStored("s")
+        self.assertEqual(readState(self.path).setting("s"), b"v")
+        self.assertIsNone(self.successResultOf(store.whenStored("s")))
+
+    @inlineCallbacks
+    def test_deleted(self) -> Steps:
+        """
+        A secret is not said to be gone while it is on the disk.
+        """
+        store = self.open()
+        yield store.storeSecret(b"h", "kind", b"1")
+        self.failWrites()
+        for _ in range(2):
+            yield self.assertFailure(store.deleteSecret(b"h"), StateUnusable)
+        self.mend()
+        yield store.deleteSecret(b"h")
+        self.assertIsNone(readState(self.path).secret(b"h"))
