@@ -110,6 +110,13 @@ class Ticket:
             return ()
         return PinnedOutlet(self.ways, self.peer, self.policy), *self.others
 
+    @property
+    def isOfRelay(self) -> bool:
+        """
+        Does it lead to the listener of a relay, and not to an outlet?
+        """
+        return self.peer is not None and bool(self.ways) and self.ways[0].text.endswith("/secure/api")
+
     def encode(self) -> bytes:
         """
         Its CBOR.

@@ -135,6 +135,15 @@ class TicketTests(SynchronousTestCase):
         member = Ticket((), None, 5, b"c" * 32, "", B, (AT,))
         self.assertEqual(Ticket.fromText(str(member)).outlets, ())
 
+    def test_isOfRelay(self) -> None:
+        """
+        The ticket of a relay leads to its listener; those of outlets and
+        authorities do not.
+        """
+        self.assertTrue(Ticket((AT,), A, 5, b"c" * 32).isOfRelay)
+        for ticket in (SMALL, SEVERAL, LARGE, Ticket((), None, 5, b"c" * 32, "", B, (AT,))):
+            self.assertFalse(ticket.isOfRelay)
+
     def test_madeBefore(self) -> None:
         """
         Tickets, and what was kept of them, are read that were made before

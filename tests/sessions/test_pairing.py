@@ -159,6 +159,14 @@ class PairingTests(AuthorityTestCase):
         """
         self.assertIn("--ticket", self.assertFailed(self.attempt(None), InvalidTicket))
 
+    def test_ticketOfRelay(self) -> None:
+        """
+        The ticket of a relay is kept for whom it is for.
+        """
+        ticket = evolve(self.ticket(), ways=(MultiAddr.fromText("/dnsaddr/bob/tcp/4000/secure/api"),))
+        self.assertIn("--relay-ticket", self.assertFailed(self.attempt(ticket), InvalidTicket))
+        self.assertEqual(self.authority.members(), [])
+
     def test_otherWay(self) -> None:
         """
         The way may be another than the ticket says: who is there may not.
