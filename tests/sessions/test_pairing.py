@@ -139,7 +139,7 @@ class PairingTests(AuthorityTestCase):
         guessing.
         """
         outcome = self.attempt(self.ticket(os.urandom(32)))
-        self.assertIn("somebody else may have", self.assertFailed(outcome, EnrollmentRefused))
+        self.assertIn("ask for a new one", self.assertFailed(outcome, EnrollmentRefused))
         self.code()
         refusals = self.logged().count("was refused")
         self.assertFailed(self.again(), EnrollmentRefused)
