@@ -50,6 +50,8 @@ class Administration:
     """
     See the module.  L{tasks} has everything by name; each takes the arguments
     it is given by name, and returns what it comes to, or a Deferred of it.
+
+    @ivar takesTickets: Does the node accept the tickets that it makes?
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Administration:
         self._identifier = identifier
         self._command = command
         self._now = now
+        self.takesTickets: Callable[[], bool] = lambda: True
         self.tasks: dict[str, Callable[..., Any]] = {
             "ticket create": self.createTicket,
             "ticket list": self.listTickets,
@@ -174,8 +177,12 @@ class Administration:
         @param peer: Who must be at the end of those that do not say it.
         @param policy: Or what must be.
         @return: Fires with the text, its id and its end.
+        @raise ConfigurationError: The node would never accept it.
         """
         granted = attributesOf(attributes, enroller, relay, outlet)
+
+        if not self.takesTickets():
+            raise ConfigurationError("this node takes no tickets: a relay does if it was started with --tickets")
 
         async def create() -> dict[str, Any]:
             # Whatever is wrong with it is found out before there is one.

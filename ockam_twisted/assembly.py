@@ -210,6 +210,7 @@ class NodeService(MultiService):
                 event="everyone-may-answer",
             )
         administration = Administration(node.authority, self._store, identifier, config.command, node.calendar.now)
+        administration.takesTickets = lambda: self._config.tickets is not None
         administration.tasks["identity rotate"] = self._rotate
         administration.tasks["status"] = lambda: node.status().asJSON()
         administration.tasks["reload"] = self.reload

@@ -34,7 +34,7 @@ from ockam_twisted.relays.names import checkRelayName
 from ockam_twisted.routing.addresses import Address
 from ockam_twisted.routing.multiaddr import MultiAddr
 from ockam_twisted.sessions.destination import destinations, readPinnedWay
-from ockam_twisted.sessions.pairing import checkTicket, pairingSetting, storedPairing, trustOf
+from ockam_twisted.sessions.pairing import checkLeadsToOutlet, checkTicket, pairingSetting, storedPairing, trustOf
 from ockam_twisted.sessions.retriever import redeemedSetting
 from ockam_twisted.storage.folder import StateFolder, defaultStateFolder
 from ockam_twisted.storage.sqlite import readSetting
@@ -164,6 +164,7 @@ def _checkInlet(config: NodeConfig, inlet: InletConfig, reactor: Any) -> None:
     trust: ITrustPolicy = NOBODY
     if inlet.ticket:
         ticket = Ticket.fromText(inlet.ticket)
+        checkLeadsToOutlet(ticket)
         if inlet.isPaired and not ticket.outlets:
             raise InvalidTicket(
                 "this ticket makes a member of an authority, but does not say who the outlet is: give "
@@ -196,7 +197,7 @@ def _checkInlet(config: NodeConfig, inlet: InletConfig, reactor: Any) -> None:
 
 def _checkRelayTicket(text: str) -> None:
     ticket = Ticket.fromText(text)
-    if ticket.peer is None or not ticket.ways or not ticket.ways[0].text.endswith("/secure/api"):
+    if not ticket.isOfRelay:
         raise InvalidTicket("--relay-ticket: this ticket was not made by an ockam-relay")
 
 

@@ -70,6 +70,14 @@ class AdministrationTests(SynchronousTestCase):
         self.ask("member remove", identifier=str(B))
         self.assertEqual(self.ask("member list"), [])
 
+    def test_takesNone(self) -> None:
+        """
+        A node that would never accept a ticket makes none.
+        """
+        self.administration.takesTickets = lambda: False
+        self.assertIn("--tickets", self.refused("ticket create"))
+        self.assertEqual(self.ask("ticket list"), [])
+
     def test_doors(self) -> None:
         """
         Attributes that open doors are granted by their own options only.

@@ -129,6 +129,15 @@ class CheckTests(SynchronousTestCase):
             self.refused(evolve(INLET, inlets=(InletConfig("tcp:1", TO, trust, 10.0, ticket),)), "leave out")
         self.assertNotIn(ticket, repr(InletConfig("tcp:1", TO, EVERYONE, 10.0, ticket)))
 
+    def test_ticketOfRelay(self) -> None:
+        """
+        The ticket of a relay is for an outlet; nobody uses it up at an inlet.
+        """
+        ticket = str(Ticket((MultiAddr.fromText(AT),), Identifier.parse(WHO), 2**40, bytes(32)))
+        for to in ("", TO):
+            inlet = InletConfig("tcp:1", to, TrustConfig(), 10.0, ticket)
+            self.refused(evolve(INLET, inlets=(inlet,)), "--relay-ticket")
+
     def test_registrations(self) -> None:
         """
         Relays and the names there are looked at.

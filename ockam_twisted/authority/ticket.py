@@ -42,6 +42,9 @@ MAX_WAY = 1024
 
 _CHECKSUM = 4
 
+#: What programs print before one.
+_LABEL = "ticket:"
+
 
 @frozen
 class PinnedOutlet:
@@ -107,6 +110,13 @@ class Ticket:
             return ()
         return PinnedOutlet(self.ways, self.peer, self.policy), *self.others
 
+    @property
+    def isOfRelay(self) -> bool:
+        """
+        Does it lead to the listener of a relay, and not to an outlet?
+        """
+        return self.peer is not None and bool(self.ways) and self.ways[0].text.endswith("/secure/api")
+
     def encode(self) -> bytes:
         """
         Its CBOR.
@@ -143,28 +153,20 @@ class Ticket:
     @classmethod
     def fromText(cls, text: str) -> Ticket:
         """
-        Read one; white space around and inside of it (a line that was
-        wrapped) does not matter.
+        Read one, as it is or where it was printed: what comes before it and
+        after it does not matter, nor does white space inside of it (a line
+        that was wrapped).
 
         @raise InvalidTicket: It is none, or damaged; the text says which.
         """
-        word = "".join(text.split())
-        if not word.lower().startswith(PREFIX):
-            raise InvalidTicket(f"this is no ticket: it begins with {PREFIX}")
-        word = word.lower()
-        rest = word[len(PREFIX) :]
-        if not rest.startswith(VERSION):
+        words = [word.removeprefix(_LABEL) for word in text.lower().split()]
+        if not "".join(words).startswith(PREFIX):
+            words = words[next((i for i, word in enumerate(words) if word.startswith(PREFIX)), len(words)) :]
+        if not words:
+            raise InvalidTicket(f"this is no ticket: a ticket begins with {PREFIX}")
+        if not "".join(words).startswith(PREFIX + VERSION):
             raise InvalidTicket("this ticket is of another version: use a newer program")
-        body = rest[len(VERSION) :]
-        if len(word) > MAX_TEXT:
-            raise InvalidTicket("this ticket is too long")
-        try:
-            whole = base64.b32decode(body.upper() + "=" * (-len(body) % 8))
-        except (binascii.Error, ValueError):
-            raise InvalidTicket("this ticket is damaged: is it all there?") from None
-        data, checksum = whole[:-_CHECKSUM], whole[-_CHECKSUM:]
-        if not data or hashlib.sha256(data).digest()[:_CHECKSUM] != checksum:
-            raise InvalidTicket("this ticket is damaged: is it all there?")
+        data = _unwrap(words)
         try:
             return cls.decode(data)
         except (DecodeError, InvalidMultiAddr, PolicyError):
@@ -229,6 +231,28 @@ class Ticket:
             ago = (now - self.expiresAt) // 60
             since = f"{ago} minutes ago" if ago < 120 else f"{ago // 60} hours ago"
             raise InvalidTicket(f"this ticket has expired {since}: ask for a new one (or is a clock wrong?)")
+
+
+def _unwrap(words: list[str]) -> bytes:
+    """
+    @param words: The first ones are pieces of a ticket.
+    @return: What it is the text of; its checksum says how many they are.
+    @raise InvalidTicket: They are no whole ticket.
+    """
+    text = ""
+    for word in words:
+        text += word
+        if len(text) > MAX_TEXT:
+            raise InvalidTicket("this ticket is too long")
+        body = text.removeprefix(PREFIX + VERSION)
+        try:
+            whole = base64.b32decode(body.upper() + "=" * (-len(body) % 8))
+        except (binascii.Error, ValueError):
+            continue
+        data, checksum = whole[:-_CHECKSUM], whole[-_CHECKSUM:]
+        if data and hashlib.sha256(data).digest()[:_CHECKSUM] == checksum:
+            return data
+    raise InvalidTicket("this ticket is damaged: is it all there?")
 
 
 def _exactly(reader: cbor.Reader, size: int) -> bytes:

@@ -183,16 +183,18 @@ class SoleFactory(Factory):
         return self.client
 
 
-def serveOne(inlet: Inlet) -> Deferred[tuple[Outcome, str]]:
+def serveOne(inlet: Inlet, came: Callable[[SoleClient], object] = lambda client: None) -> Deferred[tuple[Outcome, str]]:
     """
     Have an inlet that does not listen yet take one client, and no other.
 
+    @param came: Told of it.
     @return: Fires with how that went, and why.
     """
     factory = inlet.accepting = SoleFactory(inlet, "the client")
 
     async def serve() -> tuple[Outcome, str]:
         client = await factory.came
+        came(client)
         await inlet.drain()
         return await client.over
 

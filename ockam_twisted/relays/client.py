@@ -31,6 +31,12 @@ from ockam_twisted.wire.relay import NOTICE, Notice, decodeNotice, decodeRegistr
 FALLBACK = 3.0
 
 
+def _nothing() -> None:
+    """
+    Unwatches what is not watched.
+    """
+
+
 @frozen
 class Registration:
     """
@@ -88,6 +94,7 @@ class RelayClient:
         self._timeout = timeout
         self._answered: Deferred[Registration] | None = None
         self._timers: list[IDelayedCall] = []
+        self._unwatch: Callable[[], object] = _nothing
 
     def register(self) -> Deferred[Registration]:
         """
@@ -107,14 +114,20 @@ class RelayClient:
         else:
             self._timers.append(self._clock.callLater(FALLBACK, self._ask, FORWARDING_SERVICE))
             self._ask(STATIC_FORWARDING_SERVICE)
+        if self._answered is not None:
+            # A relay that refuses us ends the channel, and says nothing else.
+            self._unwatch = self._router.watch(self._route[0], self._roadGone)
         return answered
+
+    def _roadGone(self) -> None:
+        self._fail(ConnectionClosed("the connection to the relay is gone"))
 
     def _ask(self, service: Address) -> None:
         body = encodeRegistration(self._name or REGISTER, self._extension)
         with self._router.turn:
             message = LocalMessage(self._route.append(service), Route((self.address,)), body)
             if not self._router.route(message, self.address):
-                self._fail(ConnectionClosed("the connection to the relay is gone"))
+                self._roadGone()
 
     def _timedOut(self) -> None:
         self._fail(TimedOut(f"the relay did not answer a registration within {self._timeout:.0f} s"))
@@ -140,7 +153,7 @@ class RelayClient:
                 self._fail(error)
             else:
                 answered, self._answered = self._answered, None
-                self._cancelTimers()
+                self._waitNoMore()
                 answered.callback(registration)
 
     def _notice(self, noticed: Callable[[Notice], object], payload: bytes) -> None:
@@ -180,7 +193,8 @@ class RelayClient:
             raise RegistrationRefused(f"the relay gives another name than {wanted}: {told}")
         return Registration(address, name, bool(self._askDirect and extensionFlags(extension) & DIRECT))
 
-    def _cancelTimers(self) -> None:
+    def _waitNoMore(self) -> None:
+        self._unwatch()
         for timer in self._timers:
             if timer.active():
                 timer.cancel()
@@ -190,5 +204,5 @@ class RelayClient:
         """
         Forget the registration; the relay does with the connection.
         """
-        self._cancelTimers()
+        self._waitNoMore()
         self._router.unregister(self.address)

@@ -21,9 +21,10 @@ from ockam_twisted.wire.authority import encodeCode
 TIMEOUT = 10.0
 
 #: What is said of a code that was refused: nobody is told more than that.
+#: Short, as log lines are cut.
 REFUSED = (
-    "the ticket was refused: it was used before, revoked, or has expired. If you have not used it, somebody else may "
-    "have: the log of the node that made it names who, with the command that removes them. Ask for a new ticket"
+    "the ticket was refused, ask for a new one: it was used, revoked or has expired (if you have not used it, the log "
+    "of the node that made it names who has)"
 )
 
 

@@ -66,6 +66,16 @@ def checkTicket(ticket: Ticket, paired: Ticket | None, isRedeemed: bool, now: in
         ticket.checkTime(now)
 
 
+def checkLeadsToOutlet(ticket: Ticket) -> None:
+    """
+    Is a ticket for an inlet?
+
+    @raise InvalidTicket: No.
+    """
+    if ticket.isOfRelay:
+        raise InvalidTicket("this ticket was made by an ockam-relay: it is for an outlet's --relay-ticket")
+
+
 def checkPins(ticket: Ticket, paired: Ticket | None) -> None:
     """
     Does a ticket lead to whom an earlier one has pinned?
@@ -147,6 +157,7 @@ class Pairing:
         """
         kept, ticket = storedPairing(self.store.setting(self._setting)), self.ticket
         if ticket is not None:
+            checkLeadsToOutlet(ticket)
             checkPins(ticket, kept)
             return evolve(ticket, code=None)
         if kept is None:

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ockam_twisted.channels.channel import SecureChannel
-from ockam_twisted.errors import EnrollmentRefused, OckamError, TimedOut
+from ockam_twisted.errors import ConnectionClosed, EnrollmentRefused, NotAccepted, OckamError, TimedOut
 from ockam_twisted.identity.trust import TrustEveryone
 from ockam_twisted.interfaces import IAttempt, ITrustPolicy
 from ockam_twisted.relays.client import Registration, RelayClient
@@ -29,6 +29,11 @@ from ockam_twisted.wire.relay import GONE, LEAVING, Notice
 #: How often a relay that is none of ours may keep silent about a name before
 #: one of its own choice is taken.
 _SILENT = 2
+
+#: What is said of a relay that only members may use.
+REFUSED = (
+    "the relay does not accept us: give --relay-ticket (`ockam-twisted ticket create --command ockam-relay` beside it)"
+)
 
 
 @implementer(IAttempt)
@@ -110,7 +115,7 @@ class RegistrationAttempt:
         at = road if channel is None else Route((channel.encryptor,))
         try:
             registration = await self._askFor(at, channel is not None, parts)
-        except TimedOut:
+        except (TimedOut, NotAccepted):
             if self._refused is not None:
                 raise self._refused from None
             raise
@@ -156,6 +161,8 @@ class RegistrationAttempt:
         Get the name.  A relay that is none of ours may hold on to a name
         whose registrant is dead, for ever (Rust 0.139 does): if it has kept
         silent twice, any other name will do.
+
+        @raise NotAccepted: The relay knows who we are, and refuses us.
         """
         walk = self._walk
         name = None if self._unanswered >= _SILENT else self._name
@@ -170,6 +177,11 @@ class RegistrationAttempt:
                 self._unanswered += 1
             whose = "it may belong to somebody else, or registrations may need permission"
             raise TimedOut(f"the relay did not register {name or 'a name'}: {whose}") from None
+        except ConnectionClosed:
+            # The channel knows more than who waited for an answer in it.
+            if parts.channels and parts.channels[-1].wasRefused:
+                raise NotAccepted(REFUSED) from None
+            raise
         if name is None and self._name is not None:
             self._log.warn(
                 "{label}: the relay does not give the name {name}; inlets need the new forwarding address {address}",

@@ -187,9 +187,12 @@ class _Round:
         failures = list(self._failures.values())
         for failure in failures:
             # A mistake of ours is to be seen as such.
-            if len(failures) == 1 or not failure.check(OckamError, *NETWORK_ERRORS):
+            if not failure.check(OckamError, *NETWORK_ERRORS):
                 return failure
         if all(failure.check(*REFUSALS) for failure in failures):
+            if len(failures) == 1:
+                # It says who it is about.
+                return failures[0]
             kind = next((each for each in REFUSALS if failures[0].check(each)), NoRoute)
             return Failure(kind(self._reasons()))
         return Failure(NoRoute(self._reasons()))

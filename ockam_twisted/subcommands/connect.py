@@ -69,21 +69,24 @@ class Connect(WayOptions):
         from ockam_twisted.visits.standard import StandardStreams
         from ockam_twisted.visits.visit import Visit
 
+        def say(text: str) -> None:
+            print(f"ockam-twisted: {text}", file=sys.stderr, flush=True)
+
         async def work(reactor: Any) -> int:
             visit = Visit(reactor, self.nodeConfig, redeems=True, creates=True)
             try:
                 await visit.open()
                 if self["listen"]:
-                    outcome, reason = await connectOne(visit, serverEndpoint(reactor, visit.inlet.listen))
+                    outcome, reason = await connectOne(visit, serverEndpoint(reactor, visit.inlet.listen), say)
                 else:
-                    outcome, reason = await connectStandard(reactor, visit, StandardStreams(reactor))
+                    outcome, reason = await connectStandard(reactor, visit, StandardStreams(reactor), say)
             except CannotListenError as error:
                 why = getattr(error.socketError, "strerror", None) or error.socketError
                 raise ConfigurationError(f"cannot listen on {self['listen']}: {why}") from None
             finally:
                 await visit.close()
             if outcome.value:
-                print(f"ockam-twisted: {outcome.name.lower()}: {reason}", file=sys.stderr)
+                say(f"{outcome.name.lower()}: {reason}")
             return int(outcome.value)
 
         return runUntilDone(work, bool(self["verbose"]))

@@ -338,6 +338,8 @@ def ofStream(worker: str, error: Exception) -> list[Finding]:
         ]
     allowed = Finding("policy", OK, "we may use it")
     if code in (REFUSED, UNREACHABLE, TIMED_OUT):
+        # What stands before that says the same, in other words.
+        reason = reason.rpartition("the target does not answer: ")[2]
         how = {REFUSED: "refuses the connection", TIMED_OUT: "does not answer"}.get(code, "cannot be reached")
         advice = "start the service, or see that the outlet's --target is right and reached from there"
         return [there, allowed, failed("target", f"the target {how}: {reason}", TARGET, advice)]

@@ -43,6 +43,35 @@ class TicketTests(SynchronousTestCase):
             self.assertEqual(Ticket.fromText(f"  {wrapped}\n"), ticket)
             self.assertEqual(Ticket.fromText(text.upper()), ticket)
 
+    def test_printed(self) -> None:
+        """
+        A ticket is found in what a program has printed, with what comes
+        before it and after it, also when it was wrapped.
+        """
+        for ticket in (SMALL, LARGE, SEVERAL):
+            text = str(ticket)
+            wrapped = "\n  ".join(text[i : i + 79] for i in range(0, len(text), 79))
+            for printed in (
+                f"Ticket: {text}\n",
+                f"ticket:{text}",
+                f"Ticket: {wrapped}\n",
+                f"Identifier: {A}\nTicket: {text}\nGood for 1 until today; its id is a2b3.\n",
+                f"Ticket: {wrapped}\nGood for 1 until today\n",
+                f"# for the web\n\n{text}\n\n{str(SMALL)[:40]}\n",
+            ):
+                self.assertEqual(Ticket.fromText(printed), ticket, printed)
+
+    def test_none(self) -> None:
+        """
+        What is no ticket, or not all of one, is said.
+        """
+        for text in ("", "Ticket:", "hello", f"Identifier: {A}", "not-an-ockamticket1abc", str(SMALL)[1:]):
+            why = str(self.assertRaises(InvalidTicket, Ticket.fromText, text))
+            self.assertEqual(why, "this is no ticket: a ticket begins with ockamticket")
+        damaged = f"Ticket: {str(SMALL)[:-1]}\nGood for 1 until today"
+        why = str(self.assertRaises(InvalidTicket, Ticket.fromText, damaged))
+        self.assertIn("is it all there?", why)
+
     def test_oneWord(self) -> None:
         """
         A double click selects all of it.
@@ -105,6 +134,15 @@ class TicketTests(SynchronousTestCase):
         )
         member = Ticket((), None, 5, b"c" * 32, "", B, (AT,))
         self.assertEqual(Ticket.fromText(str(member)).outlets, ())
+
+    def test_isOfRelay(self) -> None:
+        """
+        The ticket of a relay leads to its listener; those of outlets and
+        authorities do not.
+        """
+        self.assertTrue(Ticket((AT,), A, 5, b"c" * 32).isOfRelay)
+        for ticket in (SMALL, SEVERAL, LARGE, Ticket((), None, 5, b"c" * 32, "", B, (AT,))):
+            self.assertFalse(ticket.isOfRelay)
 
     def test_madeBefore(self) -> None:
         """

@@ -135,10 +135,13 @@ class ClientTests(SynchronousTestCase):
 
     def test_lost(self) -> None:
         """
-        On a connection that is gone there is nobody to ask.
+        When the connection is lost nobody waits for an answer any more, and
+        then there is nobody to ask.
         """
+        _, result = self.register("shop")
         self.link.cut()
         self.network.pump()
+        self.failureResultOf(result, ConnectionClosed)
         self.workers = len(self.bob.router._mailboxes)
         _, result = self.register("shop")
         self.failureResultOf(result, ConnectionClosed)

@@ -288,6 +288,21 @@ class StatusTests(TargetTestCase):
         self.offer(self.target("echo"))
         self.assertFails(69, "unreachable: ", *options, "--to", self.wayTo("forward_to_nobody"))
 
+    def test_late(self) -> None:
+        """
+        Whoever waits for long is told why, and of what place.
+        """
+        port = freePort()
+        options = ["--connect-timeout", "4", "--trust-everyone", "--to", self.wayTo("forward_to_x", port)]
+        status, out, err = self.exchange(b"hello", *options)
+        self.assertEqual((status, out), (69, b""))
+        first, last = err.splitlines()
+        self.assertRegex(
+            first, rf"\Aockam-twisted: 127\.0\.0\.1:{port}: Connection was refused.*; trying for up to 4 s\Z"
+        )
+        self.assertIn("unreachable: ", last)
+        self.assertIn(f"127.0.0.1:{port}: Connection was refused", last)
+
     def test_lost(self) -> None:
         """
         The target resets the connection: what came before is still written.

@@ -322,6 +322,8 @@ class PrivateRelayTests(TicketTestCase):
         It is private.
         """
         super().setUp()
+        # While it is not, nobody needs a ticket of it.
+        self.assertIn("takes no tickets", self.ask("ticket", "create", state="relay", status=1))
         self.relay.end()
         self.relay = self.startRelay("--tickets", "--reached-at", f"127.0.0.1:{self.relayPort}")
 
@@ -337,7 +339,7 @@ class PrivateRelayTests(TicketTestCase):
         port, _ = self.startInlet("--ticket", outlet.value("Ticket"))
         self.assertTrue(self.echoes(port))
         stranger = self.startOutlet(state="stranger")
-        stranger.waitForText("next try in")
+        stranger.waitForText("the relay does not accept us: give --relay-ticket")
         self.assertNotIn("Forwarding address", stranger.text())
         who = outlet.value("Identifier")
         self.ask("member", "remove", who, "--command", "ockam-relay", state="relay")

@@ -10,8 +10,9 @@ from twisted.internet.defer import Deferred, fail
 from twisted.python.failure import Failure
 
 from ockam_twisted.errors import ConnectionClosed, EnrollmentRefused, PeerNotTrusted, RequestFailed, StateUnusable
+from ockam_twisted.routing.addresses import printable
 from ockam_twisted.routing.multiaddr import MultiAddr
-from ockam_twisted.sessions.enrolment import enrol, fetchCredential
+from ockam_twisted.sessions.enrolment import REFUSED, enrol, fetchCredential
 from tests.authority.common import BOB, VIA, AuthorityTestCase
 
 
@@ -35,7 +36,7 @@ class EnrolmentTests(AuthorityTestCase):
         """
         assert isinstance(outcome, Failure)
         outcome.trap(EnrollmentRefused)
-        self.assertIn("somebody else may have", outcome.getErrorMessage())
+        self.assertEqual(outcome.getErrorMessage(), REFUSED)
 
     def test_enrols(self) -> None:
         """
@@ -65,6 +66,15 @@ class EnrolmentTests(AuthorityTestCase):
         assert isinstance(outcome, Failure)
         outcome.trap(RequestFailed)
         self.flushLoggedErrors(StateUnusable)
+
+    def test_shown(self) -> None:
+        """
+        What to do about a refusal comes before a log line is cut, also where
+        the place comes first.
+        """
+        at = "relay-1.internal.example.com:4000: "
+        self.assertEqual(printable(at + REFUSED), at + REFUSED)
+        self.assertIn("ask for a new one", REFUSED[:80])
 
     def test_closedDoor(self) -> None:
         """

@@ -10,7 +10,6 @@ from typing import Any
 
 from attrs import evolve
 from twisted.internet.defer import Deferred, fail, inlineCallbacks
-from twisted.internet.error import ConnectionRefusedError
 from twisted.python.failure import Failure
 
 from ockam_twisted.authority.ticket import PinnedOutlet, Ticket
@@ -172,7 +171,7 @@ class PairingTests(AuthorityTestCase):
         guessing.
         """
         outcome = self.attempt(self.ticket(os.urandom(32)))
-        self.assertIn("somebody else may have", self.assertFailed(outcome, EnrollmentRefused))
+        self.assertIn("ask for a new one", self.assertFailed(outcome, EnrollmentRefused))
         self.code()
         refusals = self.logged().count("was refused")
         self.assertFailed(self.again(), EnrollmentRefused)
@@ -191,6 +190,14 @@ class PairingTests(AuthorityTestCase):
         Without a ticket, never paired, it says what is missing.
         """
         self.assertIn("--ticket", self.assertFailed(self.attempt(None), InvalidTicket))
+
+    def test_ticketOfRelay(self) -> None:
+        """
+        The ticket of a relay is kept for whom it is for.
+        """
+        ticket = evolve(self.ticket(), ways=(MultiAddr.fromText("/dnsaddr/bob/tcp/4000/secure/api"),))
+        self.assertIn("--relay-ticket", self.assertFailed(self.attempt(ticket), InvalidTicket))
+        self.assertEqual(self.authority.members(), [])
 
     def test_otherWay(self) -> None:
         """
@@ -264,7 +271,7 @@ class PairingTests(AuthorityTestCase):
         made = self.reach(pairing, 1)
         assert isinstance(made, Established)
         self.assertEqual(made.peer, str(self.bob.identifier))
-        self.assertFailed(self.reach(pairing, 0), ConnectionRefusedError)
+        self.assertIn("nowhere:1: Connection was refused", self.assertFailed(self.reach(pairing, 0), NoRoute))
         self.assertFailed(self.reach(pairing, 2), NoRoute)
         kept = storedPairing(self.alice.store.setting(PAIRING))
         self.assertEqual(kept, evolve(ticket, code=None))

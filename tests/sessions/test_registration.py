@@ -4,12 +4,14 @@ Tests for L{ockam_twisted.sessions.registration}.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.internet.defer import CancelledError
 
-from ockam_twisted.errors import TimedOut
-from ockam_twisted.identity.trust import TrustEveryone
+from ockam_twisted.errors import ConnectionClosed, EnrollmentRefused, NotAccepted, TimedOut
+from ockam_twisted.identity.trust import TrustEveryone, TrustIdentifier
+from ockam_twisted.interfaces import ITrustPolicy
 from ockam_twisted.relays.client import Registration
 from ockam_twisted.relays.service import RelayService
 from ockam_twisted.routing.multiaddr import MultiAddr
@@ -33,13 +35,13 @@ class RegistrationTests(_AttemptTestCase):
         self.registered: list[Registration] = []
         self.proven: list[str] = []
 
-    def relay(self, secure: bool) -> RelayService:
+    def relay(self, secure: bool, trust: ITrustPolicy | None = None) -> RelayService:
         """
         Make Bob a relay.
         """
         ids = [self.bob.transport.listenerId]
         if secure:
-            ids.append(self.bob.listen(TrustEveryone()).flowId)
+            ids.append(self.bob.listen(trust or TrustEveryone()).flowId)
         service = RelayService(
             router=self.bob.router,
             clock=self.network.clock,
@@ -51,14 +53,16 @@ class RegistrationTests(_AttemptTestCase):
         self.addCleanup(service.stopService)
         return service
 
-    def attempt(self, name: str | None, secure: bool = True, text: str = "") -> RegistrationAttempt:
+    def attempt(
+        self, name: str | None, secure: bool = True, text: str = "", enrol: Callable[[], Awaitable[None]] | None = None
+    ) -> RegistrationAttempt:
         """
         An attempt to come.
         """
         relay: Any = MultiAddr.fromText(text) if text else self.network.endpoint("bob")
         return RegistrationAttempt(
             self.walk, relay, "relay bob", name, self.reachable.append, self.registered.append, self.proven.append,
-            secure,
+            secure, enrol=enrol,
         )  # fmt: skip
 
     def ended(self, made: Established) -> None:
@@ -127,6 +131,44 @@ class RegistrationTests(_AttemptTestCase):
             self.assertIn("the relay did not register shop: it may belong to somebody else", text)
         self.assertEqual(self.registered, [])
         self.assertEqual(self.alice.transport.hops, set())
+
+    def test_private(self) -> None:
+        """
+        A relay that accepts members only says so at once, and what is to be
+        done about it is said; a ticket that it has refused is the better
+        reason.
+        """
+        self.relay(True, TrustIdentifier(self.bob.identifier))
+        result = self.attempt("shop").start()
+        self.network.pump()
+        text = self.failureResultOf(result, NotAccepted).getErrorMessage()
+        self.assertIn("the relay does not accept us: give --relay-ticket", text)
+        self.assertEqual((set(self.alice.router._mailboxes), self.alice.transport.hops), (self.before, set()))
+
+        async def enrol() -> None:
+            raise EnrollmentRefused("the ticket was used")
+
+        attempt = self.attempt("shop", enrol=enrol)
+        for _ in range(2):
+            result = attempt.start()
+            self.network.pump()
+            text = self.failureResultOf(result, EnrollmentRefused).getErrorMessage()
+            self.assertEqual(text, "the ticket was used")
+        self.assertEqual((set(self.alice.router._mailboxes), self.alice.transport.hops), (self.before, set()))
+
+    def test_lost(self) -> None:
+        """
+        A relay that ends while it is asked has refused nobody.
+        """
+        listener = self.bob.listen(TrustEveryone())
+        result = self.attempt("shop").start()
+        self.network.pump()
+        self.assertNoResult(result)
+        for channel in list(listener.channels):
+            channel.close()
+        self.network.pump()
+        self.assertNotIsInstance(self.failureResultOf(result, ConnectionClosed).value, NotAccepted)
+        self.assertNothingLeft()
 
     def test_silentRelay(self) -> None:
         """

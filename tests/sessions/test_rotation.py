@@ -242,12 +242,17 @@ class RotationTests(SynchronousTestCase):
 
     def test_single(self) -> None:
         """
-        With one way everything is as without.
+        With one way everything is as without, but for where it failed, which
+        is said; a refusal is about somebody, and not about a place.
         """
         self.make(1)
         result = self.rotation.start()
         self.at(0).fail(PeerNotTrusted("somebody else"))
         self.assertEqual(self.failureResultOf(result, PeerNotTrusted).getErrorMessage(), "somebody else")
+        result = self.rotation.start()
+        self.at(0).fail(ConnectionRefusedError())
+        why = self.failureResultOf(result, NoRoute).getErrorMessage()
+        self.assertEqual(why, "one:4000: Connection was refused by other side.")
         established, _ = self.up(0)
         self.assertEqual(established.description, "one ()")
         established.close()

@@ -8,6 +8,7 @@ import sys
 from io import StringIO
 from pathlib import Path
 
+from ockam_twisted.authority.ticket import Ticket
 from ockam_twisted.config import InletConfig, TrustConfig
 from ockam_twisted.tap import inlet
 from tests.tap.common import OTHER, TICKET, WHO, OptionsTestCase
@@ -57,7 +58,20 @@ class OptionsTests(OptionsTestCase):
             [made] = options.nodeConfig.inlets
             self.assertEqual((made.ticket, made.to, made.isPaired, options.shownTickets), (TICKET, (), True, shown))
         self.refused("cannot read", "-l", "1", "--ticket", "@/nowhere")
+        self.refused("a ticket begins with ockamticket", "-l", "1", "--ticket", "Ticket:")
         self.refused("is it all there?", "-l", "1", "--ticket", TICKET[:-3])
+
+    def test_printed(self) -> None:
+        """
+        What a program has printed is a ticket as it is.
+        """
+        printed = f"Identifier: {OTHER}\nTicket: {TICKET}\n"
+        place = Path(self.mktemp())
+        place.write_text(printed)
+        for text in (printed.splitlines()[1], f"@{place}", "-"):
+            self.patch(sys, "stdin", StringIO(printed))
+            [made] = self.parse("-l", "1", "--ticket", text).inlets
+            self.assertEqual(Ticket.fromText(made.ticket), Ticket.fromText(TICKET))
 
     def test_paired(self) -> None:
         """

@@ -179,6 +179,17 @@ class FindingTests(SynchronousTestCase):
             self.assertSays(last, step, found, whose, "")
             self.assertFalse(any(each.state == FAILED for each in those))
 
+    def test_targetDown(self) -> None:
+        """
+        Of a target that is down only what the network says is repeated.
+        """
+        network = "Connection was refused by other side."
+        said = f"no stream to x: the outlet has refused it: refused: the target does not answer: {network}"
+        *_, last = findings.ofStream("shop", StreamNotOpened(said, REFUSED))
+        self.assertEqual(last.found, f"the target refuses the connection: {network}")
+        *_, last = findings.ofStream("shop", StreamNotOpened("unreachable", UNREACHABLE))
+        self.assertEqual(last.found, "the target cannot be reached: unreachable")
+
     def test_hostile(self) -> None:
         """
         What others say does nothing to a terminal, and is cut.
