@@ -51,9 +51,48 @@ class CommandTests(SynchronousTestCase):
         self.assertIn("--colour", self.refuse("demo", "--colour"))
         self.assertIn("--command is one of", self.refuse("identity", "show", "--command", "ls"))
         self.assertIn("dance", self.refuse("identity", "dance"))
-        self.assertIn("Wrong number", self.refuse("demo", "now"))
+        self.assertIn("'now' belongs to no option; see `ockam-twisted demo --help`", self.refuse("demo", "now"))
         for name in ("steam", "gtk3"):
             self.assertIn(f"there is no '{name}'; asyncio is one", self.refuse(f"--reactor={name}", "ping"))
+
+    def test_nearest(self) -> None:
+        """
+        What is nearly a command is taken for a slip of it, at both levels.
+        """
+        self.assertIn("there is no command 'stauts'; did you mean status?", self.refuse("stauts"))
+        self.assertIn("there is no command 'lst'; did you mean list?", self.refuse("ticket", "lst"))
+        self.assertIn("'dance'; see `ockam-twisted ticket --help`", self.refuse("ticket", "dance"))
+
+    def test_missing(self) -> None:
+        """
+        What is missing is asked for, with how all of it is typed.
+        """
+        for words, asked in (
+            ("ticket revoke", "say which ticket, by its id in `ockam-twisted ticket list`: {} ID [options]"),
+            ("member add", "say whom: {} IDENTIFIER [options]"),
+            ("member remove", "say whom, as `ockam-twisted member list` shows it: {} IDENTIFIER [options]"),
+            ("identity import", "say which file: {} FILE [options]"),
+            ("identity backup", "say into which file: {} FILE [options]"),
+            ("identity restore", "say from which file: {} FILE [options]"),
+            ("completion", "say for which shell: {} bash|zsh|fish"),
+            ("config check", "say which file: {} FILE"),
+        ):
+            said = self.refuse(*words.split())
+            self.assertEqual(said, f"ockam-twisted: {asked.format(f'ockam-twisted {words}')}\n")
+
+    def test_surplus(self) -> None:
+        """
+        What is too much is shown, with the option that was meant.
+        """
+        for words, meant in (
+            ("status ockam-outlet", "did you mean --command ockam-outlet?"),
+            ("ticket list ockam-outlet", "did you mean --command ockam-outlet?"),
+            ("status json", "did you mean --json?"),
+            ("check /dnsaddr/relay/tcp/4000", "did you mean --to /dnsaddr/relay/tcp/4000?"),
+            ("ticket revoke 3f9a ockam-outlet", "see `ockam-twisted ticket revoke --help`"),
+            ("status web", "see `ockam-twisted status --help`"),
+        ):
+            self.assertIn(f"'{words.split()[-1]}' belongs to no option; {meant}\n", self.refuse(*words.split()))
 
 
 class RunTests(SynchronousTestCase):

@@ -11,12 +11,13 @@ from typing import Any
 from twisted.python import usage
 
 from ockam_twisted import __version__
+from ockam_twisted.tap.mistakes import HelpfulOptions
 
 #: Whose state there may be.
 COMMANDS = ("ockam-inlet", "ockam-outlet", "ockam-relay", "ockam-authority", "ockam-node")
 
 
-class BaseOptions(usage.Options):
+class BaseOptions(HelpfulOptions):
     """
     What all have in common: a version, and examples that are not wrapped.
     """
@@ -30,6 +31,19 @@ class BaseOptions(usage.Options):
         The whole line, without what the parents say of themselves.
         """
         return str(self.synopsis)
+
+    def words(self) -> str:
+        """
+        What is typed to get here.
+        """
+        above: Any = self.parent
+        return "ockam-twisted" if above is None else f"{above.words()} {above.subCommand}"
+
+    def whereHelpIs(self) -> str:
+        """
+        See L{HelpfulOptions.whereHelpIs}.
+        """
+        return f"; see `{self.words()} --help`"
 
     def parseOptions(self, options: Any = None) -> None:
         """
@@ -84,6 +98,14 @@ class Group(BaseOptions):
         return int(self.subOptions.run())
 
 
+def commandMeant(argument: str) -> str:
+    """
+    @return: The option that says of which command something is, if an argument
+        is the name of one.
+    """
+    return "command" if argument in COMMANDS else ""
+
+
 class StateOptions(BaseOptions):
     """
     Whose state it is about.
@@ -102,6 +124,12 @@ class StateOptions(BaseOptions):
     def __init__(self) -> None:
         super().__init__()
         self["command"] = self.defaultCommand
+
+    def meant(self, argument: str) -> str:
+        """
+        See L{HelpfulOptions.meant}.
+        """
+        return commandMeant(argument)
 
     def postOptions(self) -> None:
         """

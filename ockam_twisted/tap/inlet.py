@@ -18,6 +18,7 @@ class Options(NodeOptions):
     """
 
     command = "ockam-inlet"
+    elsewhere = {"relay": "the ticket says which relay"}
     synopsis = "--listen PORT --ticket TICKET [options]"
     longdesc = (
         "Listens for local clients and connects each of them, end-to-end encrypted, to a private TCP service beside "

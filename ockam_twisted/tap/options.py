@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from attrs import NOTHING
@@ -26,6 +27,7 @@ from ockam_twisted.processes.packets import isSupported
 from ockam_twisted.tap.ending import endWithStatus
 from ockam_twisted.tap.garbage import collectSeldom
 from ockam_twisted.tap.logs import chooseLog, startAudit
+from ockam_twisted.tap.mistakes import HelpfulOptions
 from ockam_twisted.tap.signals import endAtSecondSignal, rereadAtHangup
 
 _log = Logger()
@@ -57,24 +59,47 @@ def _added(offer: Offer) -> Any:
     return add
 
 
-class CommandOptions(usage.Options):
+class CommandOptions(HelpfulOptions):
     """
     What the options of all commands have in common.
 
     @cvar command: What it is called; names the state folder.
     @cvar examples: Lines that can be copied; they end the help.
+    @cvar stray: The option that a single argument is likely to lack.
     @ivar shownTickets: Was a ticket given that other users can see?
     """
 
     command = ""
     examples = ""
+    stray = "listen"
     shownTickets = False
+    _isMistaken = False
     nodeConfig: NodeConfig
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        See L{HelpfulOptions.parseOptions}.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError:
+            self._isMistaken = True
+            raise
+
+    def meant(self, argument: str) -> str:
+        """
+        See L{HelpfulOptions.meant}.
+        """
+        return self.stray
 
     def getUsage(self, width: int | None = None) -> str:
         """
         The help, with examples that are not wrapped.
         """
+        if self._isMistaken:
+            # C{twist} shows this together with the error, which is not to
+            # scroll away.
+            return f"See `twist {self.command} --help`"
         return f"{super().getUsage(width)}\nExamples:\n{self.examples}"
 
     def inItsWords(self, text: str) -> str:
