@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from io import StringIO
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,6 +17,7 @@ from ockam_twisted import __version__, demo, offline
 from ockam_twisted.command import Options, main
 from ockam_twisted.errors import StateUnusable
 from ockam_twisted.storage.folder import StateFolder
+from tests.memory_reactor import MemoryReactor
 from tests.scenarios.processes import ROOT
 
 
@@ -126,10 +128,45 @@ class RunTests(SynchronousTestCase):
             return "I123"
 
         self.patch(offline, "showIdentity", show)
+        self.patch(offline, "hasIdentity", lambda place: True)
         self.assertEqual(self.run_("identity", "show"), (0, "Identifier: I123\n", ""))
         self.run_("identity", "show", "--command", "ockam-outlet", "--instance", "web")
         self.run_("identity", "show", "--state-dir", "/s")
         self.assertEqual(asked, [("ockam-inlet", "default"), ("ockam-outlet", "web"), ("/", "s")])
+
+    def test_newIdentity(self) -> None:
+        """
+        One that is made for a command that was not named is not made in
+        silence, and what is printed to be copied stays one line.
+        """
+
+        def show(reactor: object, place: StateFolder, keys: object) -> str:
+            return str(offlineShow(MemoryReactor(), place))
+
+        offlineShow = offline.showIdentity
+        self.patch(offline, "showIdentity", show)
+        self.patch(os, "environ", {"XDG_STATE_HOME": str(Path(self.mktemp()).absolute())})
+        made = "made a new identity for ockam-inlet (the default of --command)\n"
+        for more, said in (((), made), ((), ""), (("--command", "ockam-outlet"), ""), (("--state-dir", "s"), "")):
+            status, out, err = self.run_("identity", "show", *more)
+            self.assertEqual((status, err), (0, said))
+            self.assertRegex(out, "\\AIdentifier: I[0-9a-f]{64}\n\\Z")
+
+    def test_defaultCommand(self) -> None:
+        """
+        Whose state is meant unless something is said is in the help of each
+        task that asks.
+        """
+        for words, default in (
+            ("identity show", "ockam-inlet"),
+            ("identity backup", "ockam-inlet"),
+            ("ticket create", "ockam-outlet"),
+            ("member list", "ockam-outlet"),
+            ("unpair", "ockam-inlet"),
+            ("reload", "ockam-node"),
+        ):
+            _, out, _ = self.run_(*words.split(), "--help")
+            self.assertIn(f"[default: {default}]", " ".join(out.split()))
 
     def test_demo(self) -> None:
         """

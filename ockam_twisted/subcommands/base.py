@@ -109,6 +109,9 @@ def commandMeant(argument: str) -> str:
 class StateOptions(BaseOptions):
     """
     Whose state it is about.
+
+    @cvar defaultCommand: Of which command, unless something is said.
+    @ivar isDefault: Was nothing said?
     """
 
     defaultCommand = "ockam-outlet"
@@ -123,7 +126,8 @@ class StateOptions(BaseOptions):
 
     def __init__(self) -> None:
         super().__init__()
-        self["command"] = self.defaultCommand
+        self.docs["command"] += f" [default: {self.defaultCommand}]"
+        self.isDefault = False
 
     def meant(self, argument: str) -> str:
         """
@@ -135,6 +139,9 @@ class StateOptions(BaseOptions):
         """
         Check the command.
         """
+        self.isDefault = self["command"] is None
+        if self.isDefault:
+            self["command"] = self.defaultCommand
         if self["command"] not in COMMANDS:
             raise usage.UsageError(f"--command is one of {', '.join(COMMANDS)}, not {self['command'][:40]!r}")
 

@@ -41,9 +41,13 @@ class IdentityShow(IdentityOptions):
         """
         from twisted.internet import reactor
 
-        from ockam_twisted.offline import showIdentity
+        from ockam_twisted.offline import hasIdentity, showIdentity
 
-        print(f"Identifier: {showIdentity(reactor, self.node().place, self.keys())}", flush=True)
+        place = self.node().place
+        isNew = not hasIdentity(place)
+        print(f"Identifier: {showIdentity(reactor, place, self.keys())}", flush=True)
+        if isNew and self.isDefault and not self["state-dir"]:
+            print(f"made a new identity for {self['command']} (the default of --command)", file=sys.stderr)
         return 0
 
 
