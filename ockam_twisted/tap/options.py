@@ -20,7 +20,6 @@ from ockam_twisted import __version__
 from ockam_twisted.config import NodeConfig
 from ockam_twisted.configuration.commands import COMMANDS, Offer
 from ockam_twisted.configuration.parts import AuthoritySettings, LogSettings, StateSettings, TicketsSettings
-from ockam_twisted.configuration.secrets import resolve
 from ockam_twisted.configuration.settings import NodeSettings
 from ockam_twisted.errors import ConfigurationError, OckamError, StateUnusable
 from ockam_twisted.processes.packets import isSupported
@@ -29,10 +28,9 @@ from ockam_twisted.tap.garbage import collectSeldom
 from ockam_twisted.tap.logs import chooseLog, startAudit
 from ockam_twisted.tap.mistakes import HelpfulOptions
 from ockam_twisted.tap.signals import endAtSecondSignal, rereadAtHangup
+from ockam_twisted.tap.tickets import readTicket
 
 _log = Logger()
-
-_MAX_TICKET = 16 * 1024
 
 
 def _shownDefault(offer: Offer) -> str | None:
@@ -193,29 +191,16 @@ class NodeOptions(CommandOptions):
 
     def ticket(self, name: str) -> str:
         """
-        The ticket of an option: itself, C{@FILE}, or C{-} for standard input.
+        The ticket of an option; see L{readTicket}.
         """
         text = self[name] or ""
         if text == "-":
             if self._hasReadInput:
                 raise usage.UsageError(f"--{name} -: standard input has one ticket, and another option has read it")
             self._hasReadInput = True
-            return self._given(name, sys.stdin.read(_MAX_TICKET), "standard input")
-        if text.startswith("credential:"):
-            return resolve(text, f"--{name}", os.environ)
-        if not text.startswith("@"):
+        elif not text.startswith(("@", "credential:")):
             self.shownTickets = self.shownTickets or bool(text)
-            return str(text)
-        try:
-            with open(text[1:], encoding="ascii", errors="replace") as file:
-                return self._given(name, file.read(_MAX_TICKET), text[1:])
-        except OSError as error:
-            raise usage.UsageError(f"--{name}: cannot read {text[1:]}: {error.strerror}") from None
-
-    def _given(self, name: str, text: str, where: str) -> str:
-        if not text.strip():
-            raise usage.UsageError(f"--{name}: there is no ticket in {where}: it is empty")
-        return text.strip()
+        return readTicket(text, f"--{name}")
 
     def authorities(self) -> tuple[AuthoritySettings, ...]:
         """
