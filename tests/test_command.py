@@ -54,6 +54,12 @@ class CommandTests(SynchronousTestCase):
         self.assertIn("--command is one of", self.refuse("identity", "show", "--command", "ls"))
         self.assertIn("dance", self.refuse("identity", "dance"))
         self.assertIn("'now' belongs to no option; see `ockam-twisted demo --help`", self.refuse("demo", "now"))
+        for name, value, says in (
+            ("uses", "many", "--uses is a number, not 'many'"),
+            ("expires", "1year", "--expires: '1year' is no time"),
+            ("attribute", "foo", "--attribute is NAME=VALUE, not 'foo'"),
+        ):
+            self.assertIn(says, self.refuse("ticket", "create", f"--{name}", value))
         for name in ("steam", "gtk3"):
             self.assertIn(f"there is no '{name}'; asyncio is one", self.refuse(f"--reactor={name}", "ping"))
 
@@ -199,6 +205,17 @@ class RunTests(SynchronousTestCase):
             self.patch(demo, "runDemo", run)
             self.assertEqual(self.run_("demo"), (status, "", said))
 
+    def test_interrupted(self) -> None:
+        """
+        The same before the options are read.
+        """
+
+        def read(self: object, argv: object) -> None:
+            raise KeyboardInterrupt
+
+        self.patch(Options, "parseOptions", read)
+        self.assertEqual(self.run_("check"), (130, "", ""))
+
     def test_version(self) -> None:
         """
         The version is ours, wherever it is asked for.
@@ -221,6 +238,8 @@ class RunTests(SynchronousTestCase):
                 if line.startswith("      --"):
                     self.assertGreater(len(line.split()), 1, f"no text for {line}")
             self.assertNotIn("[default: ]", text)
+            # Only what has some begins a list of them.
+            self.assertEqual("Commands:" in text, arguments in ((), ("identity",)))
             commands = [line.split()[1:] for line in examples.splitlines() if line.strip().startswith("ockam-twisted ")]
             self.assertTrue(commands, examples)
             for command in commands:

@@ -24,7 +24,8 @@ class BaseOptions(HelpfulOptions):
 
     synopsis = ""
     examples = ""
-    subCommands: list[Any] = []
+    #: Only of those that have some: the help would begin a list of them.
+    subCommands: list[Any]
 
     def getSynopsis(self) -> str:
         """
@@ -50,7 +51,7 @@ class BaseOptions(HelpfulOptions):
         Options may also follow what they are about.
         """
         given = sys.argv[1:] if options is None else list(options)
-        if not self.subCommands:
+        if not hasattr(self, "subCommands"):
             try:
                 found, rest = getopt.gnu_getopt(given, self.shortOpt, self.longOpt)
             except getopt.GetoptError:

@@ -87,20 +87,31 @@ class TicketCreate(_Granting):
         """
         self["to"] = (*self["to"], way)
 
+    def postOptions(self) -> None:
+        """
+        Check the form of the options.
+        """
+        from ockam_twisted.config import duration
+        from ockam_twisted.errors import ConfigurationError
+
+        super().postOptions()
+        if not (self["uses"].isascii() and self["uses"].isdigit()):
+            raise usage.UsageError(f"--uses is a number, not {self['uses'][:40]!r}")
+        try:
+            self._seconds = duration(self["expires"], "--expires")
+        except ConfigurationError as error:
+            raise usage.UsageError(str(error)) from None
+
     def run(self) -> int:
         """
         Make it.
         """
-        from ockam_twisted.config import duration
-        from ockam_twisted.errors import ConfigurationError
         from ockam_twisted.tasks import asJSON, when
 
-        if not self["uses"].isdigit():
-            raise ConfigurationError(f"--uses is a number, not {self['uses'][:40]!r}")
         made = self.node().ask(
             "ticket create",
             uses=int(self["uses"]),
-            expires=duration(self["expires"], "--expires"),
+            expires=self._seconds,
             to=self["to"],
             peer=self["peer"],
             policy=self["peer-policy"],

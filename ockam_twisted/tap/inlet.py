@@ -34,8 +34,8 @@ class Options(NodeOptions):
     twist ockam-inlet --listen 5432 --authorized I3f... --to \\
       /dnsaddr/relay.example.com/tcp/4000/service/forward_to_I3f.../secure/api/service/outlet
   Two outlets of one service: clients go to one that is up:
-    twist ockam-inlet --listen 5432 \
-      --to I3f...@/dnsaddr/relay.example.com/tcp/4000/service/forward_to_I3f.../secure/api/service/outlet \
+    twist ockam-inlet --listen 5432 \\
+      --to I3f...@/dnsaddr/relay.example.com/tcp/4000/service/forward_to_I3f.../secure/api/service/outlet \\
       --to I77...@/dnsaddr/relay.example.com/tcp/4000/service/forward_to_I77.../secure/api/service/outlet
 """
 

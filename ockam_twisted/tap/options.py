@@ -301,9 +301,9 @@ def makeNodeService(options: Any) -> IService:
     """
     from twisted.internet import reactor
 
-    from ockam_twisted.assembly import NodeService
     from ockam_twisted.checks import checkNames, checkPorts
     from ockam_twisted.ops.notify import Notifications
+    from ockam_twisted.tap.service import CommandService
     from ockam_twisted.transports.descriptors import raiseLimit
 
     config = options.nodeConfig
@@ -318,7 +318,7 @@ def makeNodeService(options: Any) -> IService:
     reactor.callWhenRunning(endAtSecondSignal, reactor)
     reactor.callWhenRunning(collectSeldom)
     raiseLimit()
-    service = NodeService(config, reactor, getattr(options, "reread", None))
+    service = CommandService(config, reactor, getattr(options, "reread", None), options.parent)
     endWithStatus(service)
     notifications = service.notifications = Notifications.fromEnvironment(reactor, os.environ)
     if notifications is not None:
