@@ -161,8 +161,15 @@ class NodeService(MultiService):
         """
         Something has failed that could not be known in L{startService}.
         """
-        if self._stopping is not None:
-            return
+        if self._stopping is None:
+            self.cannotStart(failure)
+
+    def cannotStart(self, failure: Failure) -> None:
+        """
+        Say what is in the way, and end the reactor.
+
+        @param failure: With an L{OckamError}, or an error of ours.
+        """
         if failure.check(OckamError):
             self._log.critical("Cannot start: {reason}", reason=failure.getErrorMessage(), event="start-failed")
         else:

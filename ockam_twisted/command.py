@@ -128,11 +128,10 @@ def _run(argv: list[str]) -> int:
     options = Options()
     try:
         options.parseOptions(argv)
+        return int(options.subOptions.run())
     except usage.UsageError as error:
         print(f"ockam-twisted: {error}", file=sys.stderr)
         return os.EX_USAGE
-    try:
-        return int(options.subOptions.run())
     except OckamError as error:
         print(f"ockam-twisted: {error}", file=sys.stderr)
         return 1

@@ -70,6 +70,30 @@ def _running(command: list[str], show: str, log: Path) -> Iterator[subprocess.Po
                 process.wait()
 
 
+@contextmanager
+def _whole() -> Iterator[None]:
+    """
+    What is begun in here is kept, for its end, before a signal interrupts: for
+    the main thread.
+
+    @raise KeyboardInterrupt: At the end, if there was a signal.
+    """
+    held: list[int] = []
+
+    def hold(number: int, frame: object) -> None:
+        held.append(number)
+
+    # Not a mask of signals: what is started would inherit it.
+    before = {number: signal.signal(number, hold) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, known in before.items():
+            signal.signal(number, known)
+    if held:
+        raise KeyboardInterrupt
+
+
 def _waitFor(what: str, process: subprocess.Popen[bytes], log: Path, label: str) -> str:
     """
     Wait for a line C{label: value} of a process.
@@ -137,7 +161,8 @@ def _ignoreSignals() -> None:
 
 
 def _runParts(stack: ExitStack, check: bool) -> int:
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ockam-twisted-demo-")))
+    with _whole():
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ockam-twisted-demo-")))
     web, relay, inlet = _freePorts(3)
     (folder / "page").mkdir()
     (folder / "page" / "index.html").write_text(_PAGE.format(web=web, inlet=inlet))
@@ -150,7 +175,8 @@ def _runParts(stack: ExitStack, check: bool) -> int:
         else:
             real = [sys.executable, "-m", "twisted", *arguments, "--state-dir", str(folder / name)]
             show = ["twist", *arguments]
-        parts[name] = stack.enter_context(_running(real, shlex.join(show), log)), log
+        with _whole():
+            parts[name] = stack.enter_context(_running(real, shlex.join(show), log)), log
 
     def waitFor(name: str, label: str) -> str:
         return _waitFor(f"the {name}", *parts[name], label)

@@ -228,6 +228,12 @@ class StateUnusable(OckamError):
     """
 
 
+class StateInUse(StateUnusable):
+    """
+    Another process has the state folder.
+    """
+
+
 class ConfigurationError(OckamError, ValueError):
     """
     A configuration cannot be carried out; the text says what to change.

@@ -91,6 +91,17 @@ class Keys:
         return await openVault(reactor, store, self.vault, readPassphrase(self.passphrase, os.environ))
 
 
+def hasIdentity(place: StateFolder) -> bool:
+    """
+    Is there an identity in a state folder?
+
+    @raise OckamError: The folder cannot be used.
+    """
+    if place.exists():
+        place.checkFolder()
+    return readSetting(place.database, IDENTITY) is not None
+
+
 def showIdentity(reactor: Any, place: StateFolder, keys: Keys = Keys()) -> str:
     """
     The identifier in a state folder; made if there is none.

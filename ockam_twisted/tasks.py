@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ockam_twisted.control import NotRunning, askNode
-from ockam_twisted.errors import ConfigurationError, OckamError, StateUnusable
+from ockam_twisted.errors import ConfigurationError, OckamError, StateInUse, StateUnusable
 from ockam_twisted.identity.creation import IDENTITY, storedHistory, storedIdentifier
 from ockam_twisted.identity.history import ChangeHistory
 from ockam_twisted.offline import Keys, administer, folderOf, withState
@@ -54,8 +54,14 @@ class Node:
     def work(self, work: Any, create: bool = False) -> Any:
         """
         Do something with the state of a stopped node.
+
+        @raise OckamError: The folder cannot be used, or what C{work} raises.
         """
-        return withState(self._reactor, self.place, work, create)
+        try:
+            return withState(self._reactor, self.place, work, create)
+        except StateInUse:
+            name = self._command.removeprefix("ockam-")
+            raise StateInUse(f"the state folder {self.place.path} is in use: stop the {name} first") from None
 
 
 def instancesOf(command: str) -> list[str]:

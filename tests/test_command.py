@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from io import StringIO
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -16,6 +17,7 @@ from ockam_twisted import __version__, demo, offline
 from ockam_twisted.command import Options, main
 from ockam_twisted.errors import StateUnusable
 from ockam_twisted.storage.folder import StateFolder
+from tests.memory_reactor import MemoryReactor
 from tests.scenarios.processes import ROOT
 
 
@@ -51,9 +53,54 @@ class CommandTests(SynchronousTestCase):
         self.assertIn("--colour", self.refuse("demo", "--colour"))
         self.assertIn("--command is one of", self.refuse("identity", "show", "--command", "ls"))
         self.assertIn("dance", self.refuse("identity", "dance"))
-        self.assertIn("Wrong number", self.refuse("demo", "now"))
+        self.assertIn("'now' belongs to no option; see `ockam-twisted demo --help`", self.refuse("demo", "now"))
+        for name, value, says in (
+            ("uses", "many", "--uses is a number, not 'many'"),
+            ("expires", "1year", "--expires: '1year' is no time"),
+            ("attribute", "foo", "--attribute is NAME=VALUE, not 'foo'"),
+        ):
+            self.assertIn(says, self.refuse("ticket", "create", f"--{name}", value))
         for name in ("steam", "gtk3"):
             self.assertIn(f"there is no '{name}'; asyncio is one", self.refuse(f"--reactor={name}", "ping"))
+
+    def test_nearest(self) -> None:
+        """
+        What is nearly a command is taken for a slip of it, at both levels.
+        """
+        self.assertIn("there is no command 'stauts'; did you mean status?", self.refuse("stauts"))
+        self.assertIn("there is no command 'lst'; did you mean list?", self.refuse("ticket", "lst"))
+        self.assertIn("'dance'; see `ockam-twisted ticket --help`", self.refuse("ticket", "dance"))
+
+    def test_missing(self) -> None:
+        """
+        What is missing is asked for, with how all of it is typed.
+        """
+        for words, asked in (
+            ("ticket revoke", "say which ticket, by its id in `ockam-twisted ticket list`: {} ID [options]"),
+            ("member add", "say whom: {} IDENTIFIER [options]"),
+            ("member remove", "say whom, as `ockam-twisted member list` shows it: {} IDENTIFIER [options]"),
+            ("identity import", "say which file: {} FILE [options]"),
+            ("identity backup", "say into which file: {} FILE [options]"),
+            ("identity restore", "say from which file: {} FILE [options]"),
+            ("completion", "say for which shell: {} bash|zsh|fish"),
+            ("config check", "say which file: {} FILE"),
+        ):
+            said = self.refuse(*words.split())
+            self.assertEqual(said, f"ockam-twisted: {asked.format(f'ockam-twisted {words}')}\n")
+
+    def test_surplus(self) -> None:
+        """
+        What is too much is shown, with the option that was meant.
+        """
+        for words, meant in (
+            ("status ockam-outlet", "did you mean --command ockam-outlet?"),
+            ("ticket list ockam-outlet", "did you mean --command ockam-outlet?"),
+            ("status json", "did you mean --json?"),
+            ("check /dnsaddr/relay/tcp/4000", "did you mean --to /dnsaddr/relay/tcp/4000?"),
+            ("ticket revoke 3f9a ockam-outlet", "see `ockam-twisted ticket revoke --help`"),
+            ("status web", "see `ockam-twisted status --help`"),
+        ):
+            self.assertIn(f"'{words.split()[-1]}' belongs to no option; {meant}\n", self.refuse(*words.split()))
 
 
 class RunTests(SynchronousTestCase):
@@ -87,10 +134,45 @@ class RunTests(SynchronousTestCase):
             return "I123"
 
         self.patch(offline, "showIdentity", show)
+        self.patch(offline, "hasIdentity", lambda place: True)
         self.assertEqual(self.run_("identity", "show"), (0, "Identifier: I123\n", ""))
         self.run_("identity", "show", "--command", "ockam-outlet", "--instance", "web")
         self.run_("identity", "show", "--state-dir", "/s")
         self.assertEqual(asked, [("ockam-inlet", "default"), ("ockam-outlet", "web"), ("/", "s")])
+
+    def test_newIdentity(self) -> None:
+        """
+        One that is made for a command that was not named is not made in
+        silence, and what is printed to be copied stays one line.
+        """
+
+        def show(reactor: object, place: StateFolder, keys: object) -> str:
+            return str(offlineShow(MemoryReactor(), place))
+
+        offlineShow = offline.showIdentity
+        self.patch(offline, "showIdentity", show)
+        self.patch(os, "environ", {"XDG_STATE_HOME": str(Path(self.mktemp()).absolute())})
+        made = "made a new identity for ockam-inlet (the default of --command)\n"
+        for more, said in (((), made), ((), ""), (("--command", "ockam-outlet"), ""), (("--state-dir", "s"), "")):
+            status, out, err = self.run_("identity", "show", *more)
+            self.assertEqual((status, err), (0, said))
+            self.assertRegex(out, "\\AIdentifier: I[0-9a-f]{64}\n\\Z")
+
+    def test_defaultCommand(self) -> None:
+        """
+        Whose state is meant unless something is said is in the help of each
+        task that asks.
+        """
+        for words, default in (
+            ("identity show", "ockam-inlet"),
+            ("identity backup", "ockam-inlet"),
+            ("ticket create", "ockam-outlet"),
+            ("member list", "ockam-outlet"),
+            ("unpair", "ockam-inlet"),
+            ("reload", "ockam-node"),
+        ):
+            _, out, _ = self.run_(*words.split(), "--help")
+            self.assertIn(f"[default: {default}]", " ".join(out.split()))
 
     def test_demo(self) -> None:
         """
@@ -123,6 +205,17 @@ class RunTests(SynchronousTestCase):
             self.patch(demo, "runDemo", run)
             self.assertEqual(self.run_("demo"), (status, "", said))
 
+    def test_interrupted(self) -> None:
+        """
+        The same before the options are read.
+        """
+
+        def read(self: object, argv: object) -> None:
+            raise KeyboardInterrupt
+
+        self.patch(Options, "parseOptions", read)
+        self.assertEqual(self.run_("check"), (130, "", ""))
+
     def test_version(self) -> None:
         """
         The version is ours, wherever it is asked for.
@@ -145,6 +238,8 @@ class RunTests(SynchronousTestCase):
                 if line.startswith("      --"):
                     self.assertGreater(len(line.split()), 1, f"no text for {line}")
             self.assertNotIn("[default: ]", text)
+            # Only what has some begins a list of them.
+            self.assertEqual("Commands:" in text, arguments in ((), ("identity",)))
             commands = [line.split()[1:] for line in examples.splitlines() if line.strip().startswith("ockam-twisted ")]
             self.assertTrue(commands, examples)
             for command in commands:

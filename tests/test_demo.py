@@ -183,6 +183,43 @@ class PartTests(SynchronousTestCase):
         self.patch(demo, "_PATIENCE", 0.0)
         self.assertRaises(TimedOut, demo._open, port)
 
+    def test_interruptedAtStart(self) -> None:
+        """
+        A signal that comes while a folder or a process is made waits until its
+        end is sure: nothing of it is left.
+        """
+        place = Path(self.mktemp()).absolute()
+        place.mkdir()
+        self.patch(tempfile, "tempdir", str(place))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.addCleanup(signal.signal, number, signal.getsignal(number))
+        # Whatever the runner of the tests has there.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        started: list[subprocess.Popen[bytes]] = []
+        start, make = subprocess.Popen, tempfile.TemporaryDirectory
+        for number in (signal.SIGINT, signal.SIGTERM):
+
+            def startAndInterrupt(*arguments: Any, number: int = number, **named: Any) -> subprocess.Popen[bytes]:
+                started.append(start(*arguments, **named))
+                self.addCleanup(started[-1].kill)
+                os.kill(os.getpid(), number)
+                return started[-1]
+
+            def makeAndInterrupt(*arguments: Any, number: int = number, **named: Any) -> Any:
+                made = make(*arguments, **named)
+                os.kill(os.getpid(), number)
+                return made
+
+            for module, name, interrupting in (
+                (subprocess, "Popen", startAndInterrupt),
+                (tempfile, "TemporaryDirectory", makeAndInterrupt),
+            ):
+                patched = self.patch(module, name, interrupting)
+                self.assertRaises(KeyboardInterrupt, runDemo, True)
+                patched.restore()
+                self.assertEqual(os.listdir(place), [])
+        self.assertEqual([process.poll() for process in started], [-signal.SIGTERM] * 2)
+
     def test_signals(self) -> None:
         """
         However the demo ends, the signals are what they were.

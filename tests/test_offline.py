@@ -14,7 +14,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from ockam_twisted.errors import StateUnusable
 from ockam_twisted.identity.creation import IDENTITY
-from ockam_twisted.offline import folderOf, showIdentity
+from ockam_twisted.offline import folderOf, hasIdentity, showIdentity
 from ockam_twisted.storage.folder import StateFolder
 from ockam_twisted.storage.sqlite import SQLiteStore
 from tests.memory_reactor import MemoryReactor
@@ -52,7 +52,9 @@ class ShowIdentityTests(SynchronousTestCase):
         Where there is no identity one is made, in a private folder that is
         free afterwards; then it is shown without a reactor.
         """
+        self.assertFalse(hasIdentity(StateFolder(self.folder)))
         made = self.show(MemoryReactor())
+        self.assertTrue(hasIdentity(StateFolder(self.folder)))
         self.assertRegex(made, "^I[0-9a-f]{64}$")
         self.assertEqual(self.folder.stat().st_mode & 0o777, 0o700)
         self.assertEqual(self.show(), made)
@@ -88,6 +90,7 @@ class ShowIdentityTests(SynchronousTestCase):
         """
         self.folder.mkdir()
         self.folder.chmod(0o755)
+        self.assertRaises(StateUnusable, hasIdentity, StateFolder(self.folder))
         self.refused("run: chmod 700")
         (self.folder / "letters").touch()
         self.refused("there are other files in it")

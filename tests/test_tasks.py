@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from ockam_twisted.errors import OckamError
+from ockam_twisted.errors import OckamError, StateInUse
 from ockam_twisted.offline import Keys
 from ockam_twisted.sessions.pairing import PAIRING, pairingSetting
 from ockam_twisted.storage.folder import StateFolder
@@ -53,6 +53,16 @@ class StoppedTests(SynchronousTestCase):
         self.assertTrue(self.unpair())
         self.assertFalse(self.unpair())
         self.assertTrue(self.unpair("web"))
+
+    def test_running(self) -> None:
+        """
+        What only a stopped node lets be done says which node to stop.
+        """
+        folder = StateFolder(self.folder)
+        folder.open()
+        self.addCleanup(folder.close)
+        error = self.assertRaises(StateInUse, self.unpair)
+        self.assertEqual(str(error), f"the state folder {self.folder} is in use: stop the node first")
 
     def test_reload(self) -> None:
         """

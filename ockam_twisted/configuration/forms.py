@@ -33,12 +33,13 @@ def shown(value: object) -> str:
     return ascii(text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "...")
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[str], mark: str = "") -> str:
     """
+    @param mark: What stands in front of each of those that are known.
     @return: C{; did you mean ...?}, if one of those that are known is near.
     """
     found = difflib.get_close_matches(word[:_SHOWN].lower(), list(known), 1, 0.6)
-    return f"; did you mean {found[0]}?" if found else ""
+    return f"; did you mean {mark}{found[0]}?" if found else ""
 
 
 def asText(value: object, what: str, allowed: str) -> str:

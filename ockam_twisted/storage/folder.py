@@ -13,7 +13,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from ockam_twisted.errors import ConfigurationError, StateUnusable
+from ockam_twisted.errors import ConfigurationError, StateInUse, StateUnusable
 from ockam_twisted.storage.schema import checkDatabase
 
 _INSTANCE = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
@@ -207,7 +207,7 @@ class StateFolder:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
-            raise StateUnusable(
+            raise StateInUse(
                 f"the state folder {self.path} is in use by another process; use --instance NAME or --state-dir PATH"
             ) from None
         except OSError as error:

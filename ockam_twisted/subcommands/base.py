@@ -11,19 +11,21 @@ from typing import Any
 from twisted.python import usage
 
 from ockam_twisted import __version__
+from ockam_twisted.tap.mistakes import HelpfulOptions
 
 #: Whose state there may be.
 COMMANDS = ("ockam-inlet", "ockam-outlet", "ockam-relay", "ockam-authority", "ockam-node")
 
 
-class BaseOptions(usage.Options):
+class BaseOptions(HelpfulOptions):
     """
     What all have in common: a version, and examples that are not wrapped.
     """
 
     synopsis = ""
     examples = ""
-    subCommands: list[Any] = []
+    #: Only of those that have some: the help would begin a list of them.
+    subCommands: list[Any]
 
     def getSynopsis(self) -> str:
         """
@@ -31,12 +33,25 @@ class BaseOptions(usage.Options):
         """
         return str(self.synopsis)
 
+    def words(self) -> str:
+        """
+        What is typed to get here.
+        """
+        above: Any = self.parent
+        return "ockam-twisted" if above is None else f"{above.words()} {above.subCommand}"
+
+    def whereHelpIs(self) -> str:
+        """
+        See L{HelpfulOptions.whereHelpIs}.
+        """
+        return f"; see `{self.words()} --help`"
+
     def parseOptions(self, options: Any = None) -> None:
         """
         Options may also follow what they are about.
         """
         given = sys.argv[1:] if options is None else list(options)
-        if not self.subCommands:
+        if not hasattr(self, "subCommands"):
             try:
                 found, rest = getopt.gnu_getopt(given, self.shortOpt, self.longOpt)
             except getopt.GetoptError:
@@ -84,9 +99,20 @@ class Group(BaseOptions):
         return int(self.subOptions.run())
 
 
+def commandMeant(argument: str) -> str:
+    """
+    @return: The option that says of which command something is, if an argument
+        is the name of one.
+    """
+    return "command" if argument in COMMANDS else ""
+
+
 class StateOptions(BaseOptions):
     """
     Whose state it is about.
+
+    @cvar defaultCommand: Of which command, unless something is said.
+    @ivar isDefault: Was nothing said?
     """
 
     defaultCommand = "ockam-outlet"
@@ -101,12 +127,22 @@ class StateOptions(BaseOptions):
 
     def __init__(self) -> None:
         super().__init__()
-        self["command"] = self.defaultCommand
+        self.docs["command"] += f" [default: {self.defaultCommand}]"
+        self.isDefault = False
+
+    def meant(self, argument: str) -> str:
+        """
+        See L{HelpfulOptions.meant}.
+        """
+        return commandMeant(argument)
 
     def postOptions(self) -> None:
         """
         Check the command.
         """
+        self.isDefault = self["command"] is None
+        if self.isDefault:
+            self["command"] = self.defaultCommand
         if self["command"] not in COMMANDS:
             raise usage.UsageError(f"--command is one of {', '.join(COMMANDS)}, not {self['command'][:40]!r}")
 

@@ -17,6 +17,8 @@ class Completion(BaseOptions):
     C{ockam-twisted completion}
     """
 
+    argument = "shell"
+    asks = "for which shell"
     synopsis = "Usage: ockam-twisted completion bash|zsh|fish"
     longdesc = (
         "Prints what a shell needs to complete this command, and what twist and twistd are given behind the name of "
@@ -31,15 +33,14 @@ class Completion(BaseOptions):
     ockam-twisted completion fish > ~/.config/fish/completions/ockam-twisted.fish
 """
 
-    def parseArgs(self, shell: str) -> None:  # type: ignore[override]
+    def postOptions(self) -> None:
         """
-        For which shell.
+        Check the shell.
         """
         from twisted.python import usage
 
-        if shell not in SHELLS:
-            raise usage.UsageError(f"a shell is one of {', '.join(SHELLS)}, not {shell[:40]!r}")
-        self["shell"] = shell
+        if self["shell"] not in SHELLS:
+            raise usage.UsageError(f"a shell is one of {', '.join(SHELLS)}, not {self['shell'][:40]!r}")
 
     def run(self) -> int:
         """

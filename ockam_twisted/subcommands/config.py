@@ -7,8 +7,6 @@ from __future__ import annotations
 import json
 import sys
 
-from twisted.python import usage
-
 from ockam_twisted.subcommands.base import BaseOptions, Group
 
 
@@ -17,20 +15,14 @@ class Check(BaseOptions):
     C{ockam-twisted config check}
     """
 
+    argument = "file"
+    asks = "which file"
     synopsis = "Usage: ockam-twisted config check FILE"
     longdesc = (
         "Reads a file as `twist ockam-node --config` does, and says all that is wrong with it, a line each: where it "
         "is, what is there, and what may be. Nothing is started; the exit status is 1 if something is wrong."
     )
     examples = "  ockam-twisted config check node.yaml\n"
-
-    def parseArgs(self, *files: str) -> None:
-        """
-        The file.
-        """
-        if len(files) != 1:
-            raise usage.UsageError("say which file, as in ockam-twisted config check node.yaml")
-        self.file = files[0]
 
     def run(self) -> int:
         """
@@ -41,7 +33,7 @@ class Check(BaseOptions):
         from ockam_twisted.configuration.load import Refused, check
 
         try:
-            config = check(self.file, reactor)
+            config = check(self["file"], reactor)
         except Refused as error:
             for line in error.lines:
                 print(line, file=sys.stderr)
@@ -57,7 +49,7 @@ class Check(BaseOptions):
             counted.append("a relay")
         if config.authorityService is not None:
             counted.append("an authority")
-        print(f"{self.file}: all right: {', '.join(counted)}")
+        print(f"{self['file']}: all right: {', '.join(counted)}")
         return 0
 
 

@@ -41,9 +41,13 @@ class IdentityShow(IdentityOptions):
         """
         from twisted.internet import reactor
 
-        from ockam_twisted.offline import showIdentity
+        from ockam_twisted.offline import hasIdentity, showIdentity
 
-        print(f"Identifier: {showIdentity(reactor, self.node().place, self.keys())}", flush=True)
+        place = self.node().place
+        isNew = not hasIdentity(place)
+        print(f"Identifier: {showIdentity(reactor, place, self.keys())}", flush=True)
+        if isNew and self.isDefault and not self["state-dir"]:
+            print(f"made a new identity for {self['command']} (the default of --command)", file=sys.stderr)
         return 0
 
 
@@ -74,15 +78,11 @@ class IdentityImport(IdentityOptions):
     C{ockam-twisted identity import}
     """
 
+    argument = "file"
+    asks = "which file"
     synopsis = "Usage: ockam-twisted identity import FILE [options]"
     longdesc = "Keeps the public change history of somebody else's identity. The node must not be running."
     examples = "  ockam-twisted identity import outlet.identity\n"
-
-    def parseArgs(self, file: str) -> None:  # type: ignore[override]
-        """
-        Where it is.
-        """
-        self["file"] = file
 
     def run(self) -> int:
         """
@@ -125,18 +125,14 @@ class IdentityBackup(IdentityOptions):
     C{ockam-twisted identity backup}
     """
 
+    argument = "file"
+    asks = "into which file"
     synopsis = "Usage: ockam-twisted identity backup FILE [options]"
     longdesc = (
         "Copies the state of a node (identity, members, tickets, pairing) into a file that only you can read. It has "
         "the secret keys in it: whoever gets it is this node. The node may be running."
     )
     examples = "  ockam-twisted identity backup --command ockam-outlet outlet.backup\n"
-
-    def parseArgs(self, file: str) -> None:  # type: ignore[override]
-        """
-        Where to.
-        """
-        self["file"] = file
 
     def run(self) -> int:
         """
@@ -153,18 +149,14 @@ class IdentityRestore(IdentityOptions):
     C{ockam-twisted identity restore}
     """
 
+    argument = "file"
+    asks = "from which file"
     synopsis = "Usage: ockam-twisted identity restore FILE [options]"
     longdesc = (
         "Puts a backup into a state folder that is empty or not there. After a rotation an older backup is of no "
         "use: peers that have seen the newer key refuse it."
     )
     examples = "  ockam-twisted identity restore --command ockam-outlet outlet.backup\n"
-
-    def parseArgs(self, file: str) -> None:  # type: ignore[override]
-        """
-        Where from.
-        """
-        self["file"] = file
 
     def run(self) -> int:
         """

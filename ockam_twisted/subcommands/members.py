@@ -87,20 +87,31 @@ class TicketCreate(_Granting):
         """
         self["to"] = (*self["to"], way)
 
+    def postOptions(self) -> None:
+        """
+        Check the form of the options.
+        """
+        from ockam_twisted.config import duration
+        from ockam_twisted.errors import ConfigurationError
+
+        super().postOptions()
+        if not (self["uses"].isascii() and self["uses"].isdigit()):
+            raise usage.UsageError(f"--uses is a number, not {self['uses'][:40]!r}")
+        try:
+            self._seconds = duration(self["expires"], "--expires")
+        except ConfigurationError as error:
+            raise usage.UsageError(str(error)) from None
+
     def run(self) -> int:
         """
         Make it.
         """
-        from ockam_twisted.config import duration
-        from ockam_twisted.errors import ConfigurationError
         from ockam_twisted.tasks import asJSON, when
 
-        if not self["uses"].isdigit():
-            raise ConfigurationError(f"--uses is a number, not {self['uses'][:40]!r}")
         made = self.node().ask(
             "ticket create",
             uses=int(self["uses"]),
-            expires=duration(self["expires"], "--expires"),
+            expires=self._seconds,
             to=self["to"],
             peer=self["peer"],
             policy=self["peer-policy"],
@@ -140,15 +151,11 @@ class TicketRevoke(StateOptions):
     C{ockam-twisted ticket revoke}
     """
 
+    argument = "id"
+    asks = "which ticket, by its id in `ockam-twisted ticket list`"
     synopsis = "Usage: ockam-twisted ticket revoke ID [options]"
     longdesc = "Takes a ticket back. Who has used it stays a member: see `ockam-twisted member remove`."
     examples = "  ockam-twisted ticket revoke 3f9a0c11d2e4\n"
-
-    def parseArgs(self, id: str) -> None:  # type: ignore[override]
-        """
-        Which one.
-        """
-        self["id"] = id
 
     def run(self) -> int:
         """
@@ -202,15 +209,11 @@ class MemberAdd(_Granting):
     C{ockam-twisted member add}
     """
 
+    argument = "identifier"
+    asks = "whom"
     synopsis = "Usage: ockam-twisted member add IDENTIFIER [options]"
     longdesc = "Makes somebody a member without a ticket, or gives a member other attributes, at once."
     examples = "  ockam-twisted member add I3f... --attribute team=web\n"
-
-    def parseArgs(self, identifier: str) -> None:  # type: ignore[override]
-        """
-        Whom.
-        """
-        self["identifier"] = identifier
 
     def run(self) -> int:
         """
@@ -226,18 +229,14 @@ class MemberRemove(StateOptions):
     C{ockam-twisted member remove}
     """
 
+    argument = "identifier"
+    asks = "whom, as `ockam-twisted member list` shows it"
     synopsis = "Usage: ockam-twisted member remove IDENTIFIER [options]"
     longdesc = (
         "Puts somebody out. At this node that ends all it has within a second; where others go by the word of this "
         "node, when its credential expires."
     )
     examples = "  ockam-twisted member remove I3f...\n"
-
-    def parseArgs(self, identifier: str) -> None:  # type: ignore[override]
-        """
-        Whom.
-        """
-        self["identifier"] = identifier
 
     def run(self) -> int:
         """

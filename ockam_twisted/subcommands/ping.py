@@ -59,6 +59,8 @@ class Ping(WayOptions):
     C{ockam-twisted ping}
     """
 
+    argument = "way"
+    isNeeded = False
     synopsis = "Usage: ockam-twisted ping [options] [MULTIADDR | IDENTIFIER@MULTIADDR]"
     longdesc = (
         "Connects along a way and shows how long that takes, then asks the echo of each node on it again and again: of "
@@ -80,14 +82,6 @@ class Ping(WayOptions):
     ]
     optFlags = [["json", None, "Print JSON, at the end; times are in seconds"]]
 
-    _way = ""
-
-    def parseArgs(self, way: str = "") -> None:
-        """
-        The way.
-        """
-        self._way = way
-
     def postOptions(self) -> None:
         """
         Check the form of the options.
@@ -97,16 +91,17 @@ class Ping(WayOptions):
         from ockam_twisted.sessions.destination import readPinnedWay
 
         self._to: Any = None
+        way = self.get("way", "")
         given = [name for name in ("to", "ticket", "allow", "authority") if self[name]]
-        if self._way and given:
+        if way and given:
             raise usage.UsageError(f"the way is given already: it excludes --{given[0]}")
         try:
             self._count = int(self.number("count", 1, 1_000_000, True))
             self._interval = self.number("interval", 0.01, 3600)
-            if not self._way:
+            if not way:
                 self.readWay()
                 return
-            self._to = readPinnedWay(self._way)
+            self._to = readPinnedWay(way)
             checkRoad(self._to[1], "the way")
             self.nodeConfig = self.config()
         except OckamError as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from twisted.python import usage
 
-from ockam_twisted.subcommands.base import COMMANDS, BaseOptions
+from ockam_twisted.subcommands.base import COMMANDS, BaseOptions, commandMeant
 
 
 def span(seconds: float) -> str:
@@ -109,6 +109,12 @@ class Status(BaseOptions):
         ["instance", None, None, "Which instance of it [default: all; with --command the one called default]"],
         ["state-dir", None, None, "The state folder of the node, if it has another one than its kind and instance say"],
     ]
+
+    def meant(self, argument: str) -> str:
+        """
+        See L{BaseOptions.meant}.
+        """
+        return commandMeant(argument)
 
     def postOptions(self) -> None:
         """

@@ -43,6 +43,12 @@ class WayOptions(BaseOptions):
         super().__init__()
         self["to"] = self["authorized"] = ()
 
+    def meant(self, argument: str) -> str:
+        """
+        See L{BaseOptions.meant}.
+        """
+        return "to" if "/" in argument else ""
+
     def opt_to(self, way: str) -> None:
         """
         Way to the outlet [default: as the pairing says]: MULTIADDR or IDENTIFIER@MULTIADDR; repeatable

@@ -18,6 +18,7 @@ class Options(NodeOptions):
     """
 
     command = "ockam-inlet"
+    elsewhere = {"relay": "the ticket says which relay"}
     synopsis = "--listen PORT --ticket TICKET [options]"
     longdesc = (
         "Listens for local clients and connects each of them, end-to-end encrypted, to a private TCP service beside "
@@ -33,8 +34,8 @@ class Options(NodeOptions):
     twist ockam-inlet --listen 5432 --authorized I3f... --to \\
       /dnsaddr/relay.example.com/tcp/4000/service/forward_to_I3f.../secure/api/service/outlet
   Two outlets of one service: clients go to one that is up:
-    twist ockam-inlet --listen 5432 \
-      --to I3f...@/dnsaddr/relay.example.com/tcp/4000/service/forward_to_I3f.../secure/api/service/outlet \
+    twist ockam-inlet --listen 5432 \\
+      --to I3f...@/dnsaddr/relay.example.com/tcp/4000/service/forward_to_I3f.../secure/api/service/outlet \\
       --to I77...@/dnsaddr/relay.example.com/tcp/4000/service/forward_to_I77.../secure/api/service/outlet
 """
 

@@ -19,6 +19,7 @@ class Options(CommandOptions):
     """
 
     command = "ockam-node"
+    stray = "config"
     synopsis = "--config FILE"
     longdesc = (
         "Runs what a file says: any number of outlets, inlets, listeners, registrations at relays, a relay, an "

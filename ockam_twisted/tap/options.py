@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from attrs import NOTHING
@@ -19,18 +20,17 @@ from ockam_twisted import __version__
 from ockam_twisted.config import NodeConfig
 from ockam_twisted.configuration.commands import COMMANDS, Offer
 from ockam_twisted.configuration.parts import AuthoritySettings, LogSettings, StateSettings, TicketsSettings
-from ockam_twisted.configuration.secrets import resolve
 from ockam_twisted.configuration.settings import NodeSettings
 from ockam_twisted.errors import ConfigurationError, OckamError, StateUnusable
 from ockam_twisted.processes.packets import isSupported
 from ockam_twisted.tap.ending import endWithStatus
 from ockam_twisted.tap.garbage import collectSeldom
 from ockam_twisted.tap.logs import chooseLog, startAudit
+from ockam_twisted.tap.mistakes import HelpfulOptions
 from ockam_twisted.tap.signals import endAtSecondSignal, rereadAtHangup
+from ockam_twisted.tap.tickets import readTicket
 
 _log = Logger()
-
-_MAX_TICKET = 16 * 1024
 
 
 def _shownDefault(offer: Offer) -> str | None:
@@ -57,24 +57,47 @@ def _added(offer: Offer) -> Any:
     return add
 
 
-class CommandOptions(usage.Options):
+class CommandOptions(HelpfulOptions):
     """
     What the options of all commands have in common.
 
     @cvar command: What it is called; names the state folder.
     @cvar examples: Lines that can be copied; they end the help.
+    @cvar stray: The option that a single argument is likely to lack.
     @ivar shownTickets: Was a ticket given that other users can see?
     """
 
     command = ""
     examples = ""
+    stray = "listen"
     shownTickets = False
+    _isMistaken = False
     nodeConfig: NodeConfig
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        See L{HelpfulOptions.parseOptions}.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.UsageError:
+            self._isMistaken = True
+            raise
+
+    def meant(self, argument: str) -> str:
+        """
+        See L{HelpfulOptions.meant}.
+        """
+        return self.stray
 
     def getUsage(self, width: int | None = None) -> str:
         """
         The help, with examples that are not wrapped.
         """
+        if self._isMistaken:
+            # C{twist} shows this together with the error, which is not to
+            # scroll away.
+            return f"See `twist {self.command} --help`"
         return f"{super().getUsage(width)}\nExamples:\n{self.examples}"
 
     def inItsWords(self, text: str) -> str:
@@ -168,29 +191,16 @@ class NodeOptions(CommandOptions):
 
     def ticket(self, name: str) -> str:
         """
-        The ticket of an option: itself, C{@FILE}, or C{-} for standard input.
+        The ticket of an option; see L{readTicket}.
         """
         text = self[name] or ""
         if text == "-":
             if self._hasReadInput:
                 raise usage.UsageError(f"--{name} -: standard input has one ticket, and another option has read it")
             self._hasReadInput = True
-            return self._given(name, sys.stdin.read(_MAX_TICKET), "standard input")
-        if text.startswith("credential:"):
-            return resolve(text, f"--{name}", os.environ)
-        if not text.startswith("@"):
+        elif not text.startswith(("@", "credential:")):
             self.shownTickets = self.shownTickets or bool(text)
-            return str(text)
-        try:
-            with open(text[1:], encoding="ascii", errors="replace") as file:
-                return self._given(name, file.read(_MAX_TICKET), text[1:])
-        except OSError as error:
-            raise usage.UsageError(f"--{name}: cannot read {text[1:]}: {error.strerror}") from None
-
-    def _given(self, name: str, text: str, where: str) -> str:
-        if not text.strip():
-            raise usage.UsageError(f"--{name}: there is no ticket in {where}: it is empty")
-        return text.strip()
+        return readTicket(text, f"--{name}")
 
     def authorities(self) -> tuple[AuthoritySettings, ...]:
         """
@@ -291,9 +301,9 @@ def makeNodeService(options: Any) -> IService:
     """
     from twisted.internet import reactor
 
-    from ockam_twisted.assembly import NodeService
     from ockam_twisted.checks import checkNames, checkPorts
     from ockam_twisted.ops.notify import Notifications
+    from ockam_twisted.tap.service import CommandService
     from ockam_twisted.transports.descriptors import raiseLimit
 
     config = options.nodeConfig
@@ -308,7 +318,7 @@ def makeNodeService(options: Any) -> IService:
     reactor.callWhenRunning(endAtSecondSignal, reactor)
     reactor.callWhenRunning(collectSeldom)
     raiseLimit()
-    service = NodeService(config, reactor, getattr(options, "reread", None))
+    service = CommandService(config, reactor, getattr(options, "reread", None), options.parent)
     endWithStatus(service)
     notifications = service.notifications = Notifications.fromEnvironment(reactor, os.environ)
     if notifications is not None:

@@ -18,6 +18,7 @@ class Options(NodeOptions):
     """
 
     command = "ockam-outlet"
+    stray = "target"
     synopsis = "--target HOST:PORT --relay HOST:PORT [options]"
     longdesc = (
         "Runs beside a private TCP service and lets others reach it, end-to-end encrypted, without an open port: it "

@@ -95,6 +95,7 @@ class FormsTests(SynchronousTestCase):
         The nearest of the known words, if it is near.
         """
         self.assertEqual(nearest("Outlet", ["inlets", "outlets"]), "; did you mean outlets?")
+        self.assertEqual(nearest("traget", ["to", "target"], "--"), "; did you mean --target?")
         self.assertEqual(nearest("drain_timeout", ["drain-timeout"]), "; did you mean drain-timeout?")
         self.assertEqual(nearest("frobnicate", ["inlets", "outlets"]), "")
         self.assertEqual(nearest("x" * 1_000_000, ["inlets"]), "")

@@ -192,6 +192,35 @@ class BadInputTestCase(ScenarioTestCase):
         return check
 
 
+class MistakeTests(ScenarioTestCase):
+    """
+    What is typed wrong.
+    """
+
+    def test_short(self) -> None:
+        """
+        The error is not pushed off a terminal by the help, which is named.
+        """
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        for program, said, stream in (
+            ([sys.executable, "-m", "twisted"], "Error: ", "stderr"),
+            ([*_TWISTD, "-n"], "-c -n: ", "stdout"),
+        ):
+            done = subprocess.run(
+                [*program, "ockam-outlet", "--traget", "127.0.0.1:80"],
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                env=environ,
+                cwd=self.folder,
+            )
+            lines = getattr(done, stream).splitlines()
+            self.assertIn(f"{said}there is no option --traget; did you mean --target?", lines)
+            self.assertIn("See `twist ockam-outlet --help`", lines)
+            self.assertLess(len(lines), 6)
+            self.assertNotEqual(done.returncode, 0)
+
+
 eachRunner = eachVariant("twist", "twistd -n", "twistd")
 
 

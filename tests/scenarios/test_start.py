@@ -70,6 +70,14 @@ class StartTests(ScenarioTestCase):
         folder = str(self.folder / "fresh")
         self.refuses(1, "never paired: give --ticket", "ockam-inlet", "--listen", "0", "--state-dir", folder)
 
+    def test_noFolder(self) -> None:
+        """
+        A state folder that only shows to be impossible when it is made is
+        named, status 1.
+        """
+        listen = ("--listen", "tcp:0:interface=127.0.0.1")
+        self.refuses(1, "cannot make the state folder /proc/x", "ockam-relay", *listen, "--state-dir", "/proc/x")
+
     def test_port_in_use(self) -> None:
         """
         A port in use is named, status 1.

@@ -60,14 +60,14 @@ class ConfigTests(SynchronousTestCase):
 
     def test_missing(self) -> None:
         """
-        A file that is not there, and none at all.
+        A file that is not there, none at all, and two.
         """
         status, _, err = self.run_("check", "/nowhere/f")
         self.assertEqual((status, err), (1, "cannot read '/nowhere/f': No such file or directory\n"))
-        for arguments in (("check",), ("check", "a", "b")):
+        for arguments, says in ((("check",), "say which file"), (("check", "a", "b"), "'b' belongs to no option")):
             status, _, err = self.run_(*arguments)
             self.assertEqual(status, 64)
-            self.assertIn("say which file", err)
+            self.assertIn(says, err)
 
     def test_written(self) -> None:
         """

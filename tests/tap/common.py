@@ -89,6 +89,7 @@ class OptionsTestCase(SynchronousTestCase):
             if f" {command} " in each and "ockam-twisted" not in each
         ]
         self.assertTrue(commands)
+        self.assertEqual([each for each in examples.splitlines() if len(each) > 120], [])
         for each in commands:
             _, _, arguments = each.partition(f" {command} ")
             arguments = arguments.replace("I3f...", WHO).replace("I77...", OTHER).replace("ockamticket1...", TICKET)

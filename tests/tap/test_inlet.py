@@ -43,6 +43,7 @@ class OptionsTests(OptionsTestCase):
         self.refused("--listen 5432", *to, *trust)
         self.refused("--to says where the outlet is", *listen, *trust)
         self.refused("no pairing is kept", *listen, "--ephemeral")
+        self.refused("no option --relay: the ticket says which relay", *listen, "--relay", "relay.example.com:4000")
 
     def test_ticket(self) -> None:
         """

@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
+from twisted.python import usage
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from ockam_twisted.assembly import NodeService
@@ -152,6 +153,17 @@ class ServiceTests(SynchronousTestCase):
             self.assertEqual(options.command, name)
             self.assertIs(maker.makeService, makeNodeService)
             self.assertTrue(maker.description.isprintable())
+
+    def test_mistake(self) -> None:
+        """
+        Beside an error, of the command line or of a value, there is only where
+        the help is; C{--help} still has all of it.
+        """
+        for words in (["--lsten", "4000"], ["4000"], ["--listen", "abc"]):
+            options = Options()
+            self.assertRaises(usage.UsageError, options.parseOptions, words)
+            self.assertEqual(options.getUsage(), "See `twist ockam-relay --help`")
+        self.assertIn("--listen=", Options().getUsage())
 
     def test_abstract(self) -> None:
         """

@@ -42,6 +42,7 @@ class OptionsTests(OptionsTestCase):
         """
         target, relay, trust = self.needed[:2], self.needed[2:4], self.needed[4:]
         self.refused("--target 127.0.0.1:5432", *relay, *trust)
+        self.refused("did you mean --target 127.0.0.1:80?", "127.0.0.1:80", *relay, *trust)
         self.refused("--relay HOST:PORT", *target, *trust)
 
     def test_tickets(self) -> None:

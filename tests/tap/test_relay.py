@@ -107,7 +107,7 @@ class OptionsTests(OptionsTestCase):
         """
         Arguments that are no options are refused.
         """
-        self.refused("Wrong number", "4000")
+        self.refused("'4000' belongs to no option; did you mean --listen 4000?", "4000")
         self.refused("--lisen", "--lisen", "4000")
 
     def test_common(self) -> None:

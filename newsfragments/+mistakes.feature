@@ -1,0 +1,1 @@
+What is typed wrong is said in one line that says what to type instead (``did you mean --target?``), and not followed by all of the help any more; what is missing or too much behind a command is named.
