@@ -18,7 +18,6 @@ from ockam_twisted.errors import (
     InvalidTicket,
     NoRoute,
     PeerNotTrusted,
-    RequestFailed,
     StateUnusable,
 )
 from ockam_twisted.identity.identifiers import Identifier
@@ -140,7 +139,7 @@ class PairingTests(AuthorityTestCase):
         """
         ticket = self.ticket()
         cannot = self.patch(self.authority, "redeem", lambda *_: fail(StateUnusable("full")))
-        self.assertFailed(self.attempt(ticket), RequestFailed)
+        self.assertFailed(self.attempt(ticket), NoRoute)
         self.flushLoggedErrors(StateUnusable)
         cannot.restore()
         self.assertIsInstance(self.again(), Established)
