@@ -92,7 +92,8 @@ class Inward:
         """
         The same for what does not go the direct way, or not yet.
         """
-        began = self._seconds()
+        charging = self._charging
+        began = 0.0 if charging is None else charging.seconds()
         try:
             if found is None:
                 found = self._meet(plaintext, start, end)
@@ -105,12 +106,13 @@ class Inward:
             self.drop(error)
             return False
         finally:
-            self._charge(began)
+            if charging is not None:
+                self._charge(charging.seconds() - began)
         flow = found.flow
-        began = self._seconds()
+        began = 0.0 if charging is None else charging.seconds()
         flow.send((plaintext[begin:stop],), stop - begin)
-        if self._charging is not None and not flow.isDirect and not self._isBounded(flow):
-            self._charge(began)
+        if charging is not None and not flow.isDirect and not self._isBounded(flow):
+            self._charge(charging.seconds() - began)
         return True
 
     def _follow(self, back: Route) -> None:
@@ -120,16 +122,13 @@ class Inward:
     def _isBounded(self, flow: IFlow) -> bool:
         return any(IBounded.providedBy(self._router.worker(address)) for address in flow.onward_route[:1])
 
-    def _seconds(self) -> float:
-        return 0.0 if self._charging is None else self._charging.seconds()
-
-    def _charge(self, began: float) -> None:
+    def _charge(self, seconds: float) -> None:
         """
-        What was begun then was asked for, and has taken until now.
+        What was asked for has taken so long.
         """
         source = self._router.turn.source
-        if self._charging is not None and source is not None:
-            source.charge(self._charging.seconds() - began)
+        if source is not None:
+            source.charge(seconds)
 
     def _meet(self, plaintext: bytes, start: int, end: int) -> Inbound | None:
         """

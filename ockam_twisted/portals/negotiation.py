@@ -64,26 +64,28 @@ class Offer:
             return b""
         return terms.early.data
 
-    def accept(self, peer: PeerIdentity) -> Exchange:
+    def accept(self, peer: PeerIdentity) -> tuple[Terms, Exchange]:
         """
         Accept it, at the outlet.
 
         @param peer: The inlet.
+        @return: Our terms, and what comes of it.
         @raise LimitReached: Too much is under way.
         """
         settings = self.settings
         receiving = settings.receiving(peer)
         ours = settings.terms(receiving, os.urandom(ID_SIZE))
         try:
-            return settings.agree(ours, self.terms, receiving, peer)
+            return ours, settings.agree(ours, self.terms, receiving, peer)
         except LimitReached:
             receiving.close()
             raise
 
-    def acceptance(self, exchange: Exchange) -> bytes:
+    def acceptAgain(self, exchange: Exchange) -> bytes:
         """
-        @param exchange: What came of it.
-        @return: The Pong that says so, at the outlet.
+        The inlet has asked once more for what was accepted already.
+
+        @return: The Pong that says so.
         """
         return encodeTerms(PONG, self.settings.terms(exchange.receiving, exchange.stream))
 

@@ -50,7 +50,6 @@ class Opening:
     take: Callable[[], bytes] | None = None
     _told: bytes | None = None
     _said = b""
-    _asked: str | None = None
 
     def __init__(self, inlet: Inlet, local: Any) -> None:
         """
@@ -148,11 +147,11 @@ class Opening:
         Who may have been told what the client says is asked once more, and
         nobody else while it lives: it alone knows.
         """
-        return not self.stream.isHasty or self._identifierOf(route) == self._asked
-
-    def _identifierOf(self, route: Route) -> str | None:
-        peer = self._inlet.router.peers.find(route[0])
-        return None if peer is None else peer.identifier
+        if self._route is None or not self.stream.isHasty:
+            return True
+        peers = self._inlet.router.peers
+        asked, other = peers.find(self._route[0]), peers.find(route[0])
+        return asked is not None and other is not None and asked.identifier == other.identifier
 
     def opened(self) -> None:
         """
@@ -179,7 +178,6 @@ class Opening:
         with self._inlet.router.turn:
             if outlet is not None and self.take is not None and not self._said:
                 stream.early = self._said = self.take()
-                self._asked = self._identifierOf(route)
             if stream.state is State.NEW:
                 stream.ping(route, outlet)
 

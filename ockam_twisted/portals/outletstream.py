@@ -16,6 +16,7 @@ from ockam_twisted.portals.stream import PortalStream
 from ockam_twisted.routing.local_message import LocalMessage
 from ockam_twisted.wire.extension import REFUSED, Resume
 from ockam_twisted.wire.portal import PONG
+from ockam_twisted.wire.terms import encodeTerms
 
 
 class OutletStream(PortalStream):
@@ -59,7 +60,7 @@ class OutletStream(PortalStream):
             if self.offer is not None and self.peer is not None:
                 early = self.offer.early
                 try:
-                    exchange = self.offer.accept(self.peer)
+                    terms, exchange = self.offer.accept(self.peer)
                 except LimitReached as error:
                     self.abandon(str(error), REFUSED)
                     return
@@ -70,7 +71,7 @@ class OutletStream(PortalStream):
                     exchange.payloadReceived(len(early))
                     self.received += len(early)
                 # Who sends something with Ping knows us.
-                pong, instance = self.offer.acceptance(exchange), self.offer.terms.instance
+                pong, instance = encodeTerms(PONG, terms), self.offer.terms.instance
                 self.extension = Extension(self, self.offer.settings, exchange, instance, isConfirmed=bool(early))
             # From now on payloads are taken without their routes.  Only then may
             # something be sent: that flow begins here, and would be resolved
@@ -95,7 +96,7 @@ class OutletStream(PortalStream):
         else:
             self.state = State.OPEN
         if self._hasMoved(message) and extension is not None:
-            self.emit((pong := offer.acceptance(extension.exchange),), len(pong))
+            self.emit((pong := offer.acceptAgain(extension.exchange),), len(pong))
             extension.askedAgain(offer.terms.limit)
 
     def resumeReceived(self, message: LocalMessage, resume: Resume) -> None:
