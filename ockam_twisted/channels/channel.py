@@ -234,7 +234,8 @@ class SecureChannel:
         """
         Send Close and end the channel, for a reason.
 
-        @param close: How to say it: L{CLOSE} or L{REFUSED}.
+        @param close: How to say it: L{CLOSE} or
+            L{REFUSED <ockam_twisted.wire.channel.REFUSED>}.
         """
         if self._reason is None:
             with self._router.turn:
