@@ -796,6 +796,7 @@ class IWay(Interface):
 
     route: Route | None = Attribute("The route while it is up, else L{None}.")
     why: str = Attribute("Why it is not up, in words; empty while it is.")
+    isSuspect: bool = Attribute("Was the far end asked for a reason whether it lives, and has not answered?")
 
     def whenUp() -> Deferred[Route]:
         """

@@ -349,7 +349,10 @@ class MemoryWay:
     A way that is up when a test says so.
 
     @ivar suspected: What the way was suspected for.
+    @ivar isSuspect: See L{IWay}; set by the test.
     """
+
+    isSuspect = False
 
     def __init__(self, route: Route | None = None, why: str = "it is not up yet") -> None:
         self.route = route

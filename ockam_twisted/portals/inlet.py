@@ -171,9 +171,12 @@ class Inlet(Service):
     def outletOf(self, route: Route) -> bytes | None:
         """
         The instance of the process at the end of a way, if it takes what a
-        client says with the Ping.
+        client says with the Ping: not while it may be no more, since its
+        successor cannot know what it has told.
         """
-        return self._outlet[1] if self._outlet is not None and self._outlet[0] is route else None
+        if self._outlet is None or self._outlet[0] is not route or self.way.isSuspect:
+            return None
+        return self._outlet[1]
 
     def learn(self, route: Route | None, stream: InletStream) -> None:
         """

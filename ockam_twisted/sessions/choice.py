@@ -121,6 +121,13 @@ class Choice(MultiService):
         return None if self.chosen is None else self.chosen.route
 
     @property
+    def isSuspect(self) -> bool:
+        """
+        See L{IWay.isSuspect}: of the outlet that new streams go to.
+        """
+        return self.chosen is not None and self.chosen.isSuspect
+
+    @property
     def why(self) -> str:
         """
         See L{IWay.why}.

@@ -133,7 +133,7 @@ class Session(Service):
     @property
     def isSuspect(self) -> bool:
         """
-        Was the far end asked for a reason, and has not answered?
+        See L{IWay.isSuspect}.
         """
         return self._watch is not None and self._watch.isSuspect
 

@@ -20,6 +20,7 @@ class StaticWay:
     """
 
     why = ""
+    isSuspect = False
 
     def __init__(self, route: Route) -> None:
         self.route: Route | None = route

@@ -411,6 +411,23 @@ class EarlyTests(EarlyTestCase):
         self.assertEqual((client.ending, self.heard()), ("", [b"hello"]))
         self.assertOver(client, self.targets.made[-1])
 
+    def test_suspect(self) -> None:
+        """
+        Nothing is sent early to an outlet that may be no more: its successor
+        has the stream then.
+        """
+        self.begin()
+        self.way.isSuspect = True
+        self.hop.toServer.held = True
+        client = self.says(b"hello")
+        self.theOutlet.stopService()
+        self.way.change(None)
+        self.cut()
+        self.theOutlet = self.outlet()
+        self.newWay()
+        self.network.advance(1)
+        self.assertEqual((client.ending, self.heard()), ("", [b"hello"]))
+
     def test_stopped(self) -> None:
         """
         That an outlet has stopped does not mean that it was not told: no other

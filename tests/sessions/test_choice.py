@@ -178,11 +178,10 @@ class ChoiceTests(SynchronousTestCase):
         """
         made = self.attempts[0].succeed("one")
         self.choice.suspect("no answer")
-        self.assertEqual((made.pings, self.choice.route), (2, ONE))
+        self.assertEqual((made.pings, self.choice.route, self.choice.isSuspect), (2, ONE, True))
         made.heard += 1
         self.clock.advance(1)
-        self.assertEqual(self.choice.route, ONE)
-        self.assertFalse(self.choice.sessions[0].isSuspect)
+        self.assertEqual((self.choice.route, self.choice.isSuspect), (ONE, False))
 
     def test_refused(self) -> None:
         """
