@@ -500,7 +500,22 @@ class ITrustPolicy(Interface):
         """
 
 
-class IIdentityStore(Interface):
+class IStored(Interface):
+    """
+    What memory may be ahead of: what all stores have in common.
+    """
+
+    def whenStored(what: str | bytes) -> Deferred[None]:
+        """
+        @param what: An identifier, a handle, a name, or the hash of a code.
+        @return: Fires once it is on the disk what reads say of that, as it
+            may not be if a write has failed or is under way; fails with
+            L{ockam_twisted.errors.StateUnusable}.  For who finds that there
+            is nothing to write, before somebody is told.
+        """
+
+
+class IIdentityStore(IStored):
     """
     What a node remembers of itself and of its peers.  Reads answer at once
     from memory; writes return a Deferred that fires after the commit.
@@ -552,17 +567,8 @@ class IIdentityStore(Interface):
         Forget a named value.
         """
 
-    def whenStored(what: str | bytes) -> Deferred[None]:
-        """
-        @param what: An identifier, a handle, a name, or the hash of a code.
-        @return: Fires once it is on the disk what reads say of that, as it
-            may not be if a write has failed or is under way; fails with
-            L{ockam_twisted.errors.StateUnusable}.  For who finds that there
-            is nothing to write, before somebody is told.
-        """
 
-
-class IMemberStore(Interface):
+class IMemberStore(IStored):
     """
     Who is a member, with which attributes, and which enrollment tokens were
     given out.  Reads answer at once from memory; writes return a Deferred
@@ -602,15 +608,6 @@ class IMemberStore(Interface):
     def deleteTokens(codeHashes: Iterable[bytes]) -> Deferred[None]:
         """
         Forget tokens.
-        """
-
-    def whenStored(what: str | bytes) -> Deferred[None]:
-        """
-        @param what: An identifier, a handle, a name, or the hash of a code.
-        @return: Fires once it is on the disk what reads say of that, as it
-            may not be if a write has failed or is under way; fails with
-            L{ockam_twisted.errors.StateUnusable}.  For who finds that there
-            is nothing to write, before somebody is told.
         """
 
 

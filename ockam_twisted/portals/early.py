@@ -109,8 +109,9 @@ class EarlyStreams:
             result = stream.result
             # That the outlet stops is said of what was not told: there may be
             # another one that can be.
-            isKnown = result is not None and result.code != SHUTTING_DOWN
-            answer = Resumed(0, None, (result.code, result.text)) if result is not None and isKnown else _UNKNOWN
+            answer = _UNKNOWN
+            if result is not None and result.code != SHUTTING_DOWN:
+                answer = Resumed(0, None, (result.code, result.text))
         elif attempt > 1:
             answer = _UNKNOWN if stream.wasTold else Resumed(attempt)
         else:

@@ -13,17 +13,15 @@ from ockam_twisted.storage import schema
 from ockam_twisted.storage.sqlite import SQLiteStore
 
 
-class FailingDiskTestCase(TestCase):
+class SQLiteTestCase(TestCase):
     """
-    A store in a real file, with the real reactor.  Between L{failWrites} and
-    L{mend} nothing can be written: somebody else has locked the database.
+    A store in a real file, with the real reactor.
     """
 
     def setUp(self) -> None:
         folder = Path(self.mktemp()).absolute()
         folder.mkdir(parents=True)
         self.path = folder / "state.sqlite"
-        self.patch(schema, "BUSY_TIMEOUT", 0)
 
     def open(self) -> SQLiteStore:
         """
@@ -35,6 +33,17 @@ class FailingDiskTestCase(TestCase):
         store.open()
         self.addCleanup(store.close)
         return store
+
+
+class FailingDiskTestCase(SQLiteTestCase):
+    """
+    Between L{failWrites} and L{mend} nothing can be written: somebody else has
+    locked the database.
+    """
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.patch(schema, "BUSY_TIMEOUT", 0)
 
     def failWrites(self) -> None:
         """

@@ -16,7 +16,6 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
 from twisted.python.threadable import isInIOThread
-from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
 from ockam_twisted.errors import StateUnusable
@@ -25,7 +24,7 @@ from ockam_twisted.identity.identifiers import Identifier
 from ockam_twisted.interfaces import IIdentityStore, INameStore
 from ockam_twisted.storage.sqlite import SQLiteStore, readState
 from ockam_twisted.vault.software import SoftwareVault
-from tests.storage.common import FailingDiskTestCase
+from tests.storage.common import FailingDiskTestCase, SQLiteTestCase
 
 A, B = Identifier.fromDigest(bytes(32)), Identifier.fromDigest(b"\x01" * 32)
 
@@ -53,26 +52,10 @@ reactor.run()
 """
 
 
-class SQLiteStoreTests(TestCase):
+class SQLiteStoreTests(SQLiteTestCase):
     """
     L{SQLiteStore}.
     """
-
-    def setUp(self) -> None:
-        folder = Path(self.mktemp()).absolute()
-        folder.mkdir(parents=True)
-        self.path = folder / "state.sqlite"
-
-    def open(self) -> SQLiteStore:
-        """
-        Open it.
-        """
-        from twisted.internet import reactor
-
-        store = SQLiteStore(self.path, reactor)  # type: ignore[arg-type]
-        store.open()
-        self.addCleanup(store.close)
-        return store
 
     def test_interfaces(self) -> None:
         """
